@@ -1,0 +1,333 @@
+//! A Connection: one actor for one link of HAProxy's.
+//!
+//! All its input and output is one future over the socket's readiness ([`Io`]): flush, read, decode, offer, flush. It
+//! stops reading while more than [`HIGH_WATER`] bytes wait to be written. Settled jobs come as messages; actix polls the
+//! future after them, so the ACKs of all that settled meanwhile leave in one write.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use bytes::{Buf, Bytes, BytesMut};
+use slog::{Logger, debug, error, o};
+
+use crate::engine::{Agent, Failure, FailureKind};
+use crate::job::{Job, Queue, Reply, Settled};
+use crate::peer_log::PeerLog;
+use crate::spop::{Disconnect, Event, FrameId, Limits, Session, Status};
+use crate::stream::Stream;
+
+/// Unwritten bytes above which nothing more is read.
+const HIGH_WATER: usize = 256 * 1024;
+
+/// Room made before a read: never by what a peer announces, always by this.
+const READ_ROOM: usize = 16 * 1024;
+
+/// Reads in a row before the other actors of the thread get their turn.
+const READS_PER_TURN: usize = 16;
+
+/// How long a peer may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait for the peer's end of stream after ours, so that it can read the DISCONNECT: closing a socket with
+/// unread input resets it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the Listener gives each of its Connections.
+pub(crate) struct ConnectionContext<A: Agent> {
+    pub(crate) agent: Arc<A>,
+    pub(crate) queue: Queue<A>,
+    pub(crate) limits: Limits,
+    pub(crate) peer_log: Arc<PeerLog>,
+    pub(crate) log: Logger,
+}
+
+/// What is to be done with the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Read and answer.
+    Serving,
+    /// Read what is there already, answer all of it, then disconnect.
+    Draining { all_read: bool },
+    /// The session is closed: write what is left, then shut our side.
+    Flushing,
+    /// Our side is shut: wait for the peer's.
+    Lingering,
+}
+
+/// The actor.
+pub(crate) struct Connection<A: Agent> {
+    context: Rc<ConnectionContext<A>>,
+    stream: Stream,
+    session: Session,
+    phase: Phase,
+    input: BytesMut,
+    output: BytesMut,
+    /// The NOTIFYs without an ACK, by ticket. Whoever settles one first takes it out.
+    unanswered: HashMap<u64, FrameId>,
+    next_ticket: u64,
+    peer: String,
+    log: Logger,
+    _presence: Presence,
+}
+
+/// Tells the Listener that the Connection with this number is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Gone(pub(crate) u64);
+
+/// Part of a Connection: dropped with it, whatever ends it, it tells the Listener.
+pub(crate) struct Presence {
+    pub(crate) number: u64,
+    pub(crate) listener: Recipient<Gone>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.listener.do_send(Gone(self.number));
+    }
+}
+
+impl<A: Agent> Connection<A> {
+    /// Starts serving the link to `peer`.
+    pub(crate) fn spawn(
+        stream: Stream,
+        peer: String,
+        context: Rc<ConnectionContext<A>>,
+        presence: Presence,
+    ) -> Addr<Self> {
+        Self {
+            log: context.log.new(o!("peer" => peer.clone())),
+            session: Session::new(context.limits),
+            context,
+            stream,
+            phase: Phase::Serving,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            unanswered: HashMap::new(),
+            next_ticket: 0,
+            peer,
+            _presence: presence,
+        }
+        .start()
+    }
+
+    /// As much input and output as is possible now. `Ready` at the end of the link.
+    fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..READS_PER_TURN {
+            let flushed = self.poll_flush(task)?.is_ready();
+            match self.phase {
+                Phase::Draining { all_read: true } => {
+                    if !self.unanswered.is_empty() {
+                        return Poll::Pending;
+                    }
+                    self.disconnect(&Disconnect::new(Status::Normal, "the agent is going down"));
+                    continue;
+                }
+                Phase::Flushing if flushed => {
+                    ready!(self.stream.poll_shutdown(task))?;
+                    self.phase = Phase::Lingering;
+                    ctx.run_later(LINGER, |_, ctx| ctx.stop());
+                }
+                Phase::Flushing => return Poll::Pending,
+                Phase::Serving | Phase::Draining { all_read: false } | Phase::Lingering => {}
+            }
+            if self.output.len() > HIGH_WATER {
+                return Poll::Pending;
+            }
+            self.input.reserve(READ_ROOM);
+            match self.stream.poll_read(task, &mut self.input)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => self.receive(ctx),
+                Poll::Pending => {
+                    if self.input.is_empty() {
+                        // An idle link keeps no buffer.
+                        self.input = BytesMut::new();
+                    }
+                    if self.phase != (Phase::Draining { all_read: false }) {
+                        return Poll::Pending;
+                    }
+                    self.phase = Phase::Draining { all_read: true };
+                }
+            }
+        }
+        if self.phase == (Phase::Draining { all_read: false }) {
+            self.phase = Phase::Draining { all_read: true };
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_flush(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        while !self.output.is_empty() {
+            match ready!(self.stream.poll_write(task, &self.output))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.output.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Deals with the frames that are whole.
+    fn receive(&mut self, ctx: &mut Context<Self>) {
+        if self.session.is_closed() {
+            self.input.clear();
+        }
+        while let Some(event) = self.session.receive(&mut self.input, &mut self.output) {
+            match event {
+                Event::Open(agreed) => debug!(self.log, "link open"; "agreed" => ?agreed),
+                Event::Notify { id, payload } => self.offer(id, &payload, ctx),
+                Event::HealthCheck => {
+                    debug!(self.log, "health check answered");
+                    self.phase = Phase::Flushing;
+                }
+                Event::PeerClosed(said) => {
+                    debug!(self.log, "HAProxy disconnects";
+                        "status" => said.status, "message" => %said.message.escape_ascii());
+                    self.phase = Phase::Flushing;
+                }
+                Event::Rejected(cause) => {
+                    self.context.peer_log.rejection(&self.peer, &cause);
+                    self.phase = Phase::Flushing;
+                }
+            }
+        }
+    }
+
+    /// Hands one NOTIFY to the workers, or settles it here and now.
+    fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
+        let request = match self.context.agent.decode(payload) {
+            Ok(request) => request,
+            Err(failure) => {
+                self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+                self.acknowledge(id, &self.failed(None, &failure));
+                return;
+            }
+        };
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let reply = Reply::new(ctx.address().recipient(), ticket);
+        match self.context.queue.offer(Job { request, reply }) {
+            Ok(()) => {
+                self.unanswered.insert(ticket, id);
+            }
+            Err((failure, job)) => {
+                self.context.peer_log.failure(&failure, &job.request);
+                // The refused job's own reply finds its ticket unknown.
+                self.acknowledge(id, &self.failed(Some(&job.request), &failure));
+            }
+        }
+    }
+
+    fn failed(&self, request: Option<&A::Request>, failure: &Failure) -> Bytes {
+        self.context.agent.answer(request, Err(failure)).into_payload()
+    }
+
+    fn acknowledge(&mut self, id: FrameId, actions: &[u8]) {
+        if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
+            return;
+        }
+        let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
+        error!(self.log, "answer too long for the frame size"; "bytes" => actions.len());
+        let short = self.failed(None, &failure);
+        if self.session.acknowledge(id, &short, &mut self.output).is_err() {
+            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
+        }
+    }
+
+    fn disconnect(&mut self, cause: &Disconnect) {
+        self.session.disconnect(cause, &mut self.output);
+        self.unanswered.clear();
+        self.phase = Phase::Flushing;
+    }
+
+    fn hello_is_due(&mut self, _: &mut Context<Self>) {
+        if self.session.awaits_hello() {
+            debug!(self.log, "no hello within {:?}", HELLO_TIMEOUT);
+            self.disconnect(&Disconnect::new(Status::Timeout, "no hello"));
+        }
+    }
+
+    /// Settles what the workers did not settle in time and closes the link.
+    fn drain_is_due(&mut self, _: &mut Context<Self>) {
+        let failure = Failure::new(FailureKind::Shutdown, "the agent is going down");
+        for (_, id) in std::mem::take(&mut self.unanswered) {
+            self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+            self.acknowledge(id, &self.failed(None, &failure));
+        }
+    }
+}
+
+impl<A: Agent> Actor for Connection<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_later(HELLO_TIMEOUT, Self::hello_is_due);
+        ctx.spawn(Io);
+    }
+}
+
+/// The Connection's input and output.
+struct Io;
+
+impl<A: Agent> ActorFuture<Connection<A>> for Io {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        connection: &mut Connection<A>,
+        ctx: &mut Context<Connection<A>>,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
+        match ready!(connection.poll_io(ctx, task)) {
+            Ok(()) => debug!(connection.log, "link closed"),
+            // HAProxy closes idle links by a reset as often as not.
+            Err(error) => debug!(connection.log, "link closed"; "error" => %error),
+        }
+        ctx.stop();
+        Poll::Ready(())
+    }
+}
+
+impl<A: Agent> Handler<Settled> for Connection<A> {
+    type Result = ();
+
+    fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
+        let Some(id) = self.unanswered.remove(&settled.ticket) else {
+            return;
+        };
+        let actions = settled.actions.unwrap_or_else(|| {
+            let kind = if self.phase == Phase::Serving { FailureKind::Crash } else { FailureKind::Shutdown };
+            let failure = Failure::new(kind, "the worker went away");
+            self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+            self.failed(None, &failure)
+        });
+        self.acknowledge(id, &actions);
+    }
+}
+
+/// Tells a Connection to answer what it has read, disconnect and close; what is not settled after `grace` is given up.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Drain {
+    pub(crate) grace: Duration,
+}
+
+impl<A: Agent> Handler<Drain> for Connection<A> {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
+        if self.phase == Phase::Serving {
+            self.phase = Phase::Draining { all_read: false };
+            ctx.run_later(drain.grace, Self::drain_is_due);
+            // A peer that never reads must not hold up the end.
+            ctx.run_later(drain.grace + LINGER, |_, ctx| ctx.stop());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the tree needs to know of the program above it: the engine that it supervises, and the meaning of messages.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use slog::Logger;
+
+use crate::spop::ActionList;
+
+/// Something that inspects requests one at a time. It lives on one worker's thread, is made there and dropped there.
+pub trait Engine {
+    /// What it inspects.
+    type Request;
+    /// What it finds.
+    type Verdict;
+
+    /// Inspects one request.
+    ///
+    /// An error says that this request could not be inspected and that the engine can go on. A panic says that the
+    /// engine cannot be trusted any more: the worker settles the request as crashed and is replaced.
+    fn inspect(&mut self, request: &Self::Request) -> Result<Self::Verdict, EngineError>;
+}
+
+/// Why an engine could not inspect a request, or could not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineError(pub String);
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// The program on top of the tree: it knows what messages mean and what to answer, and it makes engines.
+///
+/// It is shared by all connections and workers.
+pub trait Agent: Send + Sync + 'static {
+    /// A decoded message. As key-value pairs it describes itself to the log: which request, from whom.
+    type Request: slog::KV + Send + Unpin + 'static;
+    /// What an engine finds.
+    type Verdict: 'static;
+    /// The engine of each worker.
+    type Engine: Engine<Request = Self::Request, Verdict = Self::Verdict>;
+
+    /// Makes the engine of the worker with this number (from 1), on that worker's thread.
+    fn start_engine(&self, worker: usize) -> Result<Self::Engine, EngineError>;
+
+    /// Makes a request of the payload of a NOTIFY. An error is answered as such and logged; it never closes the link.
+    fn decode(&self, payload: &Bytes) -> Result<Self::Request, Failure>;
+
+    /// The actions that tell HAProxy of the outcome: at least one, and the deciding one first.
+    fn answer(
+        &self,
+        request: Option<&Self::Request>,
+        outcome: Result<&Self::Verdict, &Failure>,
+    ) -> ActionList;
+
+    /// Tells the log what the engine found. Called on the worker's thread once the answer is on its way.
+    fn record(&self, request: &Self::Request, verdict: &Self::Verdict, log: &Logger);
+}
+
+/// Why nobody inspected a request: what HAProxy reads in `error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It could not be answered within its deadline.
+    Timeout,
+    /// There was no room for it in the queue.
+    Overload,
+    /// The engine died of it, or while it was at it.
+    Crash,
+    /// It has crashed engines before.
+    Quarantine,
+    /// The engine reported an error.
+    Engine,
+    /// The message could not be understood.
+    Invalid,
+    /// The agent is going down.
+    Shutdown,
+}
+
+impl FailureKind {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 7] = [
+        Self::Timeout,
+        Self::Overload,
+        Self::Crash,
+        Self::Quarantine,
+        Self::Engine,
+        Self::Invalid,
+        Self::Shutdown,
+    ];
+
+    /// The value of `error`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Overload => "overload",
+            Self::Crash => "crash",
+            Self::Quarantine => "quarantine",
+            Self::Engine => "engine",
+            Self::Invalid => "invalid",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why nobody inspected one request, with what the log should say about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind, for HAProxy.
+    pub kind: FailureKind,
+    /// The cause, for the log. It holds no unescaped bytes of a peer's.
+    pub cause: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(kind: FailureKind, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, cause: cause.into() }
+    }
+}

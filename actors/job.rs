@@ -1,0 +1,99 @@
+//! A job's way: from the Connection that decoded it, through the queue, to the worker that settles it.
+
+use actix::{Message, Recipient};
+use bytes::Bytes;
+use crossbeam::channel::{self, Receiver, Sender, TrySendError};
+
+use crate::engine::{Agent, Failure, FailureKind};
+
+/// One request on its way to a worker.
+pub(crate) struct Job<A: Agent> {
+    /// What to inspect.
+    pub(crate) request: A::Request,
+    /// Whom to tell.
+    pub(crate) reply: Reply,
+}
+
+/// Tells the Connection how a job ended: the payload of the ACK.
+///
+/// The Connection keeps the jobs that it has not acknowledged by ticket, and takes the first end of each.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Settled {
+    /// Which of its jobs.
+    pub(crate) ticket: u64,
+    /// The actions; `None` when the job was dropped by a worker that went away.
+    pub(crate) actions: Option<Bytes>,
+}
+
+/// Where the answer to one job goes. Dropped unused, it still tells the Connection that the job is gone.
+pub(crate) struct Reply {
+    connection: Recipient<Settled>,
+    ticket: u64,
+    settled: bool,
+}
+
+impl Reply {
+    /// The Connection's job number `ticket`.
+    pub(crate) fn new(connection: Recipient<Settled>, ticket: u64) -> Self {
+        Self { connection, ticket, settled: false }
+    }
+
+    /// Whether the Connection is still there to be told.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.connection.connected()
+    }
+
+    /// Sends the answer.
+    pub(crate) fn settle(mut self, actions: Bytes) {
+        self.send(Some(actions));
+    }
+
+    fn send(&mut self, actions: Option<Bytes>) {
+        self.settled = true;
+        self.connection.do_send(Settled { ticket: self.ticket, actions });
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.send(None);
+        }
+    }
+}
+
+/// The bounded queue between Connections and workers.
+pub(crate) struct Queue<A: Agent> {
+    sender: Sender<Job<A>>,
+    receiver: Receiver<Job<A>>,
+}
+
+impl<A: Agent> Clone for Queue<A> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), receiver: self.receiver.clone() }
+    }
+}
+
+impl<A: Agent> Queue<A> {
+    /// A queue that holds at most `capacity` jobs.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let (sender, receiver) = channel::bounded(capacity);
+        Self { sender, receiver }
+    }
+
+    /// Admits a job, or says at once why not; the refused job's reply is left to the caller.
+    ///
+    /// What is to stand between admission and the engine (a screening stage) gets its place here.
+    pub(crate) fn offer(&self, job: Job<A>) -> Result<(), (Failure, Job<A>)> {
+        self.sender.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(job) => (Failure::new(FailureKind::Overload, "the queue is full"), job),
+            TrySendError::Disconnected(job) => (Failure::new(FailureKind::Shutdown, "no workers"), job),
+        })
+    }
+
+    /// Where workers take jobs from.
+    pub(crate) fn receiver(&self) -> Receiver<Job<A>> {
+        self.receiver.clone()
+    }
+}

@@ -1,0 +1,35 @@
+//! The supervision tree of modsecurity-spoa, generic over the engine that it supervises, and the SPOP wire protocol.
+//!
+//! ```text
+//! Root ─┬─ Listener ── Connection     one Connection actor per link of HAProxy's
+//!       └─ Pool ────── Worker 1…n     one Worker actor, with one guarded thread, per engine
+//! ```
+//!
+//! A Connection decodes a NOTIFY, hands the job to the Pool's bounded queue and remembers whom to answer. A Worker's
+//! thread takes the job, lets its engine inspect it and sends the answer back. Whoever ends a job first settles it; the
+//! Connection writes exactly one ACK. When a thread ends that nobody told to, the Pool starts another in its place.
+//!
+//! actix gives life cycles and mailboxes. It does not bring an actor back after a panic (neither `Supervisor` nor
+//! `SyncArbiter` does), so supervision is done here: see `pool.rs` and `worker.rs`.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
+
+#[cfg(panic = "abort")]
+compile_error!("the worker's guard needs panic = \"unwind\"");
+
+mod connection;
+pub mod engine;
+mod job;
+mod listener;
+mod peer_log;
+mod pool;
+pub mod restart;
+pub mod root;
+pub mod spop;
+mod stream;
+mod worker;
+
+pub use engine::{Agent, Engine, EngineError, Failure, FailureKind};
+pub use root::{Root, Settings, Stop, TreeEvent};
+pub use stream::Socket;

@@ -1,0 +1,158 @@
+//! The Listener: accepts links on one address and spawns a Connection for each.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use slog::{error, info};
+
+use crate::connection::{Connection, ConnectionContext, Drain, Gone, Presence};
+use crate::engine::Agent;
+use crate::stream::Acceptor;
+
+/// Links accepted in a row before the other actors of the thread get their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How long to wait when the system has no descriptor or memory for another link.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The actor.
+pub(crate) struct Listener<A: Agent> {
+    acceptor: Option<Acceptor>,
+    context: Rc<ConnectionContext<A>>,
+    connections: HashMap<u64, Addr<Connection<A>>>,
+    next_number: u64,
+    /// Accepting failed, and waits.
+    paused: bool,
+    /// The log says that accepting fails.
+    complained: bool,
+    /// Whom to tell when told to stop and the last Connection is gone.
+    closed: Option<Recipient<ListenerClosed>>,
+}
+
+/// Tells Root that a Listener and all its Connections are gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ListenerClosed;
+
+impl<A: Agent> Listener<A> {
+    /// Starts accepting.
+    pub(crate) fn spawn(acceptor: Acceptor, context: Rc<ConnectionContext<A>>) -> Addr<Self> {
+        info!(context.log, "listening"; "address" => acceptor.address());
+        Self {
+            acceptor: Some(acceptor),
+            context,
+            connections: HashMap::new(),
+            next_number: 1,
+            paused: false,
+            complained: false,
+            closed: None,
+        }
+        .start()
+    }
+
+    fn poll_accept(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<()> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(acceptor) = self.acceptor.as_ref().filter(|_| !self.paused) else {
+                return Poll::Pending;
+            };
+            match ready!(acceptor.poll_accept(task)) {
+                Ok((stream, peer)) => {
+                    if std::mem::take(&mut self.complained) {
+                        info!(self.context.log, "accepting links again");
+                    }
+                    let number = self.next_number;
+                    self.next_number += 1;
+                    let presence = Presence { number, listener: ctx.address().recipient() };
+                    let connection = Connection::spawn(stream, peer, Rc::clone(&self.context), presence);
+                    self.connections.insert(number, connection);
+                }
+                Err(error) => self.accept_failed(&error, ctx),
+            }
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The peer went away again, or the system is out of something: the latter needs a pause.
+    fn accept_failed(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, NotConnected};
+        if matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionReset | Interrupted | InvalidInput | NotConnected
+        ) {
+            return;
+        }
+        if !std::mem::replace(&mut self.complained, true) {
+            error!(self.context.log, "cannot accept links, trying on"; "error" => %error);
+        }
+        self.paused = true;
+        ctx.run_later(ACCEPT_PAUSE, |listener, _| listener.paused = false);
+    }
+
+    fn finish_when_empty(&mut self, ctx: &mut Context<Self>) {
+        if let Some(closed) = self.closed.as_ref().filter(|_| self.connections.is_empty()) {
+            closed.do_send(ListenerClosed);
+            ctx.stop();
+        }
+    }
+}
+
+impl<A: Agent> Actor for Listener<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.spawn(Accept);
+    }
+}
+
+/// The Listener's accept loop.
+struct Accept;
+
+impl<A: Agent> ActorFuture<Listener<A>> for Accept {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        listener: &mut Listener<A>,
+        ctx: &mut Context<Listener<A>>,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
+        listener.poll_accept(ctx, task)
+    }
+}
+
+impl<A: Agent> Handler<Gone> for Listener<A> {
+    type Result = ();
+
+    fn handle(&mut self, gone: Gone, ctx: &mut Self::Context) {
+        self.connections.remove(&gone.0);
+        self.finish_when_empty(ctx);
+    }
+}
+
+/// Tells a Listener to accept no more, to drain its Connections, and to report when they are gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Close {
+    pub(crate) grace: Duration,
+    pub(crate) closed: Recipient<ListenerClosed>,
+}
+
+impl<A: Agent> Handler<Close> for Listener<A> {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, ctx: &mut Self::Context) {
+        self.acceptor = None;
+        self.closed = Some(close.closed);
+        for connection in self.connections.values() {
+            connection.do_send(Drain { grace: close.grace });
+        }
+        self.finish_when_empty(ctx);
+    }
+}

@@ -1,0 +1,91 @@
+//! When a worker that ended is started again: at once at first, then after a doubling delay when it ends too often.
+//!
+//! Intensity and period are those of Erlang's supervisors, but instead of giving up the delay grows to a cap: an agent
+//! that gives up lets every request through or none.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How many restarts in which time are borne without a delay, and the delays after that.
+#[derive(Clone, Copy, Debug)]
+pub struct RestartPolicy {
+    /// Restarts within `period` that happen at once.
+    pub intensity: usize,
+    /// The time over which they are counted.
+    pub period: Duration,
+    /// The first delay.
+    pub first_delay: Duration,
+    /// The longest delay.
+    pub max_delay: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            intensity: 5,
+            period: Duration::from_secs(10),
+            first_delay: Duration::from_millis(50),
+            max_delay: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The restarts of one worker.
+#[derive(Debug)]
+pub struct Restarts {
+    policy: RestartPolicy,
+    recent: VecDeque<Instant>,
+    delay: Duration,
+}
+
+impl Restarts {
+    /// None so far.
+    #[must_use]
+    pub fn new(policy: RestartPolicy) -> Self {
+        Self { policy, recent: VecDeque::new(), delay: Duration::ZERO }
+    }
+
+    /// How long to wait before the restart that became necessary at `now`.
+    pub fn next_delay(&mut self, now: Instant) -> Duration {
+        while let Some(&first) = self.recent.front() {
+            if now.saturating_duration_since(first) < self.policy.period + self.delay {
+                break;
+            }
+            self.recent.pop_front();
+        }
+        self.recent.push_back(now);
+        if self.recent.len() <= self.policy.intensity {
+            self.delay = Duration::ZERO;
+        } else {
+            self.recent.pop_front();
+            self.delay = (self.delay * 2).clamp(self.policy.first_delay, self.policy.max_delay);
+        }
+        self.delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_are_immediate_then_doubling_then_capped_then_forgiven() {
+        let policy = RestartPolicy {
+            intensity: 2,
+            period: Duration::from_secs(1),
+            first_delay: Duration::from_millis(100),
+            max_delay: Duration::from_millis(300),
+        };
+        let mut restarts = Restarts::new(policy);
+        let mut now = Instant::now();
+        let mut millis = Vec::new();
+        for _ in 0..6 {
+            let delay = restarts.next_delay(now);
+            millis.push(delay.as_millis());
+            now += delay;
+        }
+        assert_eq!(millis, [0, 0, 100, 200, 300, 300]);
+        now += Duration::from_secs(2);
+        assert_eq!(restarts.next_delay(now), Duration::ZERO);
+    }
+}

@@ -1,0 +1,198 @@
+//! Root: starts the tree from the bottom up and takes it down from the top.
+//!
+//! Up: the Pool; when each Worker has its engine, the Listeners. Down: the Listeners accept no more and their
+//! Connections answer what they have read; when the last is gone, the Pool.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use slog::{Logger, debug, error, info};
+
+use crate::connection::ConnectionContext;
+use crate::engine::Agent;
+use crate::job::Queue;
+use crate::listener::{Close, Listener, ListenerClosed};
+use crate::peer_log::PeerLog;
+use crate::pool::{Pool, PoolEvent, StopPool};
+use crate::restart::RestartPolicy;
+use crate::spop::Limits;
+use crate::stream::{Acceptor, Socket};
+use crate::worker::WorkerContext;
+
+/// How long a worker may take to end once there is nothing left to inspect. One that is stuck in its engine does not
+/// hold up the end of the program any longer.
+const WORKER_GRACE: Duration = Duration::from_secs(2);
+
+/// The settings of the tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many Workers, at least 1.
+    pub workers: usize,
+    /// How many jobs may wait for them, at least 1.
+    pub queue: usize,
+    /// How long a Worker waits before each job.
+    pub throttle: Duration,
+    /// When a Worker that ended is started again.
+    pub restart: RestartPolicy,
+    /// What is allowed on a link.
+    pub limits: Limits,
+    /// How long requests in flight may take when the tree is stopped.
+    pub grace: Duration,
+}
+
+/// The actor at the top of the tree.
+pub struct Root<A: Agent> {
+    settings: Settings,
+    agent: Arc<A>,
+    queue: Queue<A>,
+    peer_log: Arc<PeerLog>,
+    log: Logger,
+    /// Not in a Listener's hands yet.
+    acceptors: Vec<Acceptor>,
+    listeners: Vec<Addr<Listener<A>>>,
+    open_listeners: usize,
+    pool: Option<Addr<Pool<A>>>,
+    owner: Option<Recipient<TreeEvent>>,
+    stopping: bool,
+}
+
+/// What the program hears from the tree.
+#[derive(Clone, Copy, Debug, Message, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub enum TreeEvent {
+    /// All Workers have their engines, and links are accepted.
+    Ready,
+    /// Everything has ended, after [`Stop`].
+    Stopped,
+}
+
+impl<A: Agent> Root<A> {
+    /// The tree with these sockets to listen on, in the reactor of the current thread; nothing runs yet.
+    pub fn new(settings: Settings, agent: Arc<A>, sockets: Vec<Socket>, log: Logger) -> io::Result<Self> {
+        Ok(Self {
+            settings,
+            agent,
+            queue: Queue::new(settings.queue),
+            peer_log: Arc::new(PeerLog::new(log.clone())),
+            log,
+            acceptors: sockets.into_iter().map(Acceptor::new).collect::<io::Result<_>>()?,
+            listeners: Vec::new(),
+            open_listeners: 0,
+            pool: None,
+            owner: None,
+            stopping: false,
+        })
+    }
+
+    /// Starts the tree on the current thread's arbiter. `owner` hears of its state.
+    pub fn spawn(mut self, owner: Recipient<TreeEvent>) -> Addr<Self> {
+        self.owner = Some(owner);
+        self.start()
+    }
+
+    fn tell(&self, event: TreeEvent) {
+        if let Some(owner) = &self.owner {
+            owner.do_send(event);
+        }
+    }
+
+    fn listen(&mut self) {
+        let context = Rc::new(ConnectionContext {
+            agent: Arc::clone(&self.agent),
+            queue: self.queue.clone(),
+            limits: self.settings.limits,
+            peer_log: Arc::clone(&self.peer_log),
+            log: self.log.clone(),
+        });
+        for acceptor in self.acceptors.drain(..) {
+            self.listeners.push(Listener::spawn(acceptor, Rc::clone(&context)));
+        }
+        self.open_listeners = self.listeners.len();
+        info!(self.log, "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
+            "max frame size" => self.settings.limits.max_frame_size);
+        self.tell(TreeEvent::Ready);
+    }
+
+    fn stop_pool(&mut self, ctx: &mut Context<Self>) {
+        if let Some(pool) = &self.pool {
+            pool.do_send(StopPool);
+        }
+        ctx.run_later(WORKER_GRACE, |root, ctx| {
+            error!(root.log, "a worker does not stop, leaving it behind");
+            root.end(ctx);
+        });
+    }
+
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        self.peer_log.flush();
+        self.tell(TreeEvent::Stopped);
+        ctx.stop();
+    }
+}
+
+impl<A: Agent> Actor for Root<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let context = WorkerContext {
+            agent: Arc::clone(&self.agent),
+            queue: self.queue.clone(),
+            throttle: self.settings.throttle,
+            peer_log: Arc::clone(&self.peer_log),
+            log: self.log.clone(),
+        };
+        let root = ctx.address().recipient();
+        self.pool = Some(Pool::spawn(self.settings.workers, self.settings.restart, context, root));
+        ctx.run_interval(Duration::from_secs(1), |root, _| root.peer_log.flush());
+    }
+}
+
+impl<A: Agent> Handler<PoolEvent> for Root<A> {
+    type Result = ();
+
+    fn handle(&mut self, event: PoolEvent, ctx: &mut Self::Context) {
+        match event {
+            PoolEvent::Ready if self.stopping => {}
+            PoolEvent::Ready => self.listen(),
+            PoolEvent::Stopped => self.end(ctx),
+        }
+    }
+}
+
+impl<A: Agent> Handler<ListenerClosed> for Root<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: ListenerClosed, ctx: &mut Self::Context) {
+        self.open_listeners -= 1;
+        if self.open_listeners == 0 {
+            debug!(self.log, "all links are closed");
+            self.stop_pool(ctx);
+        }
+    }
+}
+
+/// Tells the tree to answer what it has read, and to end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+impl<A: Agent> Handler<Stop> for Root<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        self.acceptors.clear();
+        for listener in &self.listeners {
+            let closed = ctx.address().recipient();
+            listener.do_send(Close { grace: self.settings.grace, closed });
+        }
+        if self.listeners.is_empty() {
+            self.stop_pool(ctx);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The handshake: what each side supports (doc/SPOE.txt, sections 3.2.4 and 3.2.5).
+
+use bytes::{Bytes, BytesMut};
+
+use crate::spop::disconnect::{Disconnect, Status};
+use crate::spop::frame::{self, FrameId, FrameType, MIN_FRAME_SIZE};
+use crate::spop::reader::{Malformed, Reader};
+use crate::spop::value::{Value, encode_bytes};
+
+/// The version that this agent speaks.
+pub const VERSION: &str = "2.0";
+
+/// What a peer can do beyond the plain exchange of one NOTIFY for one ACK.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// NOTIFYs need not wait for ACKs, which may come in any order.
+    pub pipelining: bool,
+}
+
+impl Capabilities {
+    /// Those that this agent has.
+    pub const ALL: Self = Self { pipelining: true };
+
+    /// Their names, as in HELLO frames, in the order of [`Capabilities::names`].
+    pub const NAMES: &'static [&'static str] = &["pipelining"];
+
+    /// Adds the capability with this name; `false` when this agent has none of that name.
+    pub fn insert(&mut self, name: &str) -> bool {
+        let known = name == "pipelining";
+        self.pipelining |= known;
+        known
+    }
+
+    /// The names of those in it, separated by commas.
+    #[must_use]
+    pub fn names(self) -> &'static str {
+        if self.pipelining { "pipelining" } else { "" }
+    }
+
+    fn parse(list: &[u8]) -> Self {
+        let mut found = Self::default();
+        for name in list.split(|&byte| byte == b',') {
+            if let Ok(name) = std::str::from_utf8(name.trim_ascii()) {
+                found.insert(name);
+            }
+        }
+        found
+    }
+
+    fn common(self, other: Self) -> Self {
+        Self { pipelining: self.pipelining && other.pipelining }
+    }
+}
+
+/// What HAProxy says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HaproxyHello {
+    /// The largest frame that it takes and sends, in bytes.
+    pub max_frame_size: u32,
+    /// Those of its capabilities that this agent knows.
+    pub capabilities: Capabilities,
+    /// Whether it only wants to know that the agent lives.
+    pub healthcheck: bool,
+    /// Which SPOE engine of HAProxy's is at the other end; not sent by HAProxy 3.1 and later.
+    pub engine_id: Option<Bytes>,
+}
+
+impl HaproxyHello {
+    /// Reads the payload of a HAPROXY-HELLO and checks all that can be wrong with it.
+    pub fn decode(payload: &Bytes) -> Result<Self, Disconnect> {
+        let items = Items::decode(payload)
+            .map_err(|cause| Disconnect::new(Status::Invalid, format!("hello: {cause}")))?;
+        let versions = items.versions.ok_or_else(|| missing(Status::NoVersion))?;
+        if !versions.split(|&byte| byte == b',').any(speaks_ours) {
+            return Err(Disconnect::new(
+                Status::UnsupportedVersion,
+                format!("hello: versions {}, this agent speaks {VERSION}", versions.escape_ascii()),
+            ));
+        }
+        let max_frame_size = items.max_frame_size.ok_or_else(|| missing(Status::NoFrameSize))?;
+        if max_frame_size < MIN_FRAME_SIZE {
+            return Err(Disconnect::new(
+                Status::BadFrameSize,
+                format!("hello: max-frame-size {max_frame_size}, at least {MIN_FRAME_SIZE} needed"),
+            ));
+        }
+        let capabilities = match items.capabilities {
+            Some(list) => Capabilities::parse(list),
+            // The health check of HAProxy 3.1 and later comes without.
+            None if items.healthcheck => Capabilities::default(),
+            None => return Err(missing(Status::NoCapabilities)),
+        };
+        Ok(Self {
+            max_frame_size,
+            capabilities,
+            healthcheck: items.healthcheck,
+            engine_id: items.engine_id.map(|id| payload.slice_ref(id)),
+        })
+    }
+
+    /// What both sides can do: the smaller frame, the common capabilities.
+    #[must_use]
+    pub fn agree(&self, max_frame_size: u32, capabilities: Capabilities) -> AgentHello {
+        AgentHello {
+            max_frame_size: self.max_frame_size.min(max_frame_size),
+            capabilities: self.capabilities.common(capabilities),
+        }
+    }
+}
+
+fn missing(status: Status) -> Disconnect {
+    Disconnect::new(status, "hello: item missing")
+}
+
+/// "When a major version is announced, all previous minor versions are supported" (SPOE.txt, 3.2.4): any 2.x will do.
+fn speaks_ours(version: &[u8]) -> bool {
+    match version.trim_ascii() {
+        [b'2', b'.', minor @ ..] => !minor.is_empty() && minor.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+#[derive(Default)]
+struct Items<'a> {
+    versions: Option<&'a [u8]>,
+    max_frame_size: Option<u32>,
+    capabilities: Option<&'a [u8]>,
+    healthcheck: bool,
+    engine_id: Option<&'a [u8]>,
+}
+
+impl<'a> Items<'a> {
+    fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut items = Self::default();
+        let mut healthcheck = None;
+        let mut reader = Reader::new(payload);
+        while !reader.is_empty() {
+            let name = reader.bytes("the name of an item")?;
+            let value = reader.value("the value of an item")?;
+            match name {
+                b"supported-versions" => once("supported-versions", &mut items.versions, string(value))?,
+                b"max-frame-size" => once("max-frame-size", &mut items.max_frame_size, size(value))?,
+                b"capabilities" => once("capabilities", &mut items.capabilities, string(value))?,
+                b"healthcheck" => once("healthcheck", &mut healthcheck, boolean(value))?,
+                b"engine-id" => once("engine-id", &mut items.engine_id, string(value))?,
+                _ => {}
+            }
+        }
+        items.healthcheck = healthcheck.unwrap_or(false);
+        Ok(items)
+    }
+}
+
+fn once<T>(name: &'static str, slot: &mut Option<T>, value: Option<T>) -> Result<(), Malformed> {
+    if slot.is_some() {
+        return Err(Malformed::Duplicate(name));
+    }
+    *slot = Some(value.ok_or(Malformed::WrongType(name))?);
+    Ok(())
+}
+
+fn string(value: Value<'_>) -> Option<&[u8]> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn size(value: Value<'_>) -> Option<u32> {
+    Some(u32::try_from(value.unsigned()?).unwrap_or(u32::MAX))
+}
+
+fn boolean(value: Value<'_>) -> Option<bool> {
+    match value {
+        Value::Bool(value) => Some(value),
+        _ => None,
+    }
+}
+
+/// What the agent answers, and what holds for the link from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentHello {
+    /// The largest frame on this link, in bytes.
+    pub max_frame_size: u32,
+    /// What both sides can do.
+    pub capabilities: Capabilities,
+}
+
+impl AgentHello {
+    /// Appends the AGENT-HELLO frame to `out`.
+    pub fn encode(&self, out: &mut BytesMut) {
+        let mut payload = BytesMut::with_capacity(96);
+        encode_bytes(b"version", &mut payload);
+        Value::String(VERSION.as_bytes()).encode(&mut payload);
+        encode_bytes(b"max-frame-size", &mut payload);
+        Value::Uint32(self.max_frame_size).encode(&mut payload);
+        encode_bytes(b"capabilities", &mut payload);
+        Value::String(self.capabilities.names().as_bytes()).encode(&mut payload);
+        frame::encode(FrameType::AgentHello, FrameId::default(), &payload, out);
+    }
+}

@@ -1,0 +1,347 @@
+//! The state of one link: handshake first, then NOTIFYs until either side disconnects.
+//!
+//! Bytes in, bytes and events out; the caller owns the socket and the clock.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::spop::disconnect::{Disconnect, PeerDisconnect, Status};
+use crate::spop::frame::{self, Frame, FrameId, FrameType};
+use crate::spop::hello::{AgentHello, Capabilities, HaproxyHello};
+
+/// The largest HELLO to accept, in bytes; HAProxy's has about 150.
+const MAX_HELLO: u32 = 16 * 1024;
+
+/// What the agent allows on a link.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest frame, in bytes, from [`frame::MIN_FRAME_SIZE`] to [`frame::MAX_FRAME_SIZE`].
+    pub max_frame_size: u32,
+    /// What it announces, as far as HAProxy has it too.
+    pub capabilities: Capabilities,
+}
+
+/// What the caller has to do about a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The handshake is done; HAProxy sends NOTIFYs from here on.
+    Open(AgentHello),
+    /// Answer this with exactly one [`Session::acknowledge`] that repeats `id`.
+    Notify {
+        /// Stream and frame.
+        id: FrameId,
+        /// The messages.
+        payload: Bytes,
+    },
+    /// The health check is answered: flush and close.
+    HealthCheck,
+    /// HAProxy has said good-bye and was answered: flush and close.
+    PeerClosed(PeerDisconnect),
+    /// The peer broke the protocol and was told so: flush and close.
+    Rejected(Disconnect),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    AwaitHello,
+    Open(AgentHello),
+    Closed,
+}
+
+/// One link's protocol state.
+#[derive(Debug)]
+pub struct Session {
+    limits: Limits,
+    state: State,
+}
+
+impl Session {
+    /// A link on which nothing was received yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, state: State::AwaitHello }
+    }
+
+    /// Whether the handshake is still to come.
+    #[must_use]
+    pub fn awaits_hello(&self) -> bool {
+        self.state == State::AwaitHello
+    }
+
+    /// Whether nothing is received or sent any more, apart from what is in the output already.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Takes the next frame off `input` and appends to `output` what the protocol itself answers.
+    ///
+    /// `None` when more bytes are needed, or when the link is closed.
+    pub fn receive(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Option<Event> {
+        let limit = match self.state {
+            State::AwaitHello => MAX_HELLO.min(self.limits.max_frame_size),
+            State::Open(agreed) => agreed.max_frame_size,
+            State::Closed => return None,
+        };
+        let event = match Frame::decode(input, limit) {
+            Ok(None) => return None,
+            Ok(Some(frame)) => self.accept(&frame, output),
+            Err(cause) => Err(cause),
+        };
+        Some(event.unwrap_or_else(|cause| {
+            self.disconnect(&cause, output);
+            Event::Rejected(cause)
+        }))
+    }
+
+    /// Appends the ACK of the NOTIFY with this `id` to `output`; nothing when the link is closed.
+    ///
+    /// Actions that do not fit in one frame are refused: HAProxy takes no fragments.
+    pub fn acknowledge(&self, id: FrameId, actions: &[u8], output: &mut BytesMut) -> Result<(), AckTooBig> {
+        let State::Open(agreed) = self.state else {
+            return Ok(());
+        };
+        // 5 bytes of type and flags, at most 10 for each identifier.
+        if actions.len() + 25 > agreed.max_frame_size as usize {
+            return Err(AckTooBig);
+        }
+        debug_assert!(!actions.is_empty(), "HAProxy 3.1 hangs on an ACK without actions");
+        frame::encode(FrameType::Ack, id, actions, output);
+        Ok(())
+    }
+
+    /// Appends the AGENT-DISCONNECT to `output` and closes the session.
+    pub fn disconnect(&mut self, cause: &Disconnect, output: &mut BytesMut) {
+        if self.state != State::Closed {
+            cause.encode(output);
+            self.state = State::Closed;
+        }
+    }
+
+    fn accept(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Event, Disconnect> {
+        match (self.state, frame.kind) {
+            (State::AwaitHello, FrameType::HaproxyHello) => self.hello(frame, output),
+            (State::AwaitHello, other) => Err(unexpected(other, "before the handshake")),
+            (_, FrameType::Notify) if frame.is_final() => {
+                Ok(Event::Notify { id: frame.id, payload: frame.payload.clone() })
+            }
+            // The door for reassembly: with `fragmentation` announced, these two would open and go on with a payload.
+            (_, FrameType::Notify | FrameType::Unset) => {
+                Err(Disconnect::new(Status::NoFragmentation, "a fragment came"))
+            }
+            (_, FrameType::HaproxyDisconnect) => {
+                whole(frame)?;
+                let peer = PeerDisconnect::decode(&frame.payload)
+                    .map_err(|cause| Disconnect::new(Status::Invalid, format!("disconnect: {cause}")))?;
+                self.disconnect(&Disconnect::new(Status::Normal, "HAProxy disconnects"), output);
+                Ok(Event::PeerClosed(peer))
+            }
+            (_, other) => Err(unexpected(other, "after the handshake")),
+        }
+    }
+
+    fn hello(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Event, Disconnect> {
+        whole(frame)?;
+        let hello = HaproxyHello::decode(&frame.payload)?;
+        let agreed = hello.agree(self.limits.max_frame_size, self.limits.capabilities);
+        agreed.encode(output);
+        if hello.healthcheck {
+            self.state = State::Closed;
+            return Ok(Event::HealthCheck);
+        }
+        self.state = State::Open(agreed);
+        Ok(Event::Open(agreed))
+    }
+}
+
+/// HELLO and DISCONNECT come in one frame, with both identifiers 0.
+fn whole(frame: &Frame) -> Result<(), Disconnect> {
+    if !frame.is_final() {
+        return Err(Disconnect::new(Status::NoFragmentation, "a hello or disconnect was fragmented"));
+    }
+    if frame.is_abort() || frame.id != FrameId::default() {
+        return Err(Disconnect::new(
+            Status::Invalid,
+            "a hello or disconnect has the ABORT flag or an identifier other than 0",
+        ));
+    }
+    Ok(())
+}
+
+fn unexpected(kind: FrameType, when: &str) -> Disconnect {
+    Disconnect::new(Status::Invalid, format!("frame of type {} {when}", u8::from(kind)))
+}
+
+/// The actions do not fit in the frame size that was agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckTooBig;
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+
+    use super::*;
+    use crate::spop::value::{Value, encode_bytes};
+
+    const LIMITS: Limits = Limits { max_frame_size: 16384, capabilities: Capabilities::ALL };
+
+    /// One item of a hello; `None` leaves it out.
+    type Item<'a> = (&'a str, Option<Value<'a>>);
+
+    fn hello(changes: &[Item<'_>]) -> BytesMut {
+        let mut items: Vec<Item<'_>> = vec![
+            ("supported-versions", Some(Value::String(b"2.0"))),
+            ("max-frame-size", Some(Value::Uint32(16380))),
+            ("capabilities", Some(Value::String(b"pipelining,async"))),
+        ];
+        for change in changes {
+            items.retain(|(name, _)| *name != change.0);
+            items.push(*change);
+        }
+        let mut payload = BytesMut::new();
+        for (name, value) in items {
+            if let Some(value) = value {
+                encode_bytes(name.as_bytes(), &mut payload);
+                value.encode(&mut payload);
+            }
+        }
+        let mut out = BytesMut::new();
+        frame::encode(FrameType::HaproxyHello, FrameId::default(), &payload, &mut out);
+        out
+    }
+
+    fn answer(input: &[u8]) -> (Option<Event>, BytesMut) {
+        let mut output = BytesMut::new();
+        let event = Session::new(LIMITS).receive(&mut BytesMut::from(input), &mut output);
+        (event, output)
+    }
+
+    fn rejection(input: &[u8]) -> Status {
+        match answer(input) {
+            (Some(Event::Rejected(cause)), output) => {
+                assert_eq!(output[4], 102, "an AGENT-DISCONNECT is sent");
+                cause.status()
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_agent_hello_is_these_bytes() {
+        let (event, output) = answer(&hello(&[]));
+        assert!(matches!(event, Some(Event::Open(_))));
+        let mut expected = BytesMut::new();
+        expected.put_slice(b"\x00\x00\x00\x40");
+        expected.put_slice(b"\x65\x00\x00\x00\x01\x00\x00");
+        expected.put_slice(b"\x07version\x08\x032.0");
+        // 16380 as UINT32 in the peers encoding: 0xFC | ((16380 - 240) >> 4 = 1008) as 0xF0, then 6.
+        expected.put_slice(b"\x0Emax-frame-size\x03\xFC\xF0\x06");
+        expected.put_slice(b"\x0Ccapabilities\x08\x0Apipelining");
+        assert_eq!(output, expected);
+    }
+
+    #[test]
+    fn each_flaw_of_a_hello_has_its_code() {
+        let cases: &[(Item<'_>, Status)] = &[
+            (("supported-versions", None), Status::NoVersion),
+            (("supported-versions", Some(Value::String(b"1.0, 3.0"))), Status::UnsupportedVersion),
+            (("supported-versions", Some(Value::String(b"2."))), Status::UnsupportedVersion),
+            (("supported-versions", Some(Value::Uint32(2))), Status::Invalid),
+            (("max-frame-size", None), Status::NoFrameSize),
+            (("max-frame-size", Some(Value::Uint32(255))), Status::BadFrameSize),
+            (("max-frame-size", Some(Value::String(b"16380"))), Status::Invalid),
+            (("capabilities", None), Status::NoCapabilities),
+            (("healthcheck", Some(Value::String(b"true"))), Status::Invalid),
+        ];
+        for (change, status) in cases {
+            assert_eq!(rejection(&hello(&[*change])), *status, "{change:?}");
+        }
+        let mut twice = BytesMut::new();
+        for _ in 0..2 {
+            encode_bytes(b"capabilities", &mut twice);
+            Value::String(b"").encode(&mut twice);
+        }
+        let mut input = BytesMut::new();
+        frame::encode(FrameType::HaproxyHello, FrameId::default(), &twice, &mut input);
+        assert_eq!(rejection(&input), Status::Invalid);
+    }
+
+    #[test]
+    fn a_later_minor_version_and_spaces_are_understood() {
+        let (event, _) = answer(&hello(&[("supported-versions", Some(Value::String(b"1.5, 2.1 ")))]));
+        assert!(matches!(event, Some(Event::Open(_))));
+    }
+
+    #[test]
+    fn a_health_check_needs_no_capabilities_and_ends_the_session() {
+        let check = hello(&[("capabilities", None), ("healthcheck", Some(Value::Bool(true)))]);
+        let (event, output) = answer(&check);
+        assert_eq!(event, Some(Event::HealthCheck));
+        assert_eq!(output[4], 101);
+    }
+
+    #[test]
+    fn frames_out_of_turn_are_rejected() {
+        // type, flags, stream, frame, with no payload, before the handshake and after it.
+        type Case = (u8, u32, u64, Option<Status>, Option<Status>);
+        let cases: &[Case] = &[
+            (0, 1, 1, Some(Status::Invalid), Some(Status::NoFragmentation)),
+            (1, 1, 0, Some(Status::NoVersion), Some(Status::Invalid)),
+            (1, 0, 0, Some(Status::NoFragmentation), Some(Status::Invalid)),
+            (1, 3, 0, Some(Status::Invalid), Some(Status::Invalid)),
+            (1, 1, 7, Some(Status::Invalid), Some(Status::Invalid)),
+            (2, 1, 0, Some(Status::Invalid), None),
+            (3, 1, 1, Some(Status::Invalid), None),
+            (3, 0, 1, Some(Status::Invalid), Some(Status::NoFragmentation)),
+            (101, 1, 0, Some(Status::Invalid), Some(Status::Invalid)),
+            (103, 1, 1, Some(Status::Invalid), Some(Status::Invalid)),
+            (77, 1, 1, Some(Status::Invalid), Some(Status::Invalid)),
+        ];
+        for &(kind, flags, stream, before, after) in cases {
+            let mut input = BytesMut::new();
+            input.put_u32(7);
+            input.put_u8(kind);
+            input.put_u32(flags);
+            input.put_u8(stream as u8);
+            input.put_u8(u8::from(stream != 0));
+            for (greeted, expected) in [(false, before), (true, after)] {
+                let (mut session, mut output) = (Session::new(LIMITS), BytesMut::new());
+                if greeted {
+                    session.receive(&mut hello(&[]), &mut output).unwrap();
+                }
+                let found = match session.receive(&mut input.clone(), &mut output) {
+                    Some(Event::Rejected(cause)) => Some(cause.status()),
+                    Some(_) => None,
+                    None => panic!("silence on type {kind}"),
+                };
+                assert_eq!(found, expected, "type {kind} flags {flags} greeted {greeted}");
+            }
+        }
+    }
+
+    #[test]
+    fn haproxys_disconnect_is_answered_with_normal() {
+        let (mut session, mut output) = (Session::new(LIMITS), BytesMut::new());
+        session.receive(&mut hello(&[]), &mut output).unwrap();
+        output.clear();
+        let mut input = BytesMut::new();
+        input.put_slice(b"\x00\x00\x00\x24\x02\x00\x00\x00\x01\x00\x00");
+        input.put_slice(b"\x0Bstatus-code\x03\x02\x07message\x08\x05a\nb\xFFc");
+        let Some(Event::PeerClosed(peer)) = session.receive(&mut input, &mut output) else { panic!() };
+        assert_eq!((peer.status, &peer.message[..]), (2, &b"a\nb\xFFc"[..]));
+        assert_eq!(
+            &output[4..],
+            b"\x66\x00\x00\x00\x01\x00\x00\x0Bstatus-code\x03\x00\x07message\x08\x06normal"
+        );
+        assert!(session.is_closed());
+    }
+
+    #[test]
+    fn an_ack_repeats_the_identifiers_and_never_exceeds_the_frame() {
+        let (mut session, mut output) = (Session::new(LIMITS), BytesMut::new());
+        session.receive(&mut hello(&[("max-frame-size", Some(Value::Uint32(256)))]), &mut output).unwrap();
+        output.clear();
+        session.acknowledge(FrameId { stream: 300, frame: 2 }, b"xyz", &mut output).unwrap();
+        assert_eq!(&output[..], b"\x00\x00\x00\x0B\x67\x00\x00\x00\x01\xFC\x03\x02xyz");
+        assert_eq!(session.acknowledge(FrameId::default(), &[0; 240], &mut output), Err(AckTooBig));
+    }
+}

@@ -1,0 +1,127 @@
+//! The sockets under Listener and Connection: TCP and Unix behind one face. TLS would be a third.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use tokio::io::AsyncWrite;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// A socket that is bound and listening, made before the tree starts so that a taken address stops the program.
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A Unix stream socket.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// A listening socket in the reactor.
+pub(crate) enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    /// Takes the socket into the reactor of the current thread.
+    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+        match socket {
+            Socket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket).map(Self::Tcp)
+            }
+            Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                UnixListener::from_std(socket).map(Self::Unix)
+            }
+        }
+    }
+
+    /// The address as people write it.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().map(|address| address.to_string()),
+            Self::Unix(socket) => socket.local_addr().map(|address| match address.as_pathname() {
+                Some(path) => format!("unix:{}", path.display()),
+                None => "unix".to_owned(),
+            }),
+        }
+        .unwrap_or_else(|error| format!("unknown ({error})"))
+    }
+
+    /// The next link, with a name for its other end.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, String)>> {
+        Poll::Ready(Ok(match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = ready!(socket.poll_accept(cx))?;
+                // An ACK that waits for more to send with it is time that the client waits.
+                stream.set_nodelay(true)?;
+                (Stream::Tcp(stream), peer.to_string())
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = ready!(socket.poll_accept(cx))?;
+                let peer = match stream.peer_cred().ok().and_then(|peer| peer.pid()) {
+                    Some(pid) => format!("unix, process {pid}"),
+                    None => "unix".to_owned(),
+                };
+                (Stream::Unix(stream), peer)
+            }
+        }))
+    }
+}
+
+/// One end of a link.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Reads into the room that `input` has; 0 is the end of the stream.
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+        loop {
+            let read = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_read_buf(input)
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_read_buf(input)
+                }
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Writes as much of `output` as the socket takes now.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, output: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let written = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_write(output)
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_write(output)
+                }
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Ends the sending side, so that the peer reads all that was sent and then the end.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! A real tree on a real socket, with an engine that does what its requests say, and a client to talk to it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
+use actors::spop::hello::Capabilities;
+use actors::spop::value::encode_bytes;
+use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Messages, Scope, Value, frame};
+use actors::{
+    Agent, Engine, EngineError, Failure, FailureKind, Root, Settings, Socket, Stop, TreeEvent,
+    restart::RestartPolicy,
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The name of the one message, and what it asks the engine to do.
+pub struct Order(String);
+
+impl KV for Order {
+    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
+        serializer.emit_str("order", &self.0)
+    }
+}
+
+/// Does what it is told: `panic`, `fail`, `wait` (until the gate opens), or nothing.
+pub struct Obedient {
+    gate: Arc<Gate>,
+}
+
+impl Engine for Obedient {
+    type Request = Order;
+    type Verdict = ();
+
+    fn inspect(&mut self, order: &Order) -> Result<(), EngineError> {
+        match order.0.as_str() {
+            "panic" => panic!("as ordered"),
+            "fail" => Err(EngineError("as ordered".to_owned())),
+            "wait" => {
+                self.gate.pass();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Closed until it is opened; knows how many wait.
+#[derive(Default)]
+pub struct Gate {
+    state: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.1 += 1;
+        self.changed.notify_all();
+        let _open = self.changed.wait_while(state, |state| !state.0).unwrap();
+    }
+
+    pub fn open(&self) {
+        self.state.lock().unwrap().0 = true;
+        self.changed.notify_all();
+    }
+
+    pub fn await_waiting(&self, count: usize) {
+        let state = self.state.lock().unwrap();
+        let (_held, timeout) =
+            self.changed.wait_timeout_while(state, PATIENCE, |state| state.1 < count).unwrap();
+        assert!(!timeout.timed_out(), "{count} engines wait at the gate");
+    }
+}
+
+/// Answers `done` or the kind of failure in the variable `x`.
+pub struct TestAgent {
+    gate: Arc<Gate>,
+    /// Engines that fail to start before one does.
+    false_starts: Mutex<usize>,
+}
+
+impl Agent for TestAgent {
+    type Request = Order;
+    type Verdict = ();
+    type Engine = Obedient;
+
+    fn start_engine(&self, _: usize) -> Result<Obedient, EngineError> {
+        let mut left = self.false_starts.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            return Err(EngineError("false start".to_owned()));
+        }
+        Ok(Obedient { gate: Arc::clone(&self.gate) })
+    }
+
+    fn decode(&self, payload: &Bytes) -> Result<Order, Failure> {
+        let first = Messages::new(payload).next();
+        let message = first.ok_or_else(|| Failure::new(FailureKind::Invalid, "no message"))?;
+        let message = message.map_err(|cause| Failure::new(FailureKind::Invalid, cause.to_string()))?;
+        Ok(Order(String::from_utf8_lossy(message.name).into_owned()))
+    }
+
+    fn answer(&self, _: Option<&Order>, outcome: Result<&(), &Failure>) -> ActionList {
+        let mut actions = ActionList::new();
+        let text = outcome.map_or_else(|failure| failure.kind.as_str(), |()| "done");
+        actions.set_var(Scope::Transaction, "x", Value::String(text.as_bytes()));
+        actions
+    }
+
+    fn record(&self, _: &Order, (): &(), _: &Logger) {}
+}
+
+/// Lines of the log, each `message key=value …`.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+impl Lines {
+    /// Waits until so many lines contain the text; gives them.
+    pub fn wait_for(&self, text: &str, count: usize) -> Vec<String> {
+        let having = |lines: &[String]| -> Vec<String> {
+            lines.iter().filter(|line| line.contains(text)).cloned().collect()
+        };
+        let lines = self.0.0.lock().unwrap();
+        let (lines, _) =
+            self.0.1.wait_timeout_while(lines, PATIENCE, |lines| having(lines).len() < count).unwrap();
+        let (found, all) = (having(&lines), lines.clone());
+        drop(lines);
+        assert!(found.len() >= count, "{count} lines with {text:?} in {all:#?}");
+        found
+    }
+}
+
+impl Drain for Lines {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &Record<'_>, _: &OwnedKVList) -> Result<(), slog::Never> {
+        struct Pairs(Vec<String>);
+        impl Serializer for Pairs {
+            fn emit_arguments(&mut self, key: slog::Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
+                self.0.push(format!("{key}={value}"));
+                Ok(())
+            }
+        }
+        let mut pairs = Pairs(Vec::new());
+        record.kv().serialize(record, &mut pairs).unwrap();
+        // slog gives the last pair first.
+        pairs.0.push(record.msg().to_string());
+        pairs.0.reverse();
+        self.0.0.lock().unwrap().push(pairs.0.join(" "));
+        self.0.1.notify_all();
+        Ok(())
+    }
+}
+
+/// A running tree; stopped when dropped.
+pub struct Tree {
+    pub address: SocketAddr,
+    pub gate: Arc<Gate>,
+    pub log: Lines,
+    root: Option<Addr<Root<TestAgent>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+struct Owner {
+    ready: mpsc::Sender<()>,
+}
+
+impl Actor for Owner {
+    type Context = Context<Self>;
+}
+
+impl Handler<TreeEvent> for Owner {
+    type Result = ();
+
+    fn handle(&mut self, event: TreeEvent, _: &mut Self::Context) {
+        match event {
+            TreeEvent::Ready => self.ready.send(()).unwrap_or_default(),
+            TreeEvent::Stopped => System::current().stop(),
+        }
+    }
+}
+
+/// Few workers, a short queue, quick restarts.
+pub fn settings() -> Settings {
+    Settings {
+        workers: 2,
+        queue: 4,
+        throttle: Duration::ZERO,
+        restart: RestartPolicy {
+            intensity: 3,
+            period: Duration::from_secs(5),
+            first_delay: Duration::from_millis(10),
+            max_delay: Duration::from_millis(40),
+        },
+        limits: Limits { max_frame_size: 4096, capabilities: Capabilities::ALL },
+        grace: Duration::from_secs(5),
+    }
+}
+
+impl Tree {
+    pub fn start(settings: Settings, false_starts: usize) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let (gate, log) = (Arc::<Gate>::default(), Lines::default());
+        let agent = TestAgent { gate: Arc::clone(&gate), false_starts: Mutex::new(false_starts) };
+        let logger = Logger::root(log.clone(), o!());
+        let (ready, is_ready) = mpsc::channel();
+        let (give_root, take_root) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let system = System::new();
+            system.block_on(async {
+                let root = Root::new(settings, Arc::new(agent), vec![Socket::Tcp(socket)], logger).unwrap();
+                Owner::create(|ctx| {
+                    give_root.send(root.spawn(ctx.address().recipient())).unwrap();
+                    Owner { ready }
+                });
+            });
+            system.run().unwrap();
+        });
+        is_ready.recv_timeout(PATIENCE).expect("the tree is ready");
+        Self { address, gate, log, root: take_root.recv().ok(), thread: Some(thread) }
+    }
+
+    /// Tells the tree to stop, without waiting for it.
+    pub fn stop(&self) {
+        self.root.as_ref().unwrap().do_send(Stop);
+    }
+
+    /// Waits until it has stopped.
+    pub fn join(mut self) {
+        self.thread.take().unwrap().join().unwrap();
+    }
+
+    pub fn connect(&self) -> Client {
+        let mut client = Client { stream: TcpStream::connect(self.address).unwrap(), input: BytesMut::new() };
+        client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut payload = BytesMut::new();
+        for (name, value) in [
+            ("supported-versions", Value::String(b"2.0")),
+            ("max-frame-size", Value::Uint32(4096)),
+            ("capabilities", Value::String(b"pipelining")),
+        ] {
+            encode_bytes(name.as_bytes(), &mut payload);
+            value.encode(&mut payload);
+        }
+        client.send(FrameType::HaproxyHello, FrameId::default(), &payload);
+        assert_eq!(client.receive().unwrap().kind, FrameType::AgentHello);
+        client
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.gate.open();
+        if let Some(thread) = self.thread.take() {
+            self.stop();
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// HAProxy's end of a link.
+pub struct Client {
+    stream: TcpStream,
+    input: BytesMut,
+}
+
+impl Client {
+    pub fn send(&mut self, kind: FrameType, id: FrameId, payload: &[u8]) {
+        let mut out = BytesMut::new();
+        frame::encode(kind, id, payload, &mut out);
+        self.stream.write_all(&out).unwrap();
+    }
+
+    /// A NOTIFY of this stream that orders the engine to do something.
+    pub fn order(&mut self, stream: u64, what: &str) {
+        let mut payload = BytesMut::new();
+        encode_bytes(what.as_bytes(), &mut payload);
+        payload.put_u8(0);
+        self.send(FrameType::Notify, FrameId { stream, frame: 1 }, &payload);
+    }
+
+    /// The next frame; `None` at the end of the stream.
+    pub fn receive(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = Frame::decode(&mut self.input, 4096).unwrap() {
+                return Some(frame);
+            }
+            let mut room = [0; 4096];
+            match self.stream.read(&mut room).unwrap() {
+                0 => return None,
+                count => self.input.extend_from_slice(&room[..count]),
+            }
+        }
+    }
+
+    /// The next ACK: its stream, and what the agent answered.
+    pub fn ack(&mut self) -> (u64, String) {
+        let mut frame = self.receive().expect("an ACK");
+        assert_eq!((frame.kind, frame.id.frame), (FrameType::Ack, 1));
+        // set-var, 3 arguments, transaction, "x", STRING, length.
+        assert_eq!(frame.payload.copy_to_bytes(6), &b"\x01\x03\x02\x01x\x08"[..]);
+        frame.payload.advance(1);
+        (frame.id.stream, String::from_utf8(frame.payload.to_vec()).unwrap())
+    }
+
+    /// Orders, and waits for the answer.
+    pub fn ask(&mut self, what: &str) -> String {
+        self.order(7, what);
+        self.ack().1
+    }
+}

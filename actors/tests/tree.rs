@@ -1,0 +1,174 @@
+//! What the supervision tree promises, on real sockets and real threads.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use actors::Settings;
+use actors::spop::FrameType;
+use support::{PATIENCE, Tree, settings};
+
+#[test]
+fn a_worker_that_panics_is_replaced_and_only_its_request_is_lost() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    for round in 1..=3 {
+        assert_eq!(client.ask("panic"), "crash");
+        for _ in 0..10 {
+            assert_eq!(client.ask("work"), "done");
+        }
+        tree.log.wait_for("worker restarted", round);
+    }
+    let crashes = tree.log.wait_for("worker crashed", 3);
+    assert!(crashes[0].contains("generation=1") && crashes[0].contains("as ordered"), "{}", crashes[0]);
+    assert!(tree.log.wait_for("worker restarted", 3)[0].contains("generation=2"));
+    assert!(tree.log.wait_for("request not inspected error=crash", 1)[0].contains("order=panic"));
+}
+
+#[test]
+fn workers_that_all_crash_at_once_all_come_back() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    for stream in 0..12 {
+        client.order(stream, "panic");
+        assert_eq!(client.ack(), (stream, "crash".to_owned()));
+    }
+    tree.log.wait_for("worker restarted", 12);
+    assert_eq!(client.ask("work"), "done");
+}
+
+#[test]
+fn an_error_of_the_engine_costs_no_worker() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    assert_eq!(client.ask("fail"), "engine");
+    assert_eq!(client.ask("work"), "done");
+    tree.log.wait_for("request not inspected error=engine", 1);
+}
+
+#[test]
+fn a_notify_that_is_not_understood_is_answered() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    client.send(FrameType::Notify, actors::spop::FrameId { stream: 3, frame: 1 }, b"\xFFgarbage");
+    assert_eq!(client.ack(), (3, "invalid".to_owned()));
+    assert_eq!(client.ask("work"), "done");
+}
+
+#[test]
+fn acks_do_not_wait_for_each_other() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    client.order(1, "wait");
+    tree.gate.await_waiting(1);
+    client.order(2, "work");
+    assert_eq!(client.ack(), (2, "done".to_owned()));
+    tree.gate.open();
+    assert_eq!(client.ack(), (1, "done".to_owned()));
+}
+
+#[test]
+fn what_does_not_fit_in_the_queue_is_answered_at_once() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    for stream in 0..2 {
+        client.order(stream, "wait");
+    }
+    tree.gate.await_waiting(2);
+    for stream in 2..7 {
+        client.order(stream, "work");
+    }
+    assert_eq!(client.ack(), (6, "overload".to_owned()), "the queue has room for four");
+    tree.gate.open();
+    let mut rest: Vec<_> = (0..6).map(|_| client.ack()).collect();
+    rest.sort();
+    assert_eq!(rest, (0..6).map(|stream| (stream, "done".to_owned())).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_engine_that_does_not_start_is_tried_again_with_growing_delays() {
+    let tree = Tree::start(Settings { workers: 1, ..settings() }, 6);
+    assert_eq!(tree.connect().ask("work"), "done");
+    let crashes = tree.log.wait_for("worker crashed", 6);
+    let delays: Vec<_> = crashes.iter().map(|line| line.split("restart in=").nth(1).unwrap()).collect();
+    assert_eq!(delays, ["0ns", "0ns", "0ns", "10ms", "20ms", "40ms"]);
+    assert!(crashes[0].contains("false start"), "{}", crashes[0]);
+}
+
+#[test]
+fn the_throttle_bounds_the_rate() {
+    let throttle = Duration::from_millis(20);
+    let tree = Tree::start(Settings { throttle, queue: 100, ..settings() }, 0);
+    let mut client = tree.connect();
+    let start = Instant::now();
+    for stream in 0..20 {
+        client.order(stream, "work");
+    }
+    for _ in 0..20 {
+        assert_eq!(client.ack().1, "done");
+    }
+    // 20 messages, 2 workers: ten waits each. A lower bound, so a slow machine cannot break it.
+    assert!(start.elapsed() >= throttle * 10, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_stop_answers_what_is_in_flight_and_then_disconnects() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    for stream in 0..4 {
+        client.order(stream, "wait");
+    }
+    tree.gate.await_waiting(2);
+    tree.stop();
+    tree.gate.open();
+    let mut answers: Vec<_> = (0..4).map(|_| client.ack()).collect();
+    answers.sort();
+    assert_eq!(answers, (0..4).map(|stream| (stream, "done".to_owned())).collect::<Vec<_>>());
+    let goodbye = client.receive().unwrap();
+    assert_eq!(goodbye.kind, FrameType::AgentDisconnect);
+    assert_eq!(&goodbye.payload[..14], b"\x0Bstatus-code\x03\x00", "status 0");
+    assert!(client.receive().is_none(), "then the link is closed");
+    tree.join();
+}
+
+#[test]
+fn what_is_not_done_within_the_grace_is_answered_as_shutdown() {
+    let tree = Tree::start(Settings { grace: Duration::from_millis(50), ..settings() }, 0);
+    let mut client = tree.connect();
+    client.order(1, "wait");
+    tree.gate.await_waiting(1);
+    tree.stop();
+    assert_eq!(client.ack(), (1, "shutdown".to_owned()));
+    assert_eq!(client.receive().unwrap().kind, FrameType::AgentDisconnect);
+}
+
+#[test]
+fn a_link_that_only_connects_and_closes_is_quiet() {
+    let tree = Tree::start(settings(), 0);
+    drop(TcpStream::connect(tree.address).unwrap());
+    assert_eq!(tree.connect().ask("work"), "done");
+    let logged = tree.log.wait_for("", 1);
+    assert!(!logged.iter().any(|line| line.contains("broke the protocol")), "{logged:?}");
+}
+
+#[test]
+fn a_peer_that_breaks_the_protocol_is_told_and_closed_and_logged_within_bounds() {
+    let tree = Tree::start(settings(), 0);
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(tree.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer[4], 102, "an AGENT-DISCONNECT");
+    }
+    let first = tree.log.wait_for("link closed, the peer broke the protocol", 1);
+    assert!(first[0].contains("frame is too big (3)"), "{}", first[0]);
+    tree.log.wait_for("more links closed", 1);
+    let lines = tree.log.wait_for("broke the protocol", 2);
+    assert!(lines.len() < 10, "{lines:?}");
+}

@@ -1,0 +1,237 @@
+//! A Worker: one actor with one guarded thread that owns an engine.
+//!
+//! The thread takes jobs from the queue and settles each. A panic in the engine is caught: the job is settled as
+//! crashed, the thread ends, and a drop guard reports the end, whatever it was, to the actor and by it to the Pool.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use slog::{Logger, debug, o};
+
+use crate::engine::{Agent, Engine, Failure, FailureKind};
+use crate::job::{Job, Queue};
+use crate::peer_log::PeerLog;
+
+/// Which worker, and which of the threads that bore its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerId {
+    /// From 1 to the size of the pool.
+    pub(crate) number: usize,
+    /// 1 for the first, one more after each restart.
+    pub(crate) generation: u64,
+}
+
+/// What the Pool gives each of its Workers.
+pub(crate) struct WorkerContext<A: Agent> {
+    /// Makes the engine, and the answers.
+    pub(crate) agent: Arc<A>,
+    /// Where jobs come from.
+    pub(crate) queue: Queue<A>,
+    /// How long to wait before each job (`-t`).
+    pub(crate) throttle: Duration,
+    /// Where failures are logged, within bounds.
+    pub(crate) peer_log: Arc<PeerLog>,
+    /// The program's log.
+    pub(crate) log: Logger,
+}
+
+/// What the Pool hears from its Workers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct WorkerReport {
+    /// Who.
+    pub(crate) worker: WorkerId,
+    /// What.
+    pub(crate) event: WorkerEvent,
+}
+
+/// What happens to a Worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WorkerEvent {
+    /// Its engine is ready.
+    Started,
+    /// Its thread has ended.
+    Ended {
+        /// Why.
+        exit: Exit,
+        /// How long it ran.
+        uptime: Duration,
+    },
+}
+
+/// Why a worker's thread ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It was told to.
+    Stopped,
+    /// The engine could not start.
+    NoEngine(String),
+    /// It panicked.
+    Panicked(String),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::NoEngine(cause) => write!(f, "engine did not start: {cause}"),
+            Self::Panicked(message) => write!(f, "panic: {message}"),
+        }
+    }
+}
+
+/// The actor that stands for one thread, from its start to its end.
+pub(crate) struct Worker<A: Agent> {
+    id: WorkerId,
+    context: Arc<WorkerContext<A>>,
+    pool: Recipient<WorkerReport>,
+    /// Dropped to tell the thread to stop.
+    stop: Option<Sender<()>>,
+}
+
+impl<A: Agent> Worker<A> {
+    /// Starts the actor, which starts the thread; `pool` hears of both.
+    pub(crate) fn spawn(
+        id: WorkerId,
+        context: Arc<WorkerContext<A>>,
+        pool: Recipient<WorkerReport>,
+    ) -> Addr<Self> {
+        Self { id, context, pool, stop: None }.start()
+    }
+}
+
+impl<A: Agent> Actor for Worker<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let (stop, stopped) = channel::bounded(0);
+        self.stop = Some(stop);
+        let guard =
+            Guard { actor: ctx.address().recipient(), id: self.id, started: Instant::now(), exit: None };
+        let context = Arc::clone(&self.context);
+        let log = context.log.new(o!("worker" => self.id.number));
+        let thread = thread::Builder::new().name(format!("worker-{}", self.id.number));
+        let spawned = thread.spawn(move || {
+            let mut guard = guard;
+            let body = AssertUnwindSafe(|| run(&context, &guard, &stopped, &log));
+            guard.exit = Some(catch_unwind(body).unwrap_or_else(|panic| Exit::Panicked(text_of(&*panic))));
+        });
+        // Without a thread the closure is dropped, and the guard in it reports that.
+        if let Err(error) = spawned {
+            debug!(self.context.log, "no thread"; "worker" => self.id.number, "error" => %error);
+        }
+    }
+}
+
+impl<A: Agent> Handler<WorkerReport> for Worker<A> {
+    type Result = ();
+
+    fn handle(&mut self, report: WorkerReport, ctx: &mut Self::Context) {
+        let ended = matches!(report.event, WorkerEvent::Ended { .. });
+        self.pool.do_send(report);
+        if ended {
+            ctx.stop();
+        }
+    }
+}
+
+/// Tells a Worker to let its thread finish the job at hand and end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopWorker;
+
+impl<A: Agent> Handler<StopWorker> for Worker<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: StopWorker, _: &mut Self::Context) {
+        self.stop = None;
+    }
+}
+
+/// Reports the end of the thread when it is dropped, however the thread came to its end.
+struct Guard {
+    actor: Recipient<WorkerReport>,
+    id: WorkerId,
+    started: Instant,
+    exit: Option<Exit>,
+}
+
+impl Guard {
+    fn report(&self, event: WorkerEvent) {
+        self.actor.do_send(WorkerReport { worker: self.id, event });
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let exit = self.exit.take().unwrap_or_else(|| Exit::NoEngine("no thread".to_owned()));
+        self.report(WorkerEvent::Ended { exit, uptime: self.started.elapsed() });
+    }
+}
+
+/// The thread: one engine, one job after the other.
+fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<()>, log: &Logger) -> Exit {
+    let mut engine = match context.agent.start_engine(guard.id.number) {
+        Ok(engine) => engine,
+        Err(error) => return Exit::NoEngine(error.0),
+    };
+    guard.report(WorkerEvent::Started);
+    let jobs = context.queue.receiver();
+    loop {
+        let job = crossbeam::channel::select_biased! {
+            recv(stopped) -> _ => return Exit::Stopped,
+            recv(jobs) -> job => job,
+        };
+        let Ok(job) = job else { return Exit::Stopped };
+        if !context.throttle.is_zero()
+            && stopped.recv_timeout(context.throttle) == Err(RecvTimeoutError::Disconnected)
+        {
+            return Exit::Stopped;
+        }
+        if let Err(exit) = process(context, &mut engine, job, log) {
+            return exit;
+        }
+    }
+}
+
+/// Inspects and settles one job; an error ends the thread.
+fn process<A: Agent>(
+    context: &WorkerContext<A>,
+    engine: &mut A::Engine,
+    job: Job<A>,
+    log: &Logger,
+) -> Result<(), Exit> {
+    let Job { request, reply } = job;
+    if !reply.is_awaited() {
+        debug!(log, "request dropped, its connection is closed"; &request);
+        return Ok(());
+    }
+    let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)));
+    let (outcome, exit) = match inspected {
+        Ok(Ok(verdict)) => (Ok(verdict), Ok(())),
+        Ok(Err(error)) => (Err(Failure::new(FailureKind::Engine, error.0)), Ok(())),
+        Err(panic) => {
+            let text = text_of(&*panic);
+            (Err(Failure::new(FailureKind::Crash, text.clone())), Err(Exit::Panicked(text)))
+        }
+    };
+    reply.settle(context.agent.answer(Some(&request), outcome.as_ref()).into_payload());
+    match &outcome {
+        Ok(verdict) => context.agent.record(&request, verdict, log),
+        Err(failure) => context.peer_log.failure(failure, &request),
+    }
+    exit
+}
+
+/// What a panic said, without control characters: it may quote the request.
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.map_or_else(|| "no message".to_owned(), |text| text.escape_debug().to_string())
+}

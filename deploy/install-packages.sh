@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs what building, testing and showing modsecurity-spoa needs on Debian, and checks that Rust is there.
+# Asks apt (through sudo when not root) only when something is missing. demo.sh and test.sh call it.
+#
+#   install-packages.sh [PACKAGE...]     more packages, for the caller
+set -euo pipefail
+
+packages=(
+  libmodsecurity-dev # the engine, with its headers
+  modsecurity-crs    # the OWASP Core Rule Set
+  libclang-dev       # bindgen reads the engine's headers with it
+  g++ pkg-config     # the C++ shim, and where the engine is
+  ca-certificates    # cargo's downloads
+  haproxy curl       # the demo and the tests
+  "$@"
+)
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PATH:$HOME/.cargo/bin
+
+die() {
+  printf 'install-packages: %s\n' "$@" >&2
+  exit 1
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  die "this needs Debian's apt. Elsewhere, install what corresponds to: ${packages[*]}"
+fi
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [[ $status == installed ]] || missing+=("$package")
+done
+
+if ((${#missing[@]})); then
+  sudo=()
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null || die "missing: ${missing[*]}. Run as root, or install sudo."
+    sudo=(sudo)
+  fi
+  echo "Installing: ${missing[*]}"
+
+  # Debian starts a service when its package is installed. HAProxy's would fail, because Debian's configuration has no
+  # frontend. 101 is policy-rc.d's word for "do not start it"; a machine that has a policy keeps its own.
+  policy=/usr/sbin/policy-rc.d our_policy=0
+  if [[ " ${missing[*]} " == *" haproxy "* && ! -e $policy ]]; then
+    our_policy=1
+    trap '"${sudo[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+    "${sudo[@]}" chmod 755 "$policy"
+  fi
+
+  # No recommended packages: those of modsecurity-crs would install and start Apache.
+  apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+  "${apt[@]}" update
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+
+  # Nor at the next boot: whoever wants HAProxy as a service enables it with a configuration of their own.
+  if ((our_policy)) && command -v systemctl >/dev/null; then
+    "${sudo[@]}" systemctl disable --quiet haproxy.service || true
+  fi
+fi
+
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+how="Get it with rustup, https://rustup.rs:  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+command -v cargo >/dev/null || die "cargo is missing; Rust $wanted or later is needed." "$how"
+found=$(cargo --version | cut -d ' ' -f 2)
+oldest=$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)
+[[ $oldest == "$wanted" ]] || die "cargo is $found; Rust $wanted or later is needed." "$how"

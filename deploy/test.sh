@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Everything that CI checks, what fails fastest first. Installs what is missing. Ends at the first failure, with its
+# exit status.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
+cargo_deny=0.20.2
+
+# step WHAT COMMAND...: says what comes, does it, and says how long it took.
+step() {
+  local what=$1 start=$SECONDS status=0
+  shift
+  printf '\n==> %s\n' "$what"
+  # In a shell of its own, where set -e holds also inside a function; `"$@" || ...` here would switch it off.
+  set +e
+  (
+    set -e
+    "$@"
+  )
+  status=$?
+  set -e
+  if ((status)); then
+    printf '==> %s: FAILED (status %d) after %d s\n' "$what" "$status" "$((SECONDS - start))" >&2
+    exit "$status"
+  fi
+  printf '==> %s: ok, %d s\n' "$what" "$((SECONDS - start))"
+}
+
+cargo_tools() {
+  if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+    rustup component add rustfmt clippy
+  fi
+  if [[ $(cargo deny --version 2>/dev/null) != "cargo-deny $cargo_deny" ]]; then
+    cargo install --locked cargo-deny --version "$cargo_deny"
+  fi
+}
+
+# The README's first commands are the two that must work on a fresh machine.
+readme_commands() {
+  local found expected=$'./deploy/demo.sh\n./deploy/test.sh'
+  found=$(awk 'NR > 25 || (inside && /^```/) { exit } /^```/ { inside = 1; next } inside' README.md)
+  if [[ $found != "$expected" ]]; then
+    printf 'README.md: the first block of commands, within 25 lines, should be:\n%s\nand is:\n%s\n' \
+      "$expected" "$found" >&2
+    return 1
+  fi
+  while read -r script; do
+    if [[ ! -x $script ]]; then
+      echo "$script cannot be run" >&2
+      return 1
+    fi
+  done <<<"$expected"
+}
+
+# -dW: a warning is a failure.
+haproxy_configuration() {
+  "${HAPROXY:-haproxy}" -v | head -n 1
+  "${HAPROXY:-haproxy}" -c -V -dW -f deploy/haproxy.cfg
+  APP_SERVER=unix@/tmp/app.sock "${HAPROXY:-haproxy}" -c -V -dW -f deploy/haproxy.cfg -f deploy/demo-app.cfg
+}
+
+dependencies() {
+  cargo deny --locked --all-features check licenses bans sources
+  echo "Fetching the advisory database ..."
+  if timeout 120 cargo deny fetch db; then
+    cargo deny --locked --all-features check --disable-fetch advisories
+  else
+    echo "ADVISORIES NOT CHECKED: the advisory database could not be fetched from here."
+  fi
+}
+
+documentation() {
+  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+}
+
+step "packages" deploy/install-packages.sh shellcheck
+step "cargo's tools" cargo_tools
+step "README's commands" readme_commands
+step "shell scripts" shellcheck deploy/*.sh .ci/run
+step "HAProxy's configuration" haproxy_configuration
+step "format" cargo fmt --all --check
+step "dependencies" dependencies
+step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+step "tests" cargo test --workspace --locked
+step "documentation" documentation
+step "demo" deploy/demo.sh --once
+
+printf '\nAll passed, %d s\n' "$SECONDS"

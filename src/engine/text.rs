@@ -1,0 +1,39 @@
+//! Bytes of a peer's on their way into the log: quoted, escaped and cut, so that no request writes a line of its own
+//! choosing, or a long one.
+
+use std::fmt;
+
+/// Bytes of a value that the log shows.
+const MAX_SHOWN: usize = 256;
+
+/// Displays bytes as a quoted ASCII string: control bytes, quotes and all above 126 are escaped as in Rust, and after
+/// 256 bytes it only says how many more there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a>(pub &'a [u8]);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_at_checked(MAX_SHOWN) {
+            Some((shown, rest)) if !rest.is_empty() => {
+                write!(f, "\"{}\"… and {} more bytes", shown.escape_ascii(), rest.len())
+            }
+            _ => write!(f, "\"{}\"", self.0.escape_ascii()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_value_can_end_its_line_or_its_quotes() {
+        assert_eq!(Text(b"/a\r\nb\"c\x1b[2J\xff").to_string(), r#""/a\r\nb\"c\x1b[2J\xff""#);
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let shown = Text(&[b'a'; 1000]).to_string();
+        assert!(shown.len() < 300 && shown.ends_with("744 more bytes"), "{shown}");
+    }
+}

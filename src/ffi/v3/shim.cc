@@ -1,0 +1,185 @@
+#include "shim.h"
+
+#include <cstdio>
+#include <exception>
+#include <iostream>
+
+#include <modsecurity/rule.h>
+#include <modsecurity/rule_message.h>
+#include <modsecurity/rules_set_phases.h>
+
+namespace {
+
+void say(mss_error *error, const char *text) {
+    std::snprintf(error->text, sizeof error->text, "%s", text);
+}
+
+// Runs a call into the engine. Whatever it throws ends here.
+template <typename Call>
+int guarded(mss_error *error, Call call) noexcept {
+    try {
+        return call();
+    } catch (const std::exception &exception) {
+        say(error, exception.what());
+    } catch (...) {
+        say(error, "the engine threw something that is no std::exception");
+    }
+    return -1;
+}
+
+mss_bytes view(const std::string &text) { return {text.data(), text.size()}; }
+
+// The engine's log callback. It is told nothing of the rule that denies, so what it could do mss_matches does better.
+void ignore(void *, const void *) {}
+
+}  // namespace
+
+extern "C" {
+
+void mss_silence(ModSecurity *engine) { engine->setServerLogCb(ignore, modsecurity::RuleMessageLogProperty); }
+
+void mss_flush_output(void) {
+    std::cout.flush();
+    std::fflush(stdout);
+}
+
+const char *mss_compiled_version(void) { return MODSECURITY_VERSION; }
+
+int mss_rules_add_file(RulesSet *rules, const char *path, mss_error *error) {
+    return guarded(error, [&] {
+        if (rules->loadFromUri(path) < 0) {
+            say(error, rules->getParserError().c_str());
+            return -1;
+        }
+        return 0;
+    });
+}
+
+int mss_rules_add(RulesSet *rules, const char *directives, const char *name, mss_error *error) {
+    return guarded(error, [&] {
+        if (rules->load(directives, name) < 0) {
+            say(error, rules->getParserError().c_str());
+            return -1;
+        }
+        return 0;
+    });
+}
+
+int mss_rules_summary(RulesSet *rules, mss_summary *summary, mss_error *error) {
+    return guarded(error, [&] {
+        summary->rules = 0;
+        for (int phase = 0; phase < modsecurity::NUMBER_OF_PHASES; phase++) {
+            for (const auto &rule : rules->m_rulesSetPhases.at(phase)->m_rules) {
+                summary->rules += rule->isMarker() ? 0 : 1;
+            }
+        }
+        switch (rules->m_secRuleEngine) {
+            case RulesSet::EnabledRuleEngine: summary->engine = 1; break;
+            case RulesSet::DetectionOnlyRuleEngine: summary->engine = 0; break;
+            default: summary->engine = -1; break;
+        }
+        summary->request_body_access = rules->m_secRequestBodyAccess == RulesSet::TrueConfigBoolean ? 1 : 0;
+        return 0;
+    });
+}
+
+Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const char *id, mss_error *error) {
+    Transaction *transaction = nullptr;
+    guarded(error, [&] {
+        transaction = new Transaction(engine, rules, const_cast<char *>(id), nullptr);
+        return 0;
+    });
+    return transaction;
+}
+
+int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->m_collections.m_tx_collection->storeOrUpdateFirst(name, value);
+        return 0;
+    });
+}
+
+int mss_process_connection(Transaction *transaction, const char *client, int client_port, const char *server,
+                           int server_port, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->processConnection(client, client_port, server, server_port);
+        return 0;
+    });
+}
+
+int mss_process_uri(Transaction *transaction, const char *uri, const char *method, const char *version,
+                    mss_error *error) {
+    return guarded(error, [&] {
+        transaction->processURI(uri, method, version);
+        return 0;
+    });
+}
+
+int mss_add_request_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->addRequestHeader(std::string(name.start, name.length), std::string(value.start, value.length));
+        return 0;
+    });
+}
+
+int mss_process_request_headers(Transaction *transaction, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->processRequestHeaders();
+        return 0;
+    });
+}
+
+int mss_append_request_body(Transaction *transaction, mss_bytes body, mss_error *error) {
+    return guarded(error, [&] {
+        // What it returns only repeats what mss_intervention says: false when the body exceeds its limit.
+        transaction->appendRequestBody(reinterpret_cast<const unsigned char *>(body.start), body.length);
+        return 0;
+    });
+}
+
+int mss_process_request_body(Transaction *transaction, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->processRequestBody();
+        return 0;
+    });
+}
+
+int mss_update_status_code(Transaction *transaction, int status, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->updateStatusCode(status);
+        return 0;
+    });
+}
+
+int mss_process_logging(Transaction *transaction, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->processLogging();
+        return 0;
+    });
+}
+
+int mss_intervention(Transaction *transaction, ModSecurityIntervention *intervention, mss_error *error) {
+    return guarded(error, [&] { return transaction->intervention(intervention) ? 1 : 0; });
+}
+
+int mss_matches(Transaction *transaction, void (*visit)(void *context, const mss_match *match), void *context,
+                mss_error *error) {
+    return guarded(error, [&] {
+        for (const auto &rule : transaction->m_rulesMessages) {
+            mss_match match = {};
+            match.rule = rule.m_ruleId;
+            match.phase = rule.m_phase;
+            match.disruptive = rule.m_isDisruptive ? 1 : 0;
+            match.line = rule.m_ruleLine;
+            if (rule.m_ruleFile) {
+                match.file = view(*rule.m_ruleFile);
+            }
+            match.message = view(rule.m_message);
+            match.data = view(rule.m_data);
+            visit(context, &match);
+        }
+        return 0;
+    });
+}
+
+}  // extern "C"

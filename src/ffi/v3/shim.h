@@ -1,0 +1,94 @@
+/*
+ * What Rust sees of libmodsecurity: its own C API, and a shim that
+ *   - turns C++ exceptions into errors: they must not cross into Rust, and operators do throw;
+ *   - reads what the C API does not tell (which rules matched, how many are loaded) from the C++ classes.
+ */
+#ifndef MODSECURITY_SPOA_V3_SHIM_H
+#define MODSECURITY_SPOA_V3_SHIM_H
+
+#include <stddef.h>
+#include <modsecurity/modsecurity.h>
+#include <modsecurity/rules_set.h>
+#include <modsecurity/transaction.h>
+
+#ifdef __cplusplus
+using modsecurity::ModSecurity;
+using modsecurity::ModSecurityIntervention;
+using modsecurity::RulesSet;
+using modsecurity::Transaction;
+extern "C" {
+#endif
+
+/* The text of an exception, cut to fit and always terminated. */
+typedef struct mss_error {
+    char text[512];
+} mss_error;
+
+/* Bytes that end with the call that they are given to. */
+typedef struct mss_bytes {
+    const char *start;
+    size_t length;
+} mss_bytes;
+
+/* One rule that matched and has the log action. */
+typedef struct mss_match {
+    long long rule;
+    int phase;
+    int disruptive;
+    int line;
+    mss_bytes file;
+    mss_bytes message;
+    mss_bytes data;
+} mss_match;
+
+/* What the loaded rules amount to. */
+typedef struct mss_summary {
+    size_t rules;
+    /* 1: rules deny. 0: detection only. -1: off or not set, nothing is evaluated. */
+    int engine;
+    int request_body_access;
+} mss_summary;
+
+/* Keeps the engine from printing matches to standard error: mss_matches tells them. */
+void mss_silence(ModSecurity *engine);
+
+/* Writes out what C and C++ hold back of standard output. */
+void mss_flush_output(void);
+
+/* The version of libmodsecurity that the shim was compiled for, like "3.0.9". */
+const char *mss_compiled_version(void);
+
+/*
+ * All below: 0 when it was done, -1 after an exception (the error says which) or when the engine reports failure.
+ */
+int mss_rules_add_file(RulesSet *rules, const char *path, mss_error *error);
+int mss_rules_add(RulesSet *rules, const char *directives, const char *name, mss_error *error);
+int mss_rules_summary(RulesSet *rules, mss_summary *summary, mss_error *error);
+
+/* NULL after an exception. The id is copied. */
+Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const char *id, mss_error *error);
+/* Sets TX:name before any phase runs. */
+int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error);
+int mss_process_connection(Transaction *transaction, const char *client, int client_port, const char *server,
+                           int server_port, mss_error *error);
+int mss_process_uri(Transaction *transaction, const char *uri, const char *method, const char *version,
+                    mss_error *error);
+int mss_add_request_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error);
+int mss_process_request_headers(Transaction *transaction, mss_error *error);
+int mss_append_request_body(Transaction *transaction, mss_bytes body, mss_error *error);
+int mss_process_request_body(Transaction *transaction, mss_error *error);
+int mss_update_status_code(Transaction *transaction, int status, mss_error *error);
+int mss_process_logging(Transaction *transaction, mss_error *error);
+
+/* 1 when the engine wants to intervene, 0 when not. url and log are malloc'd and the caller's. */
+int mss_intervention(Transaction *transaction, ModSecurityIntervention *intervention, mss_error *error);
+
+/* Tells the rules that matched so far, in their order. */
+int mss_matches(Transaction *transaction, void (*visit)(void *context, const mss_match *match), void *context,
+                mss_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

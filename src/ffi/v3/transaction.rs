@@ -1,0 +1,166 @@
+//! One request's way through the engine.
+
+use std::ffi::{CStr, c_char};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use super::{Engine, Exception, Matches, matches, sys, text_of, try_call};
+
+/// What the engine wants to be done instead of letting the request through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intervention {
+    /// The status of the rule, as the rule has it: nothing checked it.
+    pub status: i32,
+    /// The URL of a `redirect`.
+    pub url: Option<Vec<u8>>,
+    /// What the engine would log.
+    pub log: Option<Vec<u8>>,
+}
+
+/// One transaction. Its calls go in the order of the phases; after an error only [`Transaction::process_logging`] and
+/// dropping make sense.
+pub struct Transaction<'engine> {
+    raw: NonNull<sys::Transaction>,
+    /// The engine and its rules outlive the transaction, which holds raw pointers to both.
+    engine: PhantomData<&'engine Engine>,
+}
+
+impl<'engine> Transaction<'engine> {
+    /// A transaction with this id, which rules see as `UNIQUE_ID`.
+    pub fn new(engine: &'engine Engine, id: &CStr) -> Result<Self, Exception> {
+        let mut error = sys::mss_error { text: [0; 512] };
+        // SAFETY: engine and rules are live for `'engine`, and the id is terminated and copied.
+        let raw =
+            unsafe { sys::mss_transaction_new(engine.library(), engine.rules(), id.as_ptr(), &mut error) };
+        let raw = NonNull::new(raw).ok_or_else(|| text_of(&error))?;
+        Ok(Self { raw, engine: PhantomData })
+    }
+
+    fn call(
+        &mut self,
+        call: impl FnOnce(*mut sys::Transaction, *mut sys::mss_error) -> i32,
+    ) -> Result<i32, Exception> {
+        let raw = self.raw.as_ptr();
+        try_call(|error| call(raw, error))
+    }
+
+    /// Sets `TX:name` for the rules.
+    pub fn set_tx(&mut self, name: &CStr, value: &CStr) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, both strings are terminated and copied.
+        self.call(|raw, error| unsafe { sys::mss_set_tx(raw, name.as_ptr(), value.as_ptr(), error) })
+            .map(drop)
+    }
+
+    /// Phase 0: who talks to whom. Addresses as text.
+    pub fn process_connection(
+        &mut self,
+        client: (&CStr, u16),
+        server: (&CStr, u16),
+    ) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, both strings are terminated and copied.
+        self.call(|raw, error| unsafe {
+            let (client, client_port) = (client.0.as_ptr(), client.1.into());
+            sys::mss_process_connection(raw, client, client_port, server.0.as_ptr(), server.1.into(), error)
+        })
+        .map(drop)
+    }
+
+    /// The request line. `version` without the `HTTP/`.
+    pub fn process_uri(&mut self, uri: &CStr, method: &CStr, version: &CStr) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, the strings are terminated and copied.
+        self.call(|raw, error| unsafe {
+            sys::mss_process_uri(raw, uri.as_ptr(), method.as_ptr(), version.as_ptr(), error)
+        })
+        .map(drop)
+    }
+
+    /// One header, in any bytes. Headers of the same name are all kept.
+    pub fn add_request_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, the bytes are as long as they say and copied.
+        self.call(|raw, error| unsafe { sys::mss_add_request_header(raw, view(name), view(value), error) })
+            .map(drop)
+    }
+
+    /// Phase 1.
+    pub fn process_request_headers(&mut self) -> Result<(), Exception> {
+        // SAFETY: the transaction is live.
+        self.call(|raw, error| unsafe { sys::mss_process_request_headers(raw, error) }).map(drop)
+    }
+
+    /// A piece of the body.
+    pub fn append_request_body(&mut self, body: &[u8]) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, the bytes are as long as they say and copied.
+        self.call(|raw, error| unsafe { sys::mss_append_request_body(raw, view(body), error) }).map(drop)
+    }
+
+    /// Phase 2, also for a request without a body.
+    pub fn process_request_body(&mut self) -> Result<(), Exception> {
+        // SAFETY: the transaction is live.
+        self.call(|raw, error| unsafe { sys::mss_process_request_body(raw, error) }).map(drop)
+    }
+
+    /// The status that the client gets, for the audit log.
+    pub fn update_status_code(&mut self, status: u16) -> Result<(), Exception> {
+        // SAFETY: the transaction is live.
+        self.call(|raw, error| unsafe { sys::mss_update_status_code(raw, status.into(), error) }).map(drop)
+    }
+
+    /// Phase 5 and the audit log.
+    pub fn process_logging(&mut self) -> Result<(), Exception> {
+        // SAFETY: the transaction is live.
+        self.call(|raw, error| unsafe { sys::mss_process_logging(raw, error) }).map(drop)
+    }
+
+    /// Whether the phases so far want to intervene. Asking takes the answer: the next call says no.
+    pub fn intervention(&mut self) -> Result<Option<Intervention>, Exception> {
+        let mut found = sys::ModSecurityIntervention {
+            status: 200,
+            pause: 0,
+            url: std::ptr::null_mut(),
+            log: std::ptr::null_mut(),
+            disruptive: 0,
+        };
+        // SAFETY: the transaction is live, and the struct is zeroed as the call needs it.
+        let intervenes = self.call(|raw, error| unsafe { sys::mss_intervention(raw, &mut found, error) });
+        // SAFETY: NULL, or malloc'd by the engine and ours from here on.
+        let (url, log) = unsafe { (take_string(found.url), take_string(found.log)) };
+        Ok((intervenes? != 0).then_some(Intervention { status: found.status, url, log }))
+    }
+
+    /// The rules that matched so far.
+    pub fn matches(&self) -> Result<Matches, Exception> {
+        // SAFETY: the transaction is live and, not being `Sync`, in no other call.
+        unsafe { matches::read(self.raw.as_ptr()) }
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // SAFETY: live until here.
+        unsafe { sys::msc_transaction_cleanup(self.raw.as_ptr()) }
+    }
+}
+
+fn view(bytes: &[u8]) -> sys::mss_bytes {
+    sys::mss_bytes { start: bytes.as_ptr().cast::<c_char>(), length: bytes.len() }
+}
+
+unsafe extern "C" {
+    /// C's own, which the engine's malloc belongs to.
+    fn free(memory: *mut std::ffi::c_void);
+}
+
+/// Copies a C string and frees it.
+///
+/// # Safety
+/// `text` is NULL, or a terminated string from `malloc` that nobody else frees.
+unsafe fn take_string(text: *mut c_char) -> Option<Vec<u8>> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: terminated, as promised by the caller.
+    let copy = unsafe { CStr::from_ptr(text) }.to_bytes().to_vec();
+    // SAFETY: from malloc and not freed yet, as promised by the caller.
+    unsafe { free(text.cast()) };
+    Some(copy)
+}

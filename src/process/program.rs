@@ -1,0 +1,172 @@
+//! The program's life: check, bind, load, run, stop.
+//!
+//! Whatever can be wrong with the operator's wishes is found before the first thread starts, and is one line.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
+use actix_rt::signal::unix::{Signal, SignalKind, signal};
+use actors::{Root, Socket, Stop, TreeEvent};
+use slog::{Logger, error, info, warn};
+
+use crate::engine::ModSecurityAgent;
+use crate::engine::load::{self, RuleSource};
+use crate::ffi::v3::{self, RuleEngine, Summary};
+use crate::process::{logger, sockets};
+use crate::settings::{self, Command, Settings};
+
+/// The name in messages.
+const NAME: &str = env!("CARGO_PKG_NAME");
+
+/// Runs the program: 0 when it did what it was asked for, 1 when it could not, 2 when it was asked wrongly.
+pub fn run() -> ExitCode {
+    let version = format!("{} (libmodsecurity {})", env!("CARGO_PKG_VERSION"), v3::compiled_version());
+    match settings::read(std::env::args_os(), std::env::vars_os(), &version) {
+        Ok(Command::Print(text)) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Run(settings)) if settings.check => check(&settings),
+        Ok(Command::Run(settings)) => serve(*settings),
+        Err(error) => fail(2, &error),
+    }
+}
+
+fn fail(status: u8, cause: &dyn Display) -> ExitCode {
+    eprintln!("{NAME}: {cause}");
+    ExitCode::from(status)
+}
+
+fn check(settings: &Settings) -> ExitCode {
+    match load::load(&settings.rules) {
+        Ok((_, summary)) => {
+            println!("rules fine: {} rules; {}", summary.rules, settings.rules);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(1, &error),
+    }
+}
+
+fn serve(settings: Settings) -> ExitCode {
+    let (sockets, _files) = match sockets::bind(&settings.listen) {
+        Ok(bound) => bound,
+        Err(error) => return fail(1, &error),
+    };
+    let (library, summary) = match load::load(&settings.rules) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(1, &error),
+    };
+    let (log, _guard) = logger::start(settings.debug);
+    describe(&log, &settings, &summary);
+    let agent = Arc::new(ModSecurityAgent::new(library, settings.on_error));
+    let system = System::new();
+    let started = system.block_on(async { Program::start(settings.tree, agent, sockets, &log) });
+    match started.and_then(|()| system.run()) {
+        Ok(()) => {
+            info!(log, "stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            error!(log, "cannot run"; "error" => %error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what is about to run.
+fn describe(log: &Logger, settings: &Settings, summary: &Summary) {
+    info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"),
+        "engine" => format!("libmodsecurity {}", v3::compiled_version()));
+    info!(log, "rules loaded"; "rules" => summary.rules, "from" => %settings.rules);
+    match summary.engine {
+        RuleEngine::On => {}
+        RuleEngine::DetectionOnly => {
+            warn!(log, "the rules detect only, nothing will be denied (SecRuleEngine DetectionOnly)");
+        }
+        RuleEngine::Off => warn!(log, "the rules are off, nothing will be inspected (no SecRuleEngine On)"),
+    }
+    if !summary.request_body_access && matches!(settings.rules, RuleSource::Files(_)) {
+        warn!(log, "request bodies will not be inspected (no SecRequestBodyAccess On)");
+    }
+    for name in &settings.unknown_variables {
+        warn!(log, "environment variable is none of mine"; "name" => name);
+    }
+}
+
+/// The actor above Root: turns signals into [`Stop`], and the end of the tree into the end of the program.
+struct Program {
+    root: Addr<Root<ModSecurityAgent>>,
+    log: Logger,
+}
+
+impl Program {
+    fn start(
+        settings: actors::Settings,
+        agent: Arc<ModSecurityAgent>,
+        sockets: Vec<Socket>,
+        log: &Logger,
+    ) -> io::Result<()> {
+        let root = Root::new(settings, agent, sockets, log.clone())?;
+        let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
+        let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
+        Self::create(|ctx| {
+            for (signals, what) in signals {
+                Self::watch(signals, what, ctx);
+            }
+            Self { root: root.spawn(ctx.address().recipient()), log: log.clone() }
+        });
+        Ok(())
+    }
+
+    /// Waits for the next of these signals, deals with it, and waits again.
+    fn watch(mut signals: Signal, what: OnSignal, ctx: &mut Context<Self>) {
+        let next = async move {
+            signals.recv().await;
+            signals
+        };
+        ctx.spawn(wrap_future::<_, Self>(next).map(move |signals, program: &mut Self, ctx| {
+            match what {
+                OnSignal::Stop(name) => {
+                    info!(program.log, "stopping"; "signal" => name);
+                    program.root.do_send(Stop);
+                }
+                OnSignal::Ignore(name) => {
+                    warn!(program.log, "signal ignored, this version cannot reload: restart it"; "signal" => name);
+                }
+            }
+            Self::watch(signals, what, ctx);
+        }));
+    }
+}
+
+/// What a signal does.
+#[derive(Clone, Copy)]
+enum OnSignal {
+    Stop(&'static str),
+    Ignore(&'static str),
+}
+
+const SIGNALS: [(SignalKind, OnSignal); 3] = [
+    (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
+    (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
+    (SignalKind::hangup(), OnSignal::Ignore("SIGHUP")),
+];
+
+impl Actor for Program {
+    type Context = Context<Self>;
+}
+
+impl Handler<TreeEvent> for Program {
+    type Result = ();
+
+    fn handle(&mut self, event: TreeEvent, _: &mut Self::Context) {
+        match event {
+            TreeEvent::Ready => {}
+            TreeEvent::Stopped => System::current().stop(),
+        }
+    }
+}

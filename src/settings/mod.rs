@@ -1,0 +1,114 @@
+//! What the operator asks for, in two steps: raw words from the command line and the environment (`arguments.rs`), then
+//! checked settings ([`Settings`]).
+
+mod arguments;
+mod capability;
+mod listen;
+mod number;
+mod on_error;
+mod time;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+use actors::restart::RestartPolicy;
+use actors::spop::Limits;
+use actors::spop::frame::{MAX_FRAME_SIZE, MIN_FRAME_SIZE};
+
+use crate::engine::answer::OnError;
+use crate::engine::load::RuleSource;
+use arguments::{Arguments, Parsed};
+pub use listen::ListenAddress;
+
+/// Jobs that may wait for each worker.
+const QUEUE_PER_WORKER: usize = 64;
+
+/// More workers than any machine has use for.
+const MAX_WORKERS: usize = 1024;
+
+/// How long requests in flight may take when the agent is told to stop. HAProxy has given up on them by then.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Checked settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Log at level debug.
+    pub debug: bool,
+    /// Only load the rules and say what is wrong with them.
+    pub check: bool,
+    /// Where the rules come from.
+    pub rules: RuleSource,
+    /// Where to listen.
+    pub listen: Vec<ListenAddress>,
+    /// What HAProxy is told about a request that nobody inspected.
+    pub on_error: OnError,
+    /// The supervision tree's.
+    pub tree: actors::Settings,
+    /// Environment variables that look as if they were meant for this program, and are not.
+    pub unknown_variables: Vec<String>,
+}
+
+/// What the words on the command line amount to.
+#[derive(Debug)]
+pub enum Command {
+    /// To run, or to check the rules.
+    Run(Box<Settings>),
+    /// To print this and be done: the help or the version.
+    Print(String),
+}
+
+/// A word that cannot be understood: one line, exit status 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadOption(pub String);
+
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (see --help)", self.0)
+    }
+}
+
+impl std::error::Error for BadOption {}
+
+/// Reads the command line (the program's name first) and the environment.
+///
+/// `version` is what `--version` says behind the program's name.
+pub fn read(
+    words: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    version: &str,
+) -> Result<Command, BadOption> {
+    match arguments::parse(words, environment, version)? {
+        Parsed::Print(text) => Ok(Command::Print(text)),
+        Parsed::Arguments(arguments, unknown_variables) => {
+            Ok(Command::Run(Box::new(check(arguments, unknown_variables)?)))
+        }
+    }
+}
+
+fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Settings, BadOption> {
+    let or = |word: Option<String>, default: &str| word.unwrap_or_else(|| default.to_owned());
+    let workers = number::parse("--workers", &or(arguments.workers, "5"), 1, MAX_WORKERS)?;
+    let max_frame_size = or(arguments.max_frame_size, "16384");
+    let max_frame_size = number::parse("--max-frame-size", &max_frame_size, MIN_FRAME_SIZE, MAX_FRAME_SIZE)?;
+    let rules = match arguments.rules.is_empty() {
+        true => RuleSource::Default,
+        false => RuleSource::Files(arguments.rules),
+    };
+    Ok(Settings {
+        debug: arguments.debug,
+        check: arguments.check,
+        rules,
+        listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
+        on_error: on_error::parse(&or(arguments.on_error, "unset"))?,
+        tree: actors::Settings {
+            workers,
+            queue: workers * QUEUE_PER_WORKER,
+            throttle: time::parse("--throttle", &or(arguments.throttle, "0"))?,
+            restart: RestartPolicy::default(),
+            limits: Limits { max_frame_size, capabilities: capability::parse_all(&arguments.capability)? },
+            grace: GRACE,
+        },
+        unknown_variables,
+    })
+}
