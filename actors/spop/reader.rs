@@ -61,6 +61,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes one byte; `what` names it in the error.
+    #[inline]
     pub fn byte(&mut self, what: &'static str) -> Result<u8, Malformed> {
         let (&first, rest) = self.rest.split_first().ok_or(Malformed::Truncated(what))?;
         self.rest = rest;
@@ -68,6 +69,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes an integer.
+    #[inline]
     pub fn varint(&mut self, what: &'static str) -> Result<u64, Malformed> {
         match varint::decode(self.rest) {
             Decoded::Value(value, len) => {
@@ -80,6 +82,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a length and as many bytes: a STRING, a BINARY, a name.
+    #[inline]
+    #[inline]
     pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], Malformed> {
         let len = self.varint(what)?;
         let len = usize::try_from(len).map_err(|_| Malformed::Truncated(what))?;
@@ -87,6 +91,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes one typed value (doc/SPOE.txt, section 3.1, TYPED-DATA).
+    #[inline]
     pub fn value(&mut self, what: &'static str) -> Result<Value<'a>, Malformed> {
         let head = self.byte(what)?;
         let value = match head & 0x0F {
@@ -108,6 +113,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes `len` bytes.
+    #[inline]
     pub fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated(what))?;
         self.rest = rest;

@@ -49,14 +49,18 @@ pub enum Decoded {
 
 /// Reads one integer from the start of `bytes`.
 #[must_use]
+#[inline]
 pub fn decode(bytes: &[u8]) -> Decoded {
-    let Some((&first, rest)) = bytes.split_first() else {
-        return Decoded::Incomplete;
-    };
-    let mut value = u64::from(first);
-    if first < 240 {
-        return Decoded::Value(value, 1);
+    match bytes.split_first() {
+        None => Decoded::Incomplete,
+        // Most are lengths of names and short strings.
+        Some((&first, _)) if first < 240 => Decoded::Value(first.into(), 1),
+        Some((&first, rest)) => decode_rest(first, rest),
     }
+}
+
+fn decode_rest(first: u8, rest: &[u8]) -> Decoded {
+    let mut value = u64::from(first);
     let mut shift = 4_u32;
     for (index, &byte) in rest.iter().enumerate() {
         let part = u64::from(byte);

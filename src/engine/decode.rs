@@ -68,23 +68,6 @@ enum Field {
     Body,
 }
 
-/// The names of all fields, in the order of their discriminants, and the names that other agents give them.
-const NAMES: [&[&str]; 13] = [
-    &["app"],
-    &["unique-id", "id"],
-    &["src-ip", "ip"],
-    &["src-port"],
-    &["dst-ip", "srvip"],
-    &["dst-port", "srvport"],
-    &["method"],
-    &["path"],
-    &["query"],
-    &["version", "reqver"],
-    &["headers", "reqhdrs"],
-    &["body-size"],
-    &["body", "reqbody"],
-];
-
 const FIELDS: [Field; 13] = [
     Field::Application,
     Field::UniqueId,
@@ -102,16 +85,42 @@ const FIELDS: [Field; 13] = [
 ];
 
 impl Field {
+    /// The field with this name, or with the one that another agent gives it.
     fn named(name: &[u8]) -> Option<Self> {
-        let known = FIELDS.iter().zip(NAMES);
-        known
-            .filter(|(_, names)| names.iter().any(|known| known.as_bytes() == name))
-            .map(|(field, _)| *field)
-            .next()
+        Some(match name {
+            b"app" => Self::Application,
+            b"unique-id" | b"id" => Self::UniqueId,
+            b"src-ip" | b"ip" => Self::SourceAddress,
+            b"src-port" => Self::SourcePort,
+            b"dst-ip" | b"srvip" => Self::TargetAddress,
+            b"dst-port" | b"srvport" => Self::TargetPort,
+            b"method" => Self::Method,
+            b"path" => Self::Path,
+            b"query" => Self::Query,
+            b"version" | b"reqver" => Self::Version,
+            b"headers" | b"reqhdrs" => Self::Headers,
+            b"body-size" => Self::BodySize,
+            b"body" | b"reqbody" => Self::Body,
+            _ => return None,
+        })
     }
 
     fn name(self) -> &'static str {
-        NAMES.get(self as usize).and_then(|names| names.first()).copied().unwrap_or_default()
+        match self {
+            Self::Application => "app",
+            Self::UniqueId => "unique-id",
+            Self::SourceAddress => "src-ip",
+            Self::SourcePort => "src-port",
+            Self::TargetAddress => "dst-ip",
+            Self::TargetPort => "dst-port",
+            Self::Method => "method",
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Version => "version",
+            Self::Headers => "headers",
+            Self::BodySize => "body-size",
+            Self::Body => "body",
+        }
     }
 }
 
@@ -150,10 +159,9 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn of(message: &Message<'a>) -> Result<Self, Failure> {
         let mut fields = Self { values: [Value::Null; FIELDS.len()], given: [false; FIELDS.len()] };
-        if message.arguments.clone().any(|argument| !argument.name.is_empty()) {
-            fields.by_name(message)?;
-        } else {
-            fields.by_position(message)?;
+        match message.arguments.clone().next() {
+            Some(first) if !first.name.is_empty() => fields.by_name(message)?,
+            _ => fields.by_position(message)?,
         }
         Ok(fields)
     }
@@ -182,8 +190,17 @@ impl<'a> Fields<'a> {
             8.. => &SHORT_FORM,
             few => return Err(invalid(format!("{few} arguments without names, expected 8 or 12"))),
         };
-        for (&field, argument) in form.iter().zip(arguments) {
-            self.set(field, argument.value)?;
+        for (index, argument) in arguments.enumerate() {
+            if !argument.name.is_empty() {
+                let name = Text(argument.name);
+                return Err(invalid(format!(
+                    "argument {} has the name {name}, though others have none",
+                    index + 1
+                )));
+            }
+            if let Some(&field) = form.get(index) {
+                self.set(field, argument.value)?;
+            }
         }
         // What follows is not known, but for an address: people append `src` to the short form.
         let source =

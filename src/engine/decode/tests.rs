@@ -188,6 +188,9 @@ fn what_would_hide_something_from_the_rules_is_an_error_that_says_what() {
         let cause = cause(changes);
         assert!(cause.contains(expected), "{cause:?} lacks {expected:?}");
     }
+    let mut mixed = short();
+    mixed.push(("body", Value::Null));
+    assert!(read(&mixed).unwrap_err().contains("argument 9 has the name \"body\", though others have none"));
     assert!(read(&short()[..7]).unwrap_err().contains("7 arguments without names, expected 8 or 12"));
 }
 
