@@ -83,7 +83,6 @@ impl<'a> Reader<'a> {
 
     /// Takes a length and as many bytes: a STRING, a BINARY, a name.
     #[inline]
-    #[inline]
     pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], Malformed> {
         let len = self.varint(what)?;
         let len = usize::try_from(len).map_err(|_| Malformed::Truncated(what))?;
