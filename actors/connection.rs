@@ -4,16 +4,18 @@
 //! stops reading while more than [`HIGH_WATER`] bytes wait to be written. Settled jobs come as messages; actix polls the
 //! future after them, so the ACKs of all that settled meanwhile leave in one write.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use actix_rt::time::{Sleep, sleep};
 use bytes::{Buf, Bytes, BytesMut};
 use slog::{Logger, debug, error, o};
 
@@ -44,6 +46,7 @@ pub(crate) struct ConnectionContext<A: Agent> {
     pub(crate) agent: Arc<A>,
     pub(crate) queue: Queue<A>,
     pub(crate) limits: Limits,
+    pub(crate) deadline: Duration,
     pub(crate) peer_log: Arc<PeerLog>,
     pub(crate) log: Logger,
 }
@@ -72,6 +75,10 @@ pub(crate) struct Connection<A: Agent> {
     /// The NOTIFYs without an ACK, by ticket. Whoever settles one first takes it out.
     unanswered: HashMap<u64, FrameId>,
     next_ticket: u64,
+    /// When they are due, in that order; those answered meanwhile among them.
+    deadlines: VecDeque<(Instant, u64)>,
+    /// Runs until the first of them.
+    timer: Pin<Box<Sleep>>,
     peer: String,
     log: Logger,
     _presence: Presence,
@@ -112,6 +119,8 @@ impl<A: Agent> Connection<A> {
             output: BytesMut::new(),
             unanswered: HashMap::new(),
             next_ticket: 0,
+            deadlines: VecDeque::new(),
+            timer: Box::pin(sleep(Duration::ZERO)),
             peer,
             _presence: presence,
         }
@@ -121,6 +130,7 @@ impl<A: Agent> Connection<A> {
     /// As much input and output as is possible now. `Ready` at the end of the link.
     fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         for _ in 0..READS_PER_TURN {
+            self.poll_deadlines(task);
             let flushed = self.poll_flush(task)?.is_ready();
             match self.phase {
                 Phase::Draining { all_read: true } => {
@@ -164,6 +174,35 @@ impl<A: Agent> Connection<A> {
         Poll::Pending
     }
 
+    /// Settles what is overdue, and sees to it that the task wakes when the next is.
+    fn poll_deadlines(&mut self, task: &mut Task<'_>) {
+        while let Some(&(due, ticket)) = self.deadlines.front() {
+            if !self.unanswered.contains_key(&ticket) {
+                self.deadlines.pop_front();
+            } else if due <= Instant::now() {
+                self.deadlines.pop_front();
+                let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
+                self.settle_here(ticket, &failure);
+            } else {
+                if self.timer.deadline() != due.into() {
+                    self.timer.as_mut().reset(due.into());
+                }
+                // Done already: the clock has moved on since it was looked at.
+                if self.timer.as_mut().poll(task).is_pending() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers a job that a worker may still be at.
+    fn settle_here(&mut self, ticket: u64, failure: &Failure) {
+        if let Some(id) = self.unanswered.remove(&ticket) {
+            self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
+            self.acknowledge(id, &self.failed(None, failure));
+        }
+    }
+
     fn poll_flush(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
             match ready!(self.stream.poll_write(task, &self.output))? {
@@ -179,6 +218,7 @@ impl<A: Agent> Connection<A> {
         if self.session.is_closed() {
             self.input.clear();
         }
+        self.session.set_healthy(!self.context.queue.load().is_down());
         while let Some(event) = self.session.receive(&mut self.input, &mut self.output) {
             match event {
                 Event::Open(agreed) => debug!(self.log, "link open"; "agreed" => ?agreed),
@@ -213,9 +253,12 @@ impl<A: Agent> Connection<A> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let reply = Reply::new(ctx.address().recipient(), ticket);
-        match self.context.queue.offer(Job { request, reply }) {
+        let now = Instant::now();
+        let deadline = now + self.context.deadline;
+        match self.context.queue.offer(Job { request, deadline, reply }, &self.context.agent, now) {
             Ok(()) => {
                 self.unanswered.insert(ticket, id);
+                self.deadlines.push_back((deadline, ticket));
             }
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
@@ -257,9 +300,8 @@ impl<A: Agent> Connection<A> {
     /// Settles what the workers did not settle in time and closes the link.
     fn drain_is_due(&mut self, _: &mut Context<Self>) {
         let failure = Failure::new(FailureKind::Shutdown, "the agent is going down");
-        for (_, id) in std::mem::take(&mut self.unanswered) {
-            self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-            self.acknowledge(id, &self.failed(None, &failure));
+        for ticket in self.unanswered.keys().copied().collect::<Vec<_>>() {
+            self.settle_here(ticket, &failure);
         }
     }
 }

@@ -17,22 +17,30 @@ pub trait Engine {
 
     /// Inspects one request.
     ///
-    /// An error says that this request could not be inspected and that the engine can go on. A panic says that the
-    /// engine cannot be trusted any more: the worker settles the request as crashed and is replaced.
+    /// A panic counts as [`EngineError::Dead`].
     fn inspect(&mut self, request: &Self::Request) -> Result<Self::Verdict, EngineError>;
 }
 
-/// Why an engine could not inspect a request, or could not start.
+/// Why an engine has no verdict on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineError(pub String);
+pub enum EngineError {
+    /// This request could not be inspected; the engine goes on.
+    Request(String),
+    /// The engine died of it, or had to be ended: the request is settled with this failure, and the worker is replaced.
+    Dead(Failure),
+}
 
-impl fmt::Display for EngineError {
+/// Why an engine could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError(pub String);
+
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for EngineError {}
+impl std::error::Error for StartError {}
 
 /// The program on top of the tree: it knows what messages mean and what to answer, and it makes engines.
 ///
@@ -45,8 +53,14 @@ pub trait Agent: Send + Sync + 'static {
     /// The engine of each worker.
     type Engine: Engine<Request = Self::Request, Verdict = Self::Verdict>;
 
-    /// Makes the engine of the worker with this number (from 1), on that worker's thread.
-    fn start_engine(&self, worker: usize) -> Result<Self::Engine, EngineError>;
+    /// Makes the engine of the worker with this number (from 1), on that worker's thread. `log` is the worker's.
+    fn start_engine(&self, worker: usize, log: &Logger) -> Result<Self::Engine, StartError>;
+
+    /// Rebuilds what engines are made of: one after the other dies, whatever it is given.
+    fn rebuild(&self);
+
+    /// A number that two requests share when an engine cannot tell them apart, and hardly otherwise.
+    fn fingerprint(&self, request: &Self::Request) -> u64;
 
     /// Makes a request of the payload of a NOTIFY. An error is answered as such and logged; it never closes the link.
     fn decode(&self, payload: &Bytes) -> Result<Self::Request, Failure>;
@@ -65,9 +79,9 @@ pub trait Agent: Send + Sync + 'static {
 /// Why nobody inspected a request: what HAProxy reads in `error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// It could not be answered within its deadline.
+    /// It could not be answered within its deadline, or took an engine more time than allowed.
     Timeout,
-    /// There was no room for it in the queue.
+    /// More came than can be inspected: there was no room for it in the queue, or too much in front of it.
     Overload,
     /// The engine died of it, or while it was at it.
     Crash,

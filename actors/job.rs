@@ -1,15 +1,22 @@
 //! A job's way: from the Connection that decoded it, through the queue, to the worker that settles it.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use actix::{Message, Recipient};
 use bytes::Bytes;
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 
 use crate::engine::{Agent, Failure, FailureKind};
+use crate::load::Load;
+use crate::quarantine::Quarantine;
 
 /// One request on its way to a worker.
 pub(crate) struct Job<A: Agent> {
     /// What to inspect.
     pub(crate) request: A::Request,
+    /// When its answer is of no use any more; its Connection settles it then.
+    pub(crate) deadline: Instant,
     /// Whom to tell.
     pub(crate) reply: Reply,
 }
@@ -49,6 +56,11 @@ impl Reply {
         self.send(Some(actions));
     }
 
+    /// Lets the Connection settle the job, at its deadline.
+    pub(crate) fn forget(mut self) {
+        self.settled = true;
+    }
+
     fn send(&mut self, actions: Option<Bytes>) {
         self.settled = true;
         self.connection.do_send(Settled { ticket: self.ticket, actions });
@@ -63,37 +75,63 @@ impl Drop for Reply {
     }
 }
 
-/// The bounded queue between Connections and workers.
+/// The bounded queue between Connections and workers, and who may enter it.
 pub(crate) struct Queue<A: Agent> {
     sender: Sender<Job<A>>,
     receiver: Receiver<Job<A>>,
+    load: Arc<Load>,
+    quarantine: Arc<Quarantine>,
 }
 
 impl<A: Agent> Clone for Queue<A> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), receiver: self.receiver.clone() }
+        Self {
+            sender: self.sender.clone(),
+            receiver: self.receiver.clone(),
+            load: Arc::clone(&self.load),
+            quarantine: Arc::clone(&self.quarantine),
+        }
     }
 }
 
 impl<A: Agent> Queue<A> {
     /// A queue that holds at most `capacity` jobs.
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, load: Arc<Load>) -> Self {
         let (sender, receiver) = channel::bounded(capacity);
-        Self { sender, receiver }
+        Self { sender, receiver, load, quarantine: Arc::default() }
     }
 
     /// Admits a job, or says at once why not; the refused job's reply is left to the caller.
     ///
     /// What is to stand between admission and the engine (a screening stage) gets its place here.
-    pub(crate) fn offer(&self, job: Job<A>) -> Result<(), (Failure, Job<A>)> {
-        self.sender.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(job) => (Failure::new(FailureKind::Overload, "the queue is full"), job),
-            TrySendError::Disconnected(job) => (Failure::new(FailureKind::Shutdown, "no workers"), job),
-        })
+    pub(crate) fn offer(&self, job: Job<A>, agent: &A, now: Instant) -> Result<(), (Failure, Job<A>)> {
+        let refusal = if self.load.is_down() {
+            Failure::new(FailureKind::Crash, "no engine runs")
+        } else if self.quarantine.holds(|| agent.fingerprint(&job.request), now) {
+            Failure::new(FailureKind::Quarantine, "a request like this has crashed two engines")
+        } else if !self.load.admits(self.sender.len()) {
+            Failure::new(FailureKind::Overload, "too much in front of it to be answered in time")
+        } else {
+            return self.sender.try_send(job).map_err(|refused| match refused {
+                TrySendError::Full(job) => (Failure::new(FailureKind::Overload, "the queue is full"), job),
+                TrySendError::Disconnected(job) => (Failure::new(FailureKind::Shutdown, "no workers"), job),
+            });
+        };
+        Err((refusal, job))
     }
 
     /// Where workers take jobs from.
     pub(crate) fn receiver(&self) -> Receiver<Job<A>> {
         self.receiver.clone()
+    }
+
+    /// How loaded the pool is.
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// What killed engines.
+    pub(crate) fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 }

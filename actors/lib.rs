@@ -22,14 +22,16 @@ mod connection;
 pub mod engine;
 mod job;
 mod listener;
+mod load;
 mod peer_log;
 mod pool;
+mod quarantine;
 pub mod restart;
 pub mod root;
 pub mod spop;
 mod stream;
 mod worker;
 
-pub use engine::{Agent, Engine, EngineError, Failure, FailureKind};
+pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError};
 pub use root::{Root, Settings, Stop, TreeEvent};
 pub use stream::Socket;

@@ -2,6 +2,10 @@
 //!
 //! It starts each Worker, hears of each end, and starts the next generation when [`RestartPolicy`] allows it. The queue
 //! is the Pool's, not a Worker's, so what waits in it outlives any of them.
+//!
+//! Engines that die one after the other without a single verdict in between are not the requests' fault: then what
+//! engines are made of is rebuilt. While that does not help and no engine runs, the pool is down: requests are answered
+//! at once, health checks fail, and it keeps trying.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +17,9 @@ use crate::engine::Agent;
 use crate::restart::{RestartPolicy, Restarts};
 use crate::worker::{Exit, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport};
 
+/// Ends of Workers without a verdict in between that are borne, at least.
+const FRUITLESS: usize = 6;
+
 /// The supervisor of the Workers.
 pub(crate) struct Pool<A: Agent> {
     context: Arc<WorkerContext<A>>,
@@ -20,6 +27,12 @@ pub(crate) struct Pool<A: Agent> {
     /// Who wants to know when all Workers have started for the first time, and when all have ended.
     root: Recipient<PoolEvent>,
     stopping: bool,
+    /// Ends of Workers since the last verdict.
+    fruitless: usize,
+    /// Verdicts when that count began.
+    verdicts: u64,
+    /// Rebuilds since the last verdict.
+    rebuilds: u32,
 }
 
 /// One Worker's place in the Pool.
@@ -59,7 +72,16 @@ impl<A: Agent> Pool<A> {
             ended: None,
         };
         let slots = std::iter::repeat_with(slot).take(size).collect();
-        Self { context: Arc::new(context), slots, root, stopping: false }.start()
+        Self {
+            context: Arc::new(context),
+            slots,
+            root,
+            stopping: false,
+            fruitless: 0,
+            verdicts: 0,
+            rebuilds: 0,
+        }
+        .start()
     }
 
     fn start_worker(&mut self, number: usize, ctx: &mut Context<Self>) {
@@ -76,6 +98,9 @@ impl<A: Agent> Pool<A> {
 
     fn worker_started(&mut self, id: WorkerId) {
         let Some(slot) = self.slots.get_mut(id.number - 1) else { return };
+        if self.context.queue.load().set_down(false) {
+            warn!(self.context.log, "an engine runs again");
+        }
         match slot.ended.take() {
             None => info!(self.context.log, "worker started";
                 "worker" => id.number, "generation" => id.generation),
@@ -101,13 +126,41 @@ impl<A: Agent> Pool<A> {
         let now = Instant::now();
         slot.ended.get_or_insert(now);
         let delay = slot.restarts.next_delay(now);
+        let request = match exit {
+            Exit::EngineDied { request, .. } => request,
+            _ => "none",
+        };
         error!(self.context.log, "worker crashed";
             "worker" => id.number, "generation" => id.generation, "reason" => %exit,
-            "uptime" => ?uptime, "restart in" => ?delay);
+            "request" => request, "uptime" => ?uptime, "restart in" => ?delay);
+        if let Exit::EngineDied { quarantined: true, request, .. } = exit {
+            warn!(self.context.log, "request quarantined, it has crashed two engines"; "request" => request);
+        }
+        self.escalate_if_fruitless();
         if delay.is_zero() {
             self.start_worker(id.number, ctx);
         } else {
             ctx.run_later(delay, move |pool, ctx| pool.start_worker(id.number, ctx));
+        }
+    }
+
+    /// Counts an end, and does more than start another Worker when that has been in vain.
+    fn escalate_if_fruitless(&mut self) {
+        let load = self.context.queue.load();
+        if load.verdicts() != self.verdicts {
+            (self.verdicts, self.fruitless, self.rebuilds) = (load.verdicts(), 0, 0);
+        }
+        self.fruitless += 1;
+        if self.fruitless >= FRUITLESS.max(2 * self.slots.len()) {
+            self.fruitless = 0;
+            self.rebuilds += 1;
+            error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
+                "time" => self.rebuilds);
+            self.context.agent.rebuild();
+        }
+        let none_runs = self.slots.iter().all(|slot| slot.worker.is_none());
+        if self.rebuilds > 1 && none_runs && load.set_down(true) {
+            error!(self.context.log, "down: no engine runs, requests are not inspected until one does");
         }
     }
 

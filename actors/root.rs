@@ -15,6 +15,7 @@ use crate::connection::ConnectionContext;
 use crate::engine::Agent;
 use crate::job::Queue;
 use crate::listener::{Close, Listener, ListenerClosed};
+use crate::load::Load;
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, StopPool};
 use crate::restart::RestartPolicy;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub queue: usize,
     /// How long a Worker waits before each job.
     pub throttle: Duration,
+    /// How long a request may take from its arrival to its answer.
+    pub deadline: Duration,
     /// When a Worker that ended is started again.
     pub restart: RestartPolicy,
     /// What is allowed on a link.
@@ -72,10 +75,11 @@ pub enum TreeEvent {
 impl<A: Agent> Root<A> {
     /// The tree with these sockets to listen on, in the reactor of the current thread; nothing runs yet.
     pub fn new(settings: Settings, agent: Arc<A>, sockets: Vec<Socket>, log: Logger) -> io::Result<Self> {
+        let load = Arc::new(Load::new(settings.workers, settings.deadline, settings.throttle));
         Ok(Self {
             settings,
             agent,
-            queue: Queue::new(settings.queue),
+            queue: Queue::new(settings.queue, load),
             peer_log: Arc::new(PeerLog::new(log.clone())),
             log,
             acceptors: sockets.into_iter().map(Acceptor::new).collect::<io::Result<_>>()?,
@@ -104,6 +108,7 @@ impl<A: Agent> Root<A> {
             agent: Arc::clone(&self.agent),
             queue: self.queue.clone(),
             limits: self.settings.limits,
+            deadline: self.settings.deadline,
             peer_log: Arc::clone(&self.peer_log),
             log: self.log.clone(),
         });
@@ -112,6 +117,7 @@ impl<A: Agent> Root<A> {
         }
         self.open_listeners = self.listeners.len();
         info!(self.log, "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
+            "deadline" => ?self.settings.deadline,
             "max frame size" => self.settings.limits.max_frame_size);
         self.tell(TreeEvent::Ready);
     }

@@ -14,7 +14,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use slog::{Logger, debug, o};
 
-use crate::engine::{Agent, Engine, Failure, FailureKind};
+use crate::engine::{Agent, Engine, EngineError, Failure, FailureKind};
 use crate::job::{Job, Queue};
 use crate::peer_log::PeerLog;
 
@@ -72,8 +72,17 @@ pub(crate) enum Exit {
     Stopped,
     /// The engine could not start.
     NoEngine(String),
-    /// It panicked.
+    /// It panicked outside its engine.
     Panicked(String),
+    /// Its engine died, or had to be ended.
+    EngineDied {
+        /// Of what.
+        cause: String,
+        /// The request that it had, as the log names it.
+        request: String,
+        /// No engine gets a request like this any more.
+        quarantined: bool,
+    },
 }
 
 impl fmt::Display for Exit {
@@ -82,6 +91,7 @@ impl fmt::Display for Exit {
             Self::Stopped => f.write_str("stopped"),
             Self::NoEngine(cause) => write!(f, "engine did not start: {cause}"),
             Self::Panicked(message) => write!(f, "panic: {message}"),
+            Self::EngineDied { cause, .. } => f.write_str(cause),
         }
     }
 }
@@ -177,7 +187,7 @@ impl Drop for Guard {
 
 /// The thread: one engine, one job after the other.
 fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<()>, log: &Logger) -> Exit {
-    let mut engine = match context.agent.start_engine(guard.id.number) {
+    let mut engine = match context.agent.start_engine(guard.id.number, log) {
         Ok(engine) => engine,
         Err(error) => return Exit::NoEngine(error.0),
     };
@@ -189,44 +199,73 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<(
             recv(jobs) -> job => job,
         };
         let Ok(job) = job else { return Exit::Stopped };
+        let start = Instant::now();
         if !context.throttle.is_zero()
             && stopped.recv_timeout(context.throttle) == Err(RecvTimeoutError::Disconnected)
         {
             return Exit::Stopped;
         }
-        if let Err(exit) = process(context, &mut engine, job, log) {
+        let Some(ended) = process(context, &mut engine, job, log) else { continue };
+        context.queue.load().served(start.elapsed());
+        if let Err(exit) = ended {
             return exit;
         }
     }
 }
 
-/// Inspects and settles one job; an error ends the thread.
+/// Inspects and settles one job; an error ends the thread. `None` when it was not worth an engine's time any more.
 fn process<A: Agent>(
     context: &WorkerContext<A>,
     engine: &mut A::Engine,
     job: Job<A>,
     log: &Logger,
-) -> Result<(), Exit> {
-    let Job { request, reply } = job;
-    if !reply.is_awaited() {
-        debug!(log, "request dropped, its connection is closed"; &request);
-        return Ok(());
+) -> Option<Result<(), Exit>> {
+    let Job { request, deadline, reply } = job;
+    // A request that nobody waits for, or that would be answered too late, is not worth an engine's time.
+    if !reply.is_awaited() || Instant::now() >= deadline {
+        reply.forget();
+        return None;
     }
-    let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)));
-    let (outcome, exit) = match inspected {
-        Ok(Ok(verdict)) => (Ok(verdict), Ok(())),
-        Ok(Err(error)) => (Err(Failure::new(FailureKind::Engine, error.0)), Ok(())),
-        Err(panic) => {
-            let text = text_of(&*panic);
-            (Err(Failure::new(FailureKind::Crash, text.clone())), Err(Exit::Panicked(text)))
-        }
+    let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)))
+        .unwrap_or_else(|panic| Err(EngineError::Dead(Failure::new(FailureKind::Crash, text_of(&*panic)))));
+    let (outcome, dead) = match inspected {
+        Ok(verdict) => (Ok(verdict), false),
+        Err(EngineError::Request(cause)) => (Err(Failure::new(FailureKind::Engine, cause)), false),
+        Err(EngineError::Dead(failure)) => (Err(failure), true),
     };
     reply.settle(context.agent.answer(Some(&request), outcome.as_ref()).into_payload());
     match &outcome {
-        Ok(verdict) => context.agent.record(&request, verdict, log),
+        Ok(verdict) => {
+            context.queue.load().count_verdict();
+            context.agent.record(&request, verdict, log);
+        }
         Err(failure) => context.peer_log.failure(failure, &request),
     }
-    exit
+    let (Err(failure), true) = (outcome, dead) else { return Some(Ok(())) };
+    let fingerprint = context.agent.fingerprint(&request);
+    Some(Err(Exit::EngineDied {
+        cause: failure.cause.into_owned(),
+        request: description(&request),
+        quarantined: context.queue.quarantine().killed(fingerprint, Instant::now()),
+    }))
+}
+
+/// A request's key-value pairs as one text.
+fn description(request: &impl slog::KV) -> String {
+    struct Pairs(Vec<String>);
+    impl slog::Serializer for Pairs {
+        fn emit_arguments(&mut self, key: slog::Key, value: &fmt::Arguments<'_>) -> slog::Result {
+            self.0.push(format!("{key}={value}"));
+            Ok(())
+        }
+    }
+    let mut pairs = Pairs(Vec::new());
+    // What cannot be described is left out.
+    let _ =
+        request.serialize(&slog::record!(slog::Level::Error, "", &format_args!(""), slog::b!()), &mut pairs);
+    // slog gives the last pair first.
+    pairs.0.reverse();
+    pairs.0.join(" ")
 }
 
 /// What a panic said, without control characters: it may quote the request.

@@ -52,13 +52,14 @@ enum State {
 pub struct Session {
     limits: Limits,
     state: State,
+    healthy: bool,
 }
 
 impl Session {
     /// A link on which nothing was received yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::AwaitHello }
+        Self { limits, state: State::AwaitHello, healthy: true }
     }
 
     /// Whether the handshake is still to come.
@@ -71,6 +72,11 @@ impl Session {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
+    }
+
+    /// Whether health checks are answered well from now on. Any DISCONNECT fails them, and HAProxy takes the server out.
+    pub fn set_healthy(&mut self, healthy: bool) {
+        self.healthy = healthy;
     }
 
     /// Takes the next frame off `input` and appends to `output` what the protocol itself answers.
@@ -142,6 +148,10 @@ impl Session {
     fn hello(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Event, Disconnect> {
         whole(frame)?;
         let hello = HaproxyHello::decode(&frame.payload)?;
+        if hello.healthcheck && !self.healthy {
+            self.disconnect(&Disconnect::new(Status::Resources, "health check while no engine runs"), output);
+            return Ok(Event::HealthCheck);
+        }
         let agreed = hello.agree(self.limits.max_frame_size, self.limits.capabilities);
         agreed.encode(output);
         if hello.healthcheck {

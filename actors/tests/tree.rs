@@ -17,7 +17,7 @@ fn a_worker_that_panics_is_replaced_and_only_its_request_is_lost() {
     let tree = Tree::start(settings(), 0);
     let mut client = tree.connect();
     for round in 1..=3 {
-        assert_eq!(client.ask("panic"), "crash");
+        assert_eq!(client.ask(&format!("panic {round}")), "crash");
         for _ in 0..10 {
             assert_eq!(client.ask("work"), "done");
         }
@@ -26,7 +26,7 @@ fn a_worker_that_panics_is_replaced_and_only_its_request_is_lost() {
     let crashes = tree.log.wait_for("worker crashed", 3);
     assert!(crashes[0].contains("generation=1") && crashes[0].contains("as ordered"), "{}", crashes[0]);
     assert!(tree.log.wait_for("worker restarted", 3)[0].contains("generation=2"));
-    assert!(tree.log.wait_for("request not inspected error=crash", 1)[0].contains("order=panic"));
+    assert!(tree.log.wait_for("request not inspected error=crash", 1)[0].contains("order=panic 1"));
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn workers_that_all_crash_at_once_all_come_back() {
     let tree = Tree::start(settings(), 0);
     let mut client = tree.connect();
     for stream in 0..12 {
-        client.order(stream, "panic");
+        client.order(stream, &format!("panic {stream}"));
         assert_eq!(client.ack(), (stream, "crash".to_owned()));
     }
     tree.log.wait_for("worker restarted", 12);
@@ -97,6 +97,81 @@ fn an_engine_that_does_not_start_is_tried_again_with_growing_delays() {
     let delays: Vec<_> = crashes.iter().map(|line| line.split("restart in=").nth(1).unwrap()).collect();
     assert_eq!(delays, ["0ns", "0ns", "0ns", "10ms", "20ms", "40ms"]);
     assert!(crashes[0].contains("false start"), "{}", crashes[0]);
+}
+
+#[test]
+fn a_request_that_crashed_two_engines_touches_no_third() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    assert_eq!(client.ask("panic"), "crash");
+    assert_eq!(client.ask("panic"), "crash");
+    tree.log.wait_for("request quarantined", 1);
+    assert_eq!(client.ask("panic"), "quarantine");
+    assert_eq!(client.ask("panic but differently"), "crash");
+    assert_eq!(client.ask("work"), "done");
+    tree.log.wait_for("worker restarted", 3);
+    assert_eq!(tree.log.wait_for("worker crashed", 3).len(), 3);
+}
+
+#[test]
+fn an_engine_that_had_to_be_ended_is_replaced_too() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    assert_eq!(client.ask("die"), "timeout");
+    assert!(tree.log.wait_for("worker crashed", 1)[0].contains("took too long, as ordered"));
+    tree.log.wait_for("worker restarted", 1);
+    assert_eq!(client.ask("work"), "done");
+}
+
+#[test]
+fn what_is_overdue_is_answered_then_and_not_by_its_engine() {
+    let tree = Tree::start(Settings { deadline: Duration::from_millis(50), workers: 1, ..settings() }, 0);
+    let mut client = tree.connect();
+    let start = Instant::now();
+    // One in the engine, one in the queue.
+    client.order(1, "wait");
+    tree.gate.await_waiting(1);
+    client.order(2, "panic if you are run");
+    let mut answers = [client.ack(), client.ack()];
+    answers.sort();
+    assert_eq!(answers, [(1, "timeout".to_owned()), (2, "timeout".to_owned())]);
+    assert!(start.elapsed() >= Duration::from_millis(50));
+    tree.gate.open();
+    assert_eq!(client.ask("work"), "done", "neither comes again, and the worker lives");
+}
+
+#[test]
+fn what_would_be_too_late_is_refused_at_once() {
+    let settings = Settings { workers: 1, queue: 100, throttle: Duration::from_millis(100), ..settings() };
+    let tree = Tree::start(Settings { deadline: Duration::from_millis(350), ..settings }, 0);
+    let mut client = tree.connect();
+    for stream in 0..10 {
+        client.order(stream, "work");
+    }
+    let answers: Vec<_> = (0..10).map(|_| client.ack()).collect();
+    let refused = answers.iter().filter(|(_, answer)| answer == "overload").count();
+    assert_eq!(answers[0].1, "overload", "before the first is done");
+    assert!(refused >= 6 && answers.iter().any(|(_, answer)| answer == "done"), "{answers:?}");
+}
+
+#[test]
+fn engines_that_die_whatever_they_are_given_are_rebuilt_and_then_the_pool_is_down_until_one_lives() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    assert_eq!(client.ask("work"), "done");
+    assert_eq!(tree.health_check(), FrameType::AgentHello);
+    *tree.agent.false_starts.lock().unwrap() = usize::MAX;
+    assert_eq!(client.ask("panic 1"), "crash");
+    assert_eq!(client.ask("panic 2"), "crash");
+    tree.log.wait_for("escalated", 2);
+    tree.log.wait_for("down: no engine runs", 1);
+    assert!(*tree.agent.rebuilds.lock().unwrap() >= 2);
+    assert_eq!(tree.health_check(), FrameType::AgentDisconnect);
+    assert_eq!(client.ask("work"), "crash", "at once, though nobody works");
+    *tree.agent.false_starts.lock().unwrap() = 0;
+    tree.log.wait_for("an engine runs again", 1);
+    assert_eq!(client.ask("work"), "done");
+    assert_eq!(tree.health_check(), FrameType::AgentHello);
 }
 
 #[test]

@@ -296,11 +296,12 @@ impl<'a> Fields<'a> {
         let uri = match (self.text(Field::Path)?, self.text(Field::Query)?) {
             (Some(path), None) => share(path),
             (Some(path), Some(query)) => [path, b"?", query].concat().into(),
+            (None, Some(_)) => return Err(invalid("argument query without a path")),
             // HAProxy finds no path in the two targets that have none.
-            (None, _) if method == "CONNECT" => {
+            (None, None) if method == "CONNECT" => {
                 Bytes::copy_from_slice(headers.first("host").unwrap_or_default())
             }
-            (None, _) => Bytes::from_static(b"*"),
+            (None, None) => Bytes::from_static(b"*"),
         };
         if uri.contains(&0) {
             return Err(invalid("the host has a zero byte"));

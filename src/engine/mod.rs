@@ -13,7 +13,7 @@ pub mod verdict;
 use std::sync::Arc;
 
 use actors::spop::ActionList;
-use actors::{Agent, EngineError, Failure};
+use actors::{Agent, Failure, StartError};
 use bytes::Bytes;
 use slog::{Logger, info};
 
@@ -48,8 +48,14 @@ impl Agent for ModSecurityAgent {
     type Verdict = Verdict;
     type Engine = ModSecurity3;
 
-    fn start_engine(&self, _worker: usize) -> Result<ModSecurity3, EngineError> {
+    fn start_engine(&self, _worker: usize, _log: &Logger) -> Result<ModSecurity3, StartError> {
         Ok(ModSecurity3::new(Arc::clone(&self.library)))
+    }
+
+    fn rebuild(&self) {}
+
+    fn fingerprint(&self, request: &Request) -> u64 {
+        request.fingerprint()
     }
 
     fn decode(&self, payload: &Bytes) -> Result<Request, Failure> {

@@ -83,7 +83,7 @@ fn phases(
         return Ok(Some(found));
     }
     for header in request.headers.iter() {
-        let (name, value) = header.map_err(|cause| EngineError(cause.to_string()))?;
+        let (name, value) = header.map_err(|cause| EngineError::Request(cause.to_string()))?;
         transaction.add_request_header(name, value).map_err(failed)?;
     }
     transaction.process_request_headers().map_err(failed)?;
@@ -119,10 +119,10 @@ const UNKNOWN_ADDRESS: &CStr = c"0.0.0.0";
 
 /// A C string of bytes that were checked to hold no zero byte.
 fn text(bytes: &[u8]) -> Result<CString, EngineError> {
-    CString::new(bytes).map_err(|error| EngineError(error.to_string()))
+    CString::new(bytes).map_err(|error| EngineError::Request(error.to_string()))
 }
 
 /// What an exception says may quote the request.
 fn failed(exception: Exception) -> EngineError {
-    EngineError(exception.0.escape_debug().to_string())
+    EngineError::Request(exception.0.escape_debug().to_string())
 }

@@ -54,6 +54,11 @@ pub(super) struct Arguments {
     #[structopt(short, long, value_name = "TIME")]
     pub(super) throttle: Option<String>,
 
+    /// Time from a request's arrival to its answer at most, whatever the answer is; just below HAProxy's `timeout
+    /// processing` [default: 500ms]
+    #[structopt(long, value_name = "TIME")]
+    pub(super) deadline: Option<String>,
+
     /// Address to listen on, instead of -p: 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock; may be repeated
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
@@ -71,7 +76,7 @@ pub(super) struct Arguments {
 /// What the words are.
 pub(super) enum Parsed {
     /// Options, and the environment variables that look like ours and are not.
-    Arguments(Arguments, Vec<String>),
+    Arguments(Box<Arguments>, Vec<String>),
     /// A text to print.
     Print(String),
 }
@@ -84,7 +89,7 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 10] = [
+const OPTIONS: [(&str, Kind); 11] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("max-frame-size", Kind::Value),
@@ -92,6 +97,7 @@ const OPTIONS: [(&str, Kind); 10] = [
     ("workers", Kind::Value),
     ("capability", Kind::List),
     ("throttle", Kind::Value),
+    ("deadline", Kind::Value),
     ("listen", Kind::List),
     ("on-error", Kind::Value),
     ("check", Kind::Switch),
@@ -119,7 +125,7 @@ pub(super) fn parse(
     unknown.sort();
     match app().get_matches_from_safe(&words) {
         Ok(matches) => Ok(Parsed::Arguments(
-            Arguments::from_clap(&matches),
+            Box::new(Arguments::from_clap(&matches)),
             unknown.into_iter().map(|name| format!("{PREFIX}{name}")).collect(),
         )),
         Err(error) => refused(error),

@@ -81,7 +81,7 @@ pub fn read(
     match arguments::parse(words, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
         Parsed::Arguments(arguments, unknown_variables) => {
-            Ok(Command::Run(Box::new(check(arguments, unknown_variables)?)))
+            Ok(Command::Run(Box::new(check(*arguments, unknown_variables)?)))
         }
     }
 }
@@ -105,6 +105,7 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
             workers,
             queue: workers * QUEUE_PER_WORKER,
             throttle: time::parse("--throttle", &or(arguments.throttle, "0"))?,
+            deadline: time::parse("--deadline", &or(arguments.deadline, "500ms"))?,
             restart: RestartPolicy::default(),
             limits: Limits { max_frame_size, capabilities: capability::parse_all(&arguments.capability)? },
             grace: GRACE,

@@ -1,5 +1,6 @@
 //! A real tree on a real socket, with an engine that does what its requests say, and a client to talk to it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -12,7 +13,7 @@ use actors::spop::hello::Capabilities;
 use actors::spop::value::encode_bytes;
 use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Messages, Scope, Value, frame};
 use actors::{
-    Agent, Engine, EngineError, Failure, FailureKind, Root, Settings, Socket, Stop, TreeEvent,
+    Agent, Engine, EngineError, Failure, FailureKind, Root, Settings, Socket, StartError, Stop, TreeEvent,
     restart::RestartPolicy,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -30,7 +31,7 @@ impl KV for Order {
     }
 }
 
-/// Does what it is told: `panic`, `fail`, `wait` (until the gate opens), or nothing.
+/// Does what the first word of its order says: `panic`, `die`, `fail`, `wait` (until the gate opens), or nothing.
 pub struct Obedient {
     gate: Arc<Gate>,
 }
@@ -40,9 +41,10 @@ impl Engine for Obedient {
     type Verdict = ();
 
     fn inspect(&mut self, order: &Order) -> Result<(), EngineError> {
-        match order.0.as_str() {
+        match order.0.split(' ').next().unwrap() {
             "panic" => panic!("as ordered"),
-            "fail" => Err(EngineError("as ordered".to_owned())),
+            "fail" => Err(EngineError::Request("as ordered".to_owned())),
+            "die" => Err(EngineError::Dead(Failure::new(FailureKind::Timeout, "took too long, as ordered"))),
             "wait" => {
                 self.gate.pass();
                 Ok(())
@@ -84,7 +86,9 @@ impl Gate {
 pub struct TestAgent {
     gate: Arc<Gate>,
     /// Engines that fail to start before one does.
-    false_starts: Mutex<usize>,
+    pub false_starts: Mutex<usize>,
+    /// How often it was told to rebuild.
+    pub rebuilds: Mutex<usize>,
 }
 
 impl Agent for TestAgent {
@@ -92,13 +96,23 @@ impl Agent for TestAgent {
     type Verdict = ();
     type Engine = Obedient;
 
-    fn start_engine(&self, _: usize) -> Result<Obedient, EngineError> {
+    fn start_engine(&self, _: usize, _: &Logger) -> Result<Obedient, StartError> {
         let mut left = self.false_starts.lock().unwrap();
         if *left > 0 {
             *left -= 1;
-            return Err(EngineError("false start".to_owned()));
+            return Err(StartError("false start".to_owned()));
         }
         Ok(Obedient { gate: Arc::clone(&self.gate) })
+    }
+
+    fn rebuild(&self) {
+        *self.rebuilds.lock().unwrap() += 1;
+    }
+
+    fn fingerprint(&self, order: &Order) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        order.0.hash(&mut hasher);
+        hasher.finish()
     }
 
     fn decode(&self, payload: &Bytes) -> Result<Order, Failure> {
@@ -166,6 +180,7 @@ pub struct Tree {
     pub address: SocketAddr,
     pub gate: Arc<Gate>,
     pub log: Lines,
+    pub agent: Arc<TestAgent>,
     root: Option<Addr<Root<TestAgent>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -195,6 +210,7 @@ pub fn settings() -> Settings {
         workers: 2,
         queue: 4,
         throttle: Duration::ZERO,
+        deadline: PATIENCE,
         restart: RestartPolicy {
             intensity: 3,
             period: Duration::from_secs(5),
@@ -211,14 +227,19 @@ impl Tree {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let (gate, log) = (Arc::<Gate>::default(), Lines::default());
-        let agent = TestAgent { gate: Arc::clone(&gate), false_starts: Mutex::new(false_starts) };
+        let agent = Arc::new(TestAgent {
+            gate: Arc::clone(&gate),
+            false_starts: Mutex::new(false_starts),
+            rebuilds: Mutex::default(),
+        });
+        let shared = Arc::clone(&agent);
         let logger = Logger::root(log.clone(), o!());
         let (ready, is_ready) = mpsc::channel();
         let (give_root, take_root) = mpsc::channel();
         let thread = thread::spawn(move || {
             let system = System::new();
             system.block_on(async {
-                let root = Root::new(settings, Arc::new(agent), vec![Socket::Tcp(socket)], logger).unwrap();
+                let root = Root::new(settings, shared, vec![Socket::Tcp(socket)], logger).unwrap();
                 Owner::create(|ctx| {
                     give_root.send(root.spawn(ctx.address().recipient())).unwrap();
                     Owner { ready }
@@ -227,7 +248,7 @@ impl Tree {
             system.run().unwrap();
         });
         is_ready.recv_timeout(PATIENCE).expect("the tree is ready");
-        Self { address, gate, log, root: take_root.recv().ok(), thread: Some(thread) }
+        Self { address, gate, log, agent, root: take_root.recv().ok(), thread: Some(thread) }
     }
 
     /// Tells the tree to stop, without waiting for it.
@@ -241,6 +262,17 @@ impl Tree {
     }
 
     pub fn connect(&self) -> Client {
+        let (client, answer) = self.greet(false);
+        assert_eq!(answer, FrameType::AgentHello);
+        client
+    }
+
+    /// What a health check is answered with.
+    pub fn health_check(&self) -> FrameType {
+        self.greet(true).1
+    }
+
+    fn greet(&self, healthcheck: bool) -> (Client, FrameType) {
         let mut client = Client { stream: TcpStream::connect(self.address).unwrap(), input: BytesMut::new() };
         client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut payload = BytesMut::new();
@@ -248,13 +280,14 @@ impl Tree {
             ("supported-versions", Value::String(b"2.0")),
             ("max-frame-size", Value::Uint32(4096)),
             ("capabilities", Value::String(b"pipelining")),
+            ("healthcheck", Value::Bool(healthcheck)),
         ] {
             encode_bytes(name.as_bytes(), &mut payload);
             value.encode(&mut payload);
         }
         client.send(FrameType::HaproxyHello, FrameId::default(), &payload);
-        assert_eq!(client.receive().unwrap().kind, FrameType::AgentHello);
-        client
+        let answer = client.receive().unwrap().kind;
+        (client, answer)
     }
 }
 

@@ -173,6 +173,7 @@ fn what_would_hide_something_from_the_rules_is_an_error_that_says_what() {
         (&[("method", Value::Null)][..], "no argument method"),
         (&[("method", Value::String(b""))], "no argument method"),
         (&[("method", Value::Int64(1))], "argument method is a INT64, expected a string"),
+        (&[("path", Value::Null), ("query", Value::String(b"a"))], "argument query without a path"),
         (&[("path", Value::String(b"/a\0b"))], "argument path has a zero byte"),
         (&[("headers", Value::Null)], "argument headers is NULL"),
         (&[("headers", Value::Binary(b"\x04host"))], "the header list is not whole"),

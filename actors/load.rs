@@ -1,0 +1,101 @@
+//! How loaded the pool is, measured: what admission and workers decide by.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The share of each new measurement in the mean: 1/8.
+const WEIGHT: u64 = 8;
+
+/// Shared by Connections, workers and the Pool.
+#[derive(Debug)]
+pub(crate) struct Load {
+    workers: u64,
+    deadline: Duration,
+    /// Moving mean of the time that a worker is occupied by one job, in microseconds.
+    service: AtomicU64,
+    /// Verdicts so far.
+    verdicts: AtomicU64,
+    /// No engine runs, and replacing them did not help.
+    down: AtomicBool,
+}
+
+impl Load {
+    /// For a pool of this size whose jobs take at least `throttle`.
+    pub(crate) fn new(workers: usize, deadline: Duration, throttle: Duration) -> Self {
+        Self {
+            workers: workers as u64,
+            deadline,
+            service: AtomicU64::new(throttle.as_micros() as u64),
+            verdicts: AtomicU64::new(0),
+            down: AtomicBool::new(false),
+        }
+    }
+
+    /// A worker was occupied by a job for so long. A single slow one counts no more than a deadline's worth.
+    pub(crate) fn served(&self, time: Duration) {
+        let time = time.min(self.deadline).as_micros() as u64;
+        // Two workers may overwrite each other's measurement, which a mean can bear.
+        let mean = self.service.load(Ordering::Relaxed);
+        self.service.store(mean - mean / WEIGHT + time / WEIGHT, Ordering::Relaxed);
+    }
+
+    /// Whether a job behind so many others is likely to be answered within its deadline.
+    ///
+    /// With nobody in front it always gets its chance.
+    pub(crate) fn admits(&self, waiting: usize) -> bool {
+        if waiting == 0 {
+            return true;
+        }
+        let service = self.service.load(Ordering::Relaxed);
+        let turns = (waiting as u64) / self.workers + 2;
+        Duration::from_micros(service.saturating_mul(turns)) <= self.deadline
+    }
+
+    /// An engine gave a verdict.
+    pub(crate) fn count_verdict(&self) {
+        self.verdicts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Verdicts so far.
+    pub(crate) fn verdicts(&self) -> u64 {
+        self.verdicts.load(Ordering::Relaxed)
+    }
+
+    /// Whether it makes no sense to wait for an engine.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was different before.
+    pub(crate) fn set_down(&self, down: bool) -> bool {
+        self.down.swap(down, Ordering::Relaxed) != down
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admission_follows_the_measured_time_and_the_queue() {
+        let load = Load::new(4, Duration::from_millis(500), Duration::ZERO);
+        assert!(load.admits(100_000), "nothing is measured yet");
+        for _ in 0..100 {
+            load.served(Duration::from_millis(10));
+        }
+        assert!((9_000..=10_000).contains(&load.service.load(Ordering::Relaxed)));
+        // 50 turns of 10 ms: about 4 x 48 in front.
+        assert!(load.admits(180));
+        assert!(!load.admits(260));
+        for _ in 0..10 {
+            load.served(Duration::from_secs(60));
+        }
+        assert!(load.admits(0) && !load.admits(10), "slow jobs count, but the first always gets its chance");
+    }
+
+    #[test]
+    fn the_throttle_is_known_before_anything_is_measured() {
+        let load = Load::new(1, Duration::from_millis(500), Duration::from_millis(100));
+        assert!(load.admits(2) && !load.admits(10));
+    }
+}

@@ -1,0 +1,46 @@
+//! `cargo bench --bench codec`: what one message costs to decode and one answer to encode, and what they allocate.
+
+#![allow(missing_docs)]
+
+mod message;
+
+use actors::spop::{Frame, FrameId, FrameType, frame};
+use bytes::BytesMut;
+use divan::{AllocProfiler, Bencher, black_box};
+use modsecurity_spoa::engine::answer::{OnError, answer};
+use modsecurity_spoa::engine::decode::decode;
+use modsecurity_spoa::engine::verdict::Verdict;
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    println!("a NOTIFY of {} bytes", message::notify(FrameId::default()).len());
+    divan::main();
+}
+
+/// Cuts the frame out of the read buffer.
+#[divan::bench]
+fn frame_of_a_notify(bencher: Bencher<'_, '_>) {
+    let bytes = message::notify(FrameId { stream: 1, frame: 1 });
+    bencher.with_inputs(|| bytes.clone()).bench_refs(|input| Frame::decode(input, 16384).map(black_box));
+}
+
+/// Makes a request of its payload, every argument and header checked.
+#[divan::bench]
+fn request_of_a_notify(bencher: Bencher<'_, '_>) {
+    let payload = message::payload().freeze();
+    bencher.with_inputs(String::new).bench_values(|id| decode(black_box(&payload), id));
+}
+
+/// The actions of a clean verdict, and the frame around them.
+#[divan::bench]
+fn ack_of_a_clean_verdict(bencher: Bencher<'_, '_>) {
+    let mut request = decode(&message::payload().freeze(), String::new()).expect("the message is right");
+    request.id = "16aa3d069273781eed0baf45dbef0b7b".to_owned();
+    let verdict = Verdict::default();
+    bencher.with_inputs(|| BytesMut::with_capacity(16384)).bench_refs(|output| {
+        let actions = answer(Some(&request), Ok(black_box(&verdict)), OnError::Unset).into_payload();
+        frame::encode(FrameType::Ack, FrameId { stream: 1, frame: 1 }, &actions, output);
+    });
+}

@@ -1,0 +1,56 @@
+//! The 600-byte NOTIFY of a browser's GET, as the benches send it.
+
+use actors::spop::value::encode_bytes;
+use actors::spop::{FrameId, FrameType, Value, frame};
+use bytes::{BufMut, BytesMut};
+
+/// Header names and values of a browser.
+const HEADERS: [(&str, &str); 8] = [
+    ("host", "www.example.com"),
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("accept-language", "en-GB,en;q=0.5"),
+    ("accept-encoding", "gzip, deflate, br"),
+    ("referer", "https://www.example.com/shop/shoes"),
+    ("cookie", "session=6f1c0a5d9b2e47c8; theme=light"),
+    ("cache-control", "no-cache"),
+];
+
+/// The message's payload.
+pub(crate) fn payload() -> BytesMut {
+    let mut headers = Vec::new();
+    for (name, value) in HEADERS {
+        encode_bytes(name.as_bytes(), &mut headers);
+        encode_bytes(value.as_bytes(), &mut headers);
+    }
+    headers.extend([0, 0]);
+    let arguments: [(&str, Value<'_>); 12] = [
+        ("unique-id", Value::String(b"9a389e26-000e-4e14-a82f-e7a54ce62766")),
+        ("src-ip", Value::Ipv4([192, 0, 2, 1].into())),
+        ("src-port", Value::Int64(34302)),
+        ("dst-ip", Value::Ipv4([192, 0, 2, 2].into())),
+        ("dst-port", Value::Int64(443)),
+        ("method", Value::String(b"GET")),
+        ("path", Value::String(b"/shop/shoes/running")),
+        ("query", Value::String(b"page=2&sort=price")),
+        ("version", Value::String(b"1.1")),
+        ("headers", Value::Binary(&headers)),
+        ("body-size", Value::Int64(0)),
+        ("body", Value::Binary(b"")),
+    ];
+    let mut payload = BytesMut::new();
+    encode_bytes(b"check-request", &mut payload);
+    payload.put_u8(arguments.len() as u8);
+    for (name, value) in arguments {
+        encode_bytes(name.as_bytes(), &mut payload);
+        value.encode(&mut payload);
+    }
+    payload
+}
+
+/// The whole frame.
+pub(crate) fn notify(id: FrameId) -> BytesMut {
+    let mut out = BytesMut::new();
+    frame::encode(FrameType::Notify, id, &payload(), &mut out);
+    out
+}

@@ -1,0 +1,89 @@
+//! Does the agent stay whole over many requests: no error, no lost request, no growing memory?
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod support;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use support::PATIENCE;
+use support::agent::Agent;
+use support::client::read_response;
+use support::site::Site;
+
+const CLEAN: &str = "GET /?q=shoes HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
+const ATTACK: &str =
+    "GET /?id=1'%20OR%20'1'%3D'1 HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
+const FORM: &str = "POST / HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: test\r\nAccept: */*\r\n\
+    Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 13\r\n\r\ncomment=hello";
+
+/// How many clients ask at a time, each on one connection.
+const CLIENTS: usize = 4;
+
+/// Sends this many requests, every fifth an attack and every fifth a form, and checks each answer.
+fn ask(haproxy: SocketAddr, count: usize) {
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| ask_on_one_connection(haproxy, count / CLIENTS));
+        }
+    });
+}
+
+fn ask_on_one_connection(haproxy: SocketAddr, count: usize) {
+    let mut stream = TcpStream::connect(haproxy).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for number in 0..count {
+        let (request, expected) = match number % 5 {
+            0 => (ATTACK, 403),
+            1 => (FORM, 200),
+            _ => (CLEAN, 200),
+        };
+        stream.write_all(request.as_bytes()).unwrap();
+        let answer = read_response(&mut stream);
+        assert_eq!(answer.status, expected, "request {number}: {answer:?}");
+        // A denial in HAProxy ends the connection, as does an error.
+        if answer.status != 200 {
+            stream = TcpStream::connect(haproxy).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_requests_are_answered_without_an_error_in_flat_memory() {
+    let mut site = Site::new(Agent::start(&[]));
+    ask(site.haproxy.v4, 2_000);
+    let warm = site.agent.resident_kib();
+    ask(site.haproxy.v4, 10_000);
+    let end = site.agent.resident_kib();
+
+    println!("resident memory: {warm} KiB after 2,000 requests, {end} KiB after 10,000 more");
+    assert_eq!(site.haproxy.server_errors(), 0);
+    assert!(site.agent.runs());
+    let failures =
+        |line: &String| line.contains(" ERRO ") || line.contains(" CRIT ") || line.contains("not inspected");
+    assert!(
+        !site.agent.log.lines().iter().any(failures),
+        "{:#?}",
+        site.agent.log.lines().iter().find(|l| failures(l))
+    );
+    // A leak of one transaction's smallest part (100 bytes a request) would already be 1,000 KiB.
+    assert!(end < warm + 1_000, "resident memory grew from {warm} to {end} KiB over 10,000 requests");
+}
+
+#[test]
+fn ten_thousand_connections_leave_nothing_open() {
+    let agent = Agent::with_rules("SecRuleEngine On\n", &[]);
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
+    let visit = || {
+        let mut link = agent.link();
+        link.say_goodbye();
+        assert_eq!(link.expect_farewell().code, 0);
+    };
+    (0..100).for_each(|_| visit());
+    let (descriptors, memory) = (open(), agent.resident_kib());
+    (0..10_000).for_each(|_| visit());
+    assert!(open() <= descriptors + 5, "open files grew from {descriptors} to {}", open());
+    let end = agent.resident_kib();
+    assert!(end < memory + 2_000, "resident memory grew from {memory} to {end} KiB over 10,000 connections");
+}

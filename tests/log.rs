@@ -1,0 +1,197 @@
+//! Does the log say what an operator must know, in lines that no request can forge?
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod support;
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::OnceLock;
+use support::agent::Agent;
+use support::log::value;
+use support::spop::{Ack, Message};
+use support::wire::{Value, headers, text};
+
+const ATTACK: &str = "id=1'%20OR%20'1'%3D'1";
+
+fn agent() -> &'static Agent {
+    static AGENT: OnceLock<Agent> = OnceLock::new();
+    AGENT.get_or_init(|| Agent::start(&[]))
+}
+
+/// Sends a request that is denied under this unique id; gives its ACK and its line.
+fn denied(request: Message, unique_id: &str) -> (Ack, String) {
+    let ack = agent().link().ask(&request.with("unique-id", text(unique_id)));
+    assert_eq!(ack.code(), Some(403), "{ack:?}");
+    let line = agent()
+        .log
+        .wait_for("the denial", |line| line.contains(" request denied, ") && line.contains(unique_id));
+    (ack, line)
+}
+
+fn unquoted<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    value(line, key).map(|text| text.trim_matches('"'))
+}
+
+#[test]
+fn a_denial_is_one_line_with_all_that_one_needs() {
+    let (ack, line) = denied(Message::get("/shop", Some(ATTACK)), "the-denial-with-all");
+    assert_eq!(unquoted(&line, "id"), Some(ack.get("id").unwrap().str()), "{line}");
+    assert_eq!(unquoted(&line, "unique_id"), Some("the-denial-with-all"), "{line}");
+    assert_eq!(unquoted(&line, "client"), Some("192.0.2.7:4711"), "{line}");
+    assert_eq!(unquoted(&line, "method"), Some("GET"), "{line}");
+    assert_eq!(value(&line, "uri"), Some(format!("\"/shop?{ATTACK}\"").as_str()), "{line}");
+    assert_eq!(value(&line, "status"), Some("403"), "{line}");
+    assert!(value(&line, "rules").is_some_and(|rules| rules.contains("942100")), "{line}");
+    assert!(unquoted(&line, "message").is_some_and(|message| message.len() > 5), "{line}");
+    assert_eq!(
+        agent().log.lines_with("the-denial-with-all").iter().filter(|l| l.contains("request denied")).count(),
+        1
+    );
+}
+
+#[test]
+fn each_logged_rule_is_one_line() {
+    let (ack, _) = denied(Message::get("/", Some(ATTACK)), "each-logged-rule");
+    let id = ack.get("id").unwrap().str();
+    agent().log.wait_for("rule 942100", |line| {
+        line.contains(" rule matched, ") && line.contains(id) && unquoted(line, "rule") == Some("942100")
+    });
+}
+
+#[test]
+fn a_clean_request_is_not_logged() {
+    let (before, after) = (Message::get("/", None), Message::get("/", Some(ATTACK)));
+    agent().link().ask(&before.with("unique-id", text("a-clean-request")));
+    denied(after, "after-the-clean-request");
+    assert_eq!(agent().log.lines_with("a-clean-request"), Vec::<String>::new());
+}
+
+#[test]
+fn control_bytes_in_a_uri_make_no_second_line() {
+    let path = "/a\nforged line one\r\nforged line two\u{b}\u{1b}[31m";
+    let (_, line) = denied(Message::get(path, Some(ATTACK)), "control-bytes-in-a-uri");
+    assert!(
+        line.contains("forged line one") && line.contains("forged line two"),
+        "not in one line: {line:?}"
+    );
+    assert!(!line.chars().any(char::is_control), "{line:?}");
+}
+
+#[test]
+fn control_bytes_anywhere_else_make_no_second_line() {
+    let list = [("user-agent", "1' OR '1'='1\nforged by a header"), ("host", "shop.test")];
+    let request = Message::get("/", Some("id=1'%20OR%20'1'%3D'1%0Aforged%20by%20a%20query"))
+        .with("method", text("GET\nforged by a method"))
+        .with("headers", headers(&list));
+    agent().link().ask(&request.with("unique-id", text("control-bytes\nforged by an id")));
+    let forged = |line: &str| line.contains(" request denied, ") && line.contains("forged by a method");
+    agent().log.wait_for("the denial", forged);
+    let (_, last) = denied(Message::get("/", Some(ATTACK)), "after-the-control-bytes");
+    assert!(last.contains("after-the-control-bytes"));
+    for line in agent().log.lines() {
+        assert!(!line.trim_start().starts_with("forged"), "{line:?}");
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+}
+
+#[test]
+fn quotes_in_a_uri_forge_no_field() {
+    let (_, line) = denied(Message::get("/a\", status: 200, x: \"", Some(ATTACK)), "quotes-in-a-uri");
+    assert_eq!(value(&line, "status"), Some("403"), "{line}");
+}
+
+#[test]
+fn a_long_uri_makes_no_long_line() {
+    let (_, line) = denied(Message::get(&format!("/{}", "a".repeat(10_000)), Some(ATTACK)), "a-long-uri");
+    assert!(line.len() < 2_000, "{} bytes", line.len());
+    assert_eq!(value(&line, "status"), Some("403"), "{line}");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_logged() {
+    let request = Message::get("/", Some(ATTACK)).with("path", Value::Text(b"/caf\xe9\xff".to_vec()));
+    let (_, line) = denied(request, "bytes-that-are-no-text");
+    assert!(value(&line, "uri").is_some_and(|uri| uri.starts_with("\"/caf")), "{line}");
+}
+
+#[test]
+fn a_client_without_an_address_is_logged() {
+    let request = Message::get("/", Some(ATTACK)).with("src-ip", Value::Null).with("src-port", Value::Null);
+    let (_, line) = denied(request, "a-client-without-an-address");
+    assert!(value(&line, "client").is_some(), "{line}");
+}
+
+#[test]
+fn a_client_over_ipv6_is_logged() {
+    let mut address = [0; 16];
+    (address[0], address[1], address[2], address[3], address[15]) = (0x20, 0x01, 0x0d, 0xb8, 7);
+    let (_, line) = denied(Message::get("/", Some(ATTACK)).with("src-ip", Value::Ipv6(address)), "over-ipv6");
+    assert_eq!(unquoted(&line, "client"), Some("[2001:db8::7]:4711"), "{line}");
+}
+
+#[test]
+fn the_start_is_told_step_by_step() {
+    let agent = Agent::start(&["-n", "2"]);
+    let lines = agent.log.lines();
+    let at = |text: &str| {
+        lines
+            .iter()
+            .position(|line| line.contains(text))
+            .unwrap_or_else(|| panic!("no {text:?} in {lines:#?}"))
+    };
+    let starting = &lines[at(" starting, ")];
+    assert_eq!(unquoted(starting, "version"), Some(env!("CARGO_PKG_VERSION")), "{starting}");
+    assert!(
+        unquoted(starting, "engine").is_some_and(|engine| engine.starts_with("libmodsecurity 3.")),
+        "{starting}"
+    );
+    let loaded = &lines[at(" rules loaded, ")];
+    let count: u32 = unquoted(loaded, "rules").unwrap().parse().unwrap();
+    assert!(count > 500, "the Core Rule Set has more rules: {loaded}");
+    assert!(value(loaded, "from").is_some(), "{loaded}");
+    assert!(at(" starting, ") < at(" rules loaded, "));
+    assert!(at(" rules loaded, ") < at(" listening, "));
+    assert!(at(" worker started, worker: 1, ") < at(" ready, "));
+    assert!(at(" worker started, worker: 2, ") < at(" ready, "));
+    assert!(at(" listening, ") < at(" ready, "));
+    assert!(lines.iter().all(|line| !line.contains(" WARN ") && !line.contains(" ERRO ")), "{lines:#?}");
+}
+
+#[test]
+fn times_are_utc_whatever_the_time_zone() {
+    let now = || {
+        String::from_utf8(Command::new("date").args(["-u", "+%b %d %H:%M"]).output().unwrap().stdout).unwrap()
+    };
+    let before = now();
+    let agent = Agent::start_exactly(&["--listen", "127.0.0.1:0"], &[("TZ", "Asia/Kathmandu")]);
+    let (line, after) = (agent.log.lines()[0].clone(), now());
+    assert!(line.starts_with(before.trim()) || line.starts_with(after.trim()), "{line}");
+}
+
+#[test]
+fn probes_and_normal_closes_are_quiet() {
+    let agent = Agent::start(&[]);
+    for _ in 0..3 {
+        drop(TcpStream::connect(agent.address()).unwrap());
+        drop(agent.link());
+        let mut link = agent.link();
+        link.say_goodbye();
+        assert_eq!(link.expect_farewell().code, 0);
+    }
+    assert_eq!(agent.link().ask(&Message::get("/", None)).code(), Some(0));
+    let lines = agent.stop().1;
+    assert!(lines.iter().all(|line| line.contains(" INFO ")), "{lines:#?}");
+    let ready = lines.iter().position(|line| line.contains(" ready, ")).unwrap();
+    let stopping = lines.iter().position(|line| line.contains(" stopping, ")).unwrap();
+    assert_eq!(lines[ready + 1..stopping], Vec::<String>::new(), "an idle agent says something");
+}
+
+#[test]
+fn a_peer_that_breaks_the_protocol_is_told_of() {
+    let agent = Agent::start(&[]);
+    let mut link = agent.connect();
+    link.send_bytes(&[0, 0, 0, 0]);
+    link.expect_farewell();
+    agent.log.wait_for_text(" WARN ");
+}

@@ -1,0 +1,144 @@
+//! The real agent, started as an operator starts it.
+
+use super::log::{Log, value};
+use super::process::{AGENT, clean_environment, end, guarded, signal, spawn, wait};
+use super::spop::Link;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use tempfile::TempDir;
+
+/// A running agent. Ends when dropped.
+pub struct Agent {
+    child: Child,
+    /// What it writes to stderr.
+    pub log: Log,
+    /// Where it listens, as its log says, in the order of the log.
+    pub addresses: Vec<String>,
+    _rules: Option<TempDir>,
+}
+
+impl Agent {
+    /// Starts it on a port that the kernel chooses, and waits until it is ready.
+    pub fn start(options: &[&str]) -> Self {
+        let mut all = vec!["--listen", "127.0.0.1:0"];
+        all.extend_from_slice(options);
+        Self::start_exactly(&all, &[])
+    }
+
+    /// Starts it with a rule file of this content.
+    pub fn with_rules(rules: &str, options: &[&str]) -> Self {
+        let (folder, path) = rule_file(rules);
+        let mut all = vec!["-f", path.to_str().unwrap()];
+        all.extend_from_slice(options);
+        let mut agent = Self::start(&all);
+        agent._rules = Some(folder);
+        agent
+    }
+
+    /// Starts it with these options and variables alone, and waits until it is ready.
+    pub fn start_exactly(options: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut agent = Self::launch(options, environment);
+        agent.log.wait_for("`ready`", |line| line.contains(" ready, "));
+        let listening = agent.log.lines_with(" listening, ");
+        agent.addresses = listening.iter().map(|line| value(line, "address").unwrap().to_owned()).collect();
+        assert!(!agent.addresses.is_empty(), "ready, but listening nowhere: {:?}", agent.log.lines());
+        agent
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn launch(options: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = guarded(AGENT);
+        command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        clean_environment(&mut command).envs(environment.iter().copied());
+        let mut child = spawn(command);
+        let log = Log::follow(child.stderr.take().unwrap());
+        Self { child, log, addresses: Vec::new(), _rules: None }
+    }
+
+    /// The first address that it listens on.
+    pub fn address(&self) -> &str {
+        &self.addresses[0]
+    }
+
+    /// A connection to it, before the handshake.
+    pub fn connect(&self) -> Link {
+        Link::connect(self.address())
+    }
+
+    /// A connection to it, after the handshake.
+    pub fn link(&self) -> Link {
+        let mut link = self.connect();
+        link.shake_hands();
+        link
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Asks it to stop, and gives its exit status and its whole log.
+    pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
+        self.signal("TERM");
+        let status = self.wait();
+        (status, self.log.wait_for_end())
+    }
+
+    /// Waits until it has ended, after a signal was sent, and gives its exit status.
+    pub fn stop_status(mut self) -> Option<i32> {
+        self.wait().code()
+    }
+
+    /// The resident memory of it and of all processes that it has started, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        family(self.pid()).iter().map(|pid| resident_kib(*pid)).sum()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// A rule file of this content, in a folder that goes when the guard does.
+pub fn rule_file(rules: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.conf");
+    std::fs::write(&path, rules).unwrap();
+    (folder, path)
+}
+
+fn family(pid: u32) -> Vec<u32> {
+    let mut all = vec![pid];
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for task in tasks {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            all.extend(family(child.parse().unwrap()));
+        }
+    }
+    all
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status =
+        std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()).map_or(0, |number| number.parse().unwrap())
+}

@@ -1,0 +1,94 @@
+//! Child processes that cannot outlive the tests.
+//!
+//! A fixture in a `static` is never dropped, so its children are started through setpriv(1), which asks the kernel to
+//! kill them when their parent dies. "Parent" is the *thread* that forked: the thread of a test ends with that test, so
+//! all children are forked by one thread that lives as long as the process.
+
+use super::PATIENCE;
+use std::io;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+type Order = (Command, Sender<io::Result<Child>>);
+
+/// The agent under test.
+pub const AGENT: &str = env!("CARGO_BIN_EXE_modsecurity-spoa");
+
+/// A command for `program` that the kernel kills when this process ends. Start it with [`spawn`].
+pub fn guarded(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
+}
+
+/// Starts a command of [`guarded`] from the thread that lives as long as this process.
+pub fn spawn(command: Command) -> Child {
+    static FORKER: OnceLock<Sender<Order>> = OnceLock::new();
+    let forker = FORKER.get_or_init(|| {
+        let (orders, received) = channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in received {
+                drop(answer.send(command.spawn()));
+            }
+        });
+        orders
+    });
+    let (answer, child) = channel();
+    forker.send((command, answer)).unwrap();
+    child.recv().unwrap().expect("cannot start setpriv (package util-linux)")
+}
+
+/// Sends a signal (`TERM`, `INT`, `KILL` …) to one process.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
+    assert!(status.unwrap().success(), "kill -{name} {pid} failed");
+}
+
+/// Waits until the child has ended, and says how. Panics when it does not end in time.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    ended(child, PATIENCE).unwrap_or_else(|| panic!("process {} does not end", child.id()))
+}
+
+/// Asks the child to end, and kills it when it does not.
+pub fn end(child: &mut Child) {
+    if matches!(child.try_wait(), Ok(None)) {
+        signal(child.id(), "TERM");
+        if ended(child, Duration::from_secs(10)).is_none() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn ended(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        // There is no wait with a time-out in std.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    None
+}
+
+/// Runs the agent to its end with these options and these variables. A run that does not end by itself has exit status
+/// 124 (see timeout(1)).
+pub fn run(options: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "1", "20", AGENT]).args(options).stdin(Stdio::null());
+    clean_environment(&mut command).envs(environment.iter().copied());
+    command.output().expect("cannot start timeout (package coreutils)")
+}
+
+/// Removes the agent's own variables, so that the developer's shell cannot change a test.
+pub fn clean_environment(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MODSECURITY_SPOA_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
