@@ -52,15 +52,15 @@ fn idle_links_are_told_that_the_agent_stops() {
 
 #[test]
 fn requests_in_flight_are_answered_before_the_agent_stops() {
-    let agent = Agent::start(&["-n", "1", "-t", "200ms"]);
+    let agent = Agent::start(&["-n", "1", "-t", "80ms", "--deadline", "30s"]);
     let mut link = agent.link();
     // One write, read by the agent at once; the throttle keeps the later ones in its queue.
     let requests: Vec<u8> =
-        (1..=5).flat_map(|stream| Message::get("/", None).notify(stream, 1).encode()).collect();
+        (1..=3).flat_map(|stream| Message::get("/", None).notify(stream, 1).encode()).collect();
     link.send_bytes(&requests);
     assert_eq!(link.expect_ack().code(), Some(0));
     agent.signal("TERM");
-    for _ in 2..=5 {
+    for _ in 2..=3 {
         let ack = link.expect_ack();
         assert_eq!((ack.code(), ack.error()), (Some(0), None), "{ack:?}");
     }
@@ -68,25 +68,24 @@ fn requests_in_flight_are_answered_before_the_agent_stops() {
     assert_eq!(agent.stop_status(), Some(0));
 }
 
-#[test]
-fn a_stopping_agent_accepts_no_new_link() {
-    let agent = Agent::start(&["-n", "1", "-t", "2s"]);
+/// Stops an agent while it is busy for a while: whether it was seen to refuse a link before it ended.
+fn refuses_a_link_while_it_stops() -> bool {
+    let mut agent = Agent::start(&["-n", "1", "-t", "400ms", "--deadline", "30s"]);
     let mut link = agent.link();
     link.send(&Message::get("/", None).notify(1, 1));
-    // The agent takes its time for this request, and stops meanwhile.
-    agent.log.wait_for_text(" ready, ");
     agent.signal("TERM");
     agent.log.wait_for_text(" stopping, ");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_millis(1500);
-    let refused = loop {
-        match TcpStream::connect(agent.address()) {
-            Err(_) => break true,
-            Ok(_) if std::time::Instant::now() > deadline => break false,
-            Ok(_) => {}
-        }
-    };
-    assert!(refused, "the agent still accepts");
-    drop(link);
+    while TcpStream::connect(agent.address()).is_ok() {}
+    let seen = agent.runs();
+    assert_eq!(link.expect_ack().code(), Some(0));
+    assert_eq!(link.expect_farewell().code, 0);
+    seen
+}
+
+#[test]
+fn a_stopping_agent_accepts_no_new_link() {
+    // On a busy machine its end may come before our look.
+    assert!((0..5).any(|_| refuses_a_link_while_it_stops()), "it accepts links to its end");
 }
 
 #[test]
@@ -113,7 +112,7 @@ fn a_unix_socket_that_a_killed_agent_left_is_no_obstacle() {
 
 #[test]
 fn a_client_that_goes_away_harms_nobody() {
-    let agent = Agent::start(&["-n", "1", "-t", "50ms"]);
+    let agent = Agent::start(&["-n", "1", "-t", "50ms", "--deadline", "30s"]);
     for _ in 0..5 {
         let mut link = agent.link();
         link.send(&Message::get("/", None).notify(1, 1));
