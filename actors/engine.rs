@@ -1,9 +1,11 @@
 //! What the tree needs to know of the program above it: the engine that it supervises, and the meaning of messages.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 
 use bytes::Bytes;
+use crossbeam::channel::{self, Receiver};
 use slog::Logger;
 
 use crate::spop::ActionList;
@@ -19,6 +21,17 @@ pub trait Engine {
     ///
     /// A panic counts as [`EngineError::Dead`].
     fn inspect(&mut self, request: &Self::Request) -> Result<Self::Verdict, EngineError>;
+
+    /// A channel that is closed when the engine dies while it has nothing to do. One that lives in the worker's thread
+    /// cannot.
+    fn end(&self) -> Receiver<Infallible> {
+        channel::never()
+    }
+
+    /// How it died, once [`Engine::end`] has closed.
+    fn cause_of_end(&self) -> String {
+        "unknown".to_owned()
+    }
 }
 
 /// Why an engine has no verdict on a request.
@@ -28,6 +41,8 @@ pub enum EngineError {
     Request(String),
     /// The engine died of it, or had to be ended: the request is settled with this failure, and the worker is replaced.
     Dead(Failure),
+    /// The engine was dead before it got the request: another one gets it, and the worker is replaced.
+    DeadBefore(Failure),
 }
 
 /// Why an engine could not be started.

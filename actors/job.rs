@@ -120,6 +120,11 @@ impl<A: Agent> Queue<A> {
         Err((refusal, job))
     }
 
+    /// Takes back a job that an engine did not get. Without room for it, its Connection learns that it is gone.
+    pub(crate) fn give_back(&self, job: Job<A>) {
+        drop(self.sender.try_send(job));
+    }
+
     /// Where workers take jobs from.
     pub(crate) fn receiver(&self) -> Receiver<Job<A>> {
         self.receiver.clone()

@@ -85,6 +85,13 @@ pub(crate) enum Exit {
     },
 }
 
+impl Exit {
+    /// The engine ended while it had nothing to do.
+    fn idle_end(cause: String) -> Self {
+        Self::EngineDied { cause, request: "none".to_owned(), quarantined: false }
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -192,10 +199,11 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<(
         Err(error) => return Exit::NoEngine(error.0),
     };
     guard.report(WorkerEvent::Started);
-    let jobs = context.queue.receiver();
+    let (jobs, end) = (context.queue.receiver(), engine.end());
     loop {
         let job = crossbeam::channel::select_biased! {
             recv(stopped) -> _ => return Exit::Stopped,
+            recv(end) -> _ => return Exit::idle_end(engine.cause_of_end()),
             recv(jobs) -> job => job,
         };
         let Ok(job) = job else { return Exit::Stopped };
@@ -228,10 +236,18 @@ fn process<A: Agent>(
     }
     let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)))
         .unwrap_or_else(|panic| Err(EngineError::Dead(Failure::new(FailureKind::Crash, text_of(&*panic)))));
+    let inspected = match inspected {
+        Err(EngineError::DeadBefore(failure)) => {
+            context.queue.give_back(Job { request, deadline, reply });
+            let cause = failure.cause.into_owned();
+            return Some(Err(Exit::EngineDied { cause, request: "none".to_owned(), quarantined: false }));
+        }
+        inspected => inspected,
+    };
     let (outcome, dead) = match inspected {
         Ok(verdict) => (Ok(verdict), false),
         Err(EngineError::Request(cause)) => (Err(Failure::new(FailureKind::Engine, cause)), false),
-        Err(EngineError::Dead(failure)) => (Err(failure), true),
+        Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) => (Err(failure), true),
     };
     reply.settle(context.agent.answer(Some(&request), outcome.as_ref()).into_payload());
     match &outcome {

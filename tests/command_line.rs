@@ -315,7 +315,7 @@ fn debug_lines_come_with_the_option_only() {
 
 /// The time that three requests, one after the other, need with one worker and this throttle.
 fn three_requests(throttle: &str) -> Duration {
-    let agent = Agent::start(&["-n", "1", "-t", throttle, "--deadline", "30s"]);
+    let agent = Agent::start(&["-n", "1", "-t", throttle]);
     let mut link = agent.link();
     let start = Instant::now();
     for _ in 0..3 {

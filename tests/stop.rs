@@ -52,7 +52,7 @@ fn idle_links_are_told_that_the_agent_stops() {
 
 #[test]
 fn requests_in_flight_are_answered_before_the_agent_stops() {
-    let agent = Agent::start(&["-n", "1", "-t", "80ms", "--deadline", "30s"]);
+    let agent = Agent::start(&["-n", "1", "-t", "80ms"]);
     let mut link = agent.link();
     // One write, read by the agent at once; the throttle keeps the later ones in its queue.
     let requests: Vec<u8> =
@@ -70,7 +70,7 @@ fn requests_in_flight_are_answered_before_the_agent_stops() {
 
 /// Stops an agent while it is busy for a while: whether it was seen to refuse a link before it ended.
 fn refuses_a_link_while_it_stops() -> bool {
-    let mut agent = Agent::start(&["-n", "1", "-t", "400ms", "--deadline", "30s"]);
+    let mut agent = Agent::start(&["-n", "1", "-t", "400ms"]);
     let mut link = agent.link();
     link.send(&Message::get("/", None).notify(1, 1));
     agent.signal("TERM");
@@ -112,7 +112,7 @@ fn a_unix_socket_that_a_killed_agent_left_is_no_obstacle() {
 
 #[test]
 fn a_client_that_goes_away_harms_nobody() {
-    let agent = Agent::start(&["-n", "1", "-t", "50ms", "--deadline", "30s"]);
+    let agent = Agent::start(&["-n", "1", "-t", "50ms"]);
     for _ in 0..5 {
         let mut link = agent.link();
         link.send(&Message::get("/", None).notify(1, 1));

@@ -325,6 +325,7 @@ impl<'a> Fields<'a> {
             headers,
             truncated: body_size.is_some_and(|size| size > body.len() as u64),
             body: share(body),
+            payload: payload.clone(),
         })
     }
 }

@@ -6,21 +6,26 @@ pub mod headers;
 pub mod id;
 pub mod load;
 pub mod modsecurity3;
+pub mod process;
 pub mod request;
 pub mod text;
 pub mod verdict;
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::spop::ActionList;
-use actors::{Agent, Failure, StartError};
+use actors::{Agent, Engine, EngineError, Failure, StartError};
 use bytes::Bytes;
+use crossbeam::channel::Receiver;
 use slog::{Logger, info};
 
 use crate::ffi::v3;
 use answer::OnError;
 use id::IdSource;
 use modsecurity3::ModSecurity3;
+use process::{EngineProcess, Keeper};
 use request::Request;
 use text::Text;
 use verdict::Verdict;
@@ -28,31 +33,83 @@ use verdict::Verdict;
 /// Lines that the matches of one request may take in the log. The line of a denial names all rules in any case.
 const MAX_MATCH_LINES: usize = 16;
 
+/// Where engines run.
+#[derive(Clone)]
+pub enum Isolation {
+    /// Each in a process of its own, which may use so much CPU time for one request.
+    Process(Arc<Keeper>, Duration),
+    /// Each in its worker's thread, with these rules.
+    Thread(Arc<v3::Engine>),
+}
+
 /// The agent that HAProxy talks to: the top of the tree's [`Agent`].
 pub struct ModSecurityAgent {
-    library: Arc<v3::Engine>,
+    isolation: Isolation,
     on_error: OnError,
     ids: IdSource,
 }
 
 impl ModSecurityAgent {
-    /// An agent with the rules that were loaded into `library`.
+    /// An agent whose engines run there.
     #[must_use]
-    pub fn new(library: v3::Engine, on_error: OnError) -> Self {
-        Self { library: Arc::new(library), on_error, ids: IdSource::default() }
+    pub fn new(isolation: Isolation, on_error: OnError) -> Self {
+        Self { isolation, on_error, ids: IdSource::default() }
+    }
+}
+
+/// The engine of one worker.
+pub enum WorkerEngine {
+    /// In a process.
+    Process(EngineProcess),
+    /// In the thread.
+    Thread(ModSecurity3),
+}
+
+impl Engine for WorkerEngine {
+    type Request = Request;
+    type Verdict = Verdict;
+
+    fn inspect(&mut self, request: &Request) -> Result<Verdict, EngineError> {
+        match self {
+            Self::Process(engine) => engine.inspect(request),
+            Self::Thread(engine) => engine.inspect(request),
+        }
+    }
+
+    fn end(&self) -> Receiver<Infallible> {
+        match self {
+            Self::Process(engine) => engine.end(),
+            Self::Thread(engine) => engine.end(),
+        }
+    }
+
+    fn cause_of_end(&self) -> String {
+        match self {
+            Self::Process(engine) => engine.cause_of_end(),
+            Self::Thread(engine) => engine.cause_of_end(),
+        }
     }
 }
 
 impl Agent for ModSecurityAgent {
     type Request = Request;
     type Verdict = Verdict;
-    type Engine = ModSecurity3;
+    type Engine = WorkerEngine;
 
-    fn start_engine(&self, _worker: usize, _log: &Logger) -> Result<ModSecurity3, StartError> {
-        Ok(ModSecurity3::new(Arc::clone(&self.library)))
+    fn start_engine(&self, worker: usize, log: &Logger) -> Result<WorkerEngine, StartError> {
+        match &self.isolation {
+            Isolation::Process(keeper, limit) => {
+                EngineProcess::start(worker, Arc::clone(keeper), *limit, log).map(WorkerEngine::Process)
+            }
+            Isolation::Thread(library) => Ok(WorkerEngine::Thread(ModSecurity3::new(Arc::clone(library)))),
+        }
     }
 
-    fn rebuild(&self) {}
+    fn rebuild(&self) {
+        if let Isolation::Process(keeper, _) = &self.isolation {
+            keeper.rebuild();
+        }
+    }
 
     fn fingerprint(&self, request: &Request) -> u64 {
         request.fingerprint()

@@ -34,6 +34,8 @@ pub struct Request {
     pub body: Bytes,
     /// The body is longer than that.
     pub truncated: bool,
+    /// The payload that all of this was read from.
+    pub payload: Bytes,
 }
 
 impl Request {

@@ -13,8 +13,9 @@ use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info, warn};
 
-use crate::engine::ModSecurityAgent;
 use crate::engine::load::{self, RuleSource};
+use crate::engine::process::Keeper;
+use crate::engine::{self, Isolation, ModSecurityAgent};
 use crate::ffi::v3::{self, RuleEngine, Summary};
 use crate::process::{logger, sockets};
 use crate::settings::{self, Command, Settings};
@@ -24,8 +25,12 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 
 /// Runs the program: 0 when it did what it was asked for, 1 when it could not, 2 when it was asked wrongly.
 pub fn run() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    if engine::process::invoked_as_zygote(&words) {
+        return ExitCode::from(engine::process::run_zygote(&words) as u8);
+    }
     let version = format!("{} (libmodsecurity {})", env!("CARGO_PKG_VERSION"), v3::compiled_version());
-    match settings::read(std::env::args_os(), std::env::vars_os(), &version) {
+    match settings::read(words, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => {
             println!("{}", text.trim_end());
             ExitCode::SUCCESS
@@ -56,13 +61,13 @@ fn serve(settings: Settings) -> ExitCode {
         Ok(bound) => bound,
         Err(error) => return fail(1, &error),
     };
-    let (library, summary) = match load::load(&settings.rules) {
-        Ok(loaded) => loaded,
-        Err(error) => return fail(1, &error),
-    };
     let (log, _guard) = logger::start(settings.debug);
+    let (isolation, summary) = match isolate(&settings, &log) {
+        Ok(isolated) => isolated,
+        Err(error) => return fail(1, &*error),
+    };
     describe(&log, &settings, &summary);
-    let agent = Arc::new(ModSecurityAgent::new(library, settings.on_error));
+    let agent = Arc::new(ModSecurityAgent::new(isolation, settings.on_error));
     let system = System::new();
     let started = system.block_on(async { Program::start(settings.tree, agent, sockets, &log) });
     match started.and_then(|()| system.run()) {
@@ -77,11 +82,28 @@ fn serve(settings: Settings) -> ExitCode {
     }
 }
 
+/// Loads the rules where the engines are to run.
+fn isolate(settings: &Settings, log: &Logger) -> Result<(Isolation, Summary), Box<dyn Display>> {
+    if settings.isolation == settings::Isolation::Thread {
+        let (library, summary) =
+            load::load(&settings.rules).map_err(|error| Box::new(error) as Box<dyn Display>)?;
+        return Ok((Isolation::Thread(Arc::new(library)), summary));
+    }
+    let (keeper, summary) =
+        Keeper::start(&settings.rules, log).map_err(|error| Box::new(error) as Box<dyn Display>)?;
+    Ok((Isolation::Process(Arc::new(keeper), settings.engine_limit), summary))
+}
+
 /// Says what is about to run.
 fn describe(log: &Logger, settings: &Settings, summary: &Summary) {
     info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"),
         "engine" => format!("libmodsecurity {}", v3::compiled_version()));
     info!(log, "rules loaded"; "rules" => summary.rules, "from" => %settings.rules);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = settings.tree.workers;
+    if workers > 4 * cores || workers < cores {
+        info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
+    }
     match summary.engine {
         RuleEngine::On => {}
         RuleEngine::DetectionOnly => {

@@ -59,6 +59,19 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "TIME")]
     pub(super) deadline: Option<String>,
 
+    /// Requests that may wait for a worker [default: as many as the deadline allows at 1 ms each, or at -t]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) queue: Option<String>,
+
+    /// Where engines run: process gives each worker's a process of its own, which is all that a crash of it ends; thread
+    /// runs them in the agent's [default: process]
+    #[structopt(long, value_name = "FORM")]
+    pub(super) isolation: Option<String>,
+
+    /// CPU time that an engine process may use for one request before it is ended, at least 100ms [default: 2s]
+    #[structopt(long, value_name = "TIME")]
+    pub(super) engine_limit: Option<String>,
+
     /// Address to listen on, instead of -p: 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock; may be repeated
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
@@ -89,7 +102,7 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 11] = [
+const OPTIONS: [(&str, Kind); 14] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("max-frame-size", Kind::Value),
@@ -98,6 +111,9 @@ const OPTIONS: [(&str, Kind); 11] = [
     ("capability", Kind::List),
     ("throttle", Kind::Value),
     ("deadline", Kind::Value),
+    ("queue", Kind::Value),
+    ("isolation", Kind::Value),
+    ("engine-limit", Kind::Value),
     ("listen", Kind::List),
     ("on-error", Kind::Value),
     ("check", Kind::Switch),

@@ -21,8 +21,17 @@ use crate::engine::load::RuleSource;
 use arguments::{Arguments, Parsed};
 pub use listen::ListenAddress;
 
-/// Jobs that may wait for each worker.
-const QUEUE_PER_WORKER: usize = 64;
+/// What a request takes an engine at least, with rules worth loading: as many of them as fit into the deadline may wait.
+const SHORTEST_SERVICE: Duration = Duration::from_millis(1);
+
+/// Jobs that may wait for each worker whatever the deadline is.
+const MIN_QUEUE_PER_WORKER: u128 = 16;
+
+/// More jobs than it makes sense to have waiting: each may hold a frame.
+const MAX_QUEUE: usize = 65_536;
+
+/// The watchdog looks every 20 ms, so a shorter limit would mean nothing.
+const MIN_ENGINE_LIMIT: Duration = Duration::from_millis(100);
 
 /// More workers than any machine has use for.
 const MAX_WORKERS: usize = 1024;
@@ -41,12 +50,25 @@ pub struct Settings {
     pub rules: RuleSource,
     /// Where to listen.
     pub listen: Vec<ListenAddress>,
+    /// Where engines run.
+    pub isolation: Isolation,
+    /// CPU time that an engine process may use for one request.
+    pub engine_limit: Duration,
     /// What HAProxy is told about a request that nobody inspected.
     pub on_error: OnError,
     /// The supervision tree's.
     pub tree: actors::Settings,
     /// Environment variables that look as if they were meant for this program, and are not.
     pub unknown_variables: Vec<String>,
+}
+
+/// Where engines run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each in a process of its own.
+    Process,
+    /// Each in its worker's thread.
+    Thread,
 }
 
 /// What the words on the command line amount to.
@@ -95,17 +117,43 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
         true => RuleSource::Default,
         false => RuleSource::Files(arguments.rules),
     };
+    let deadline = time::parse("--deadline", &or(arguments.deadline, "500ms"))?;
+    let throttle = time::parse("--throttle", &or(arguments.throttle, "0"))?;
+    if throttle >= deadline {
+        let cause =
+            format!("--throttle {throttle:?} leaves no time to answer within --deadline {deadline:?}");
+        return Err(BadOption(cause));
+    }
+    let queue = match arguments.queue {
+        Some(word) => number::parse("--queue", &word, 1, MAX_QUEUE)?,
+        None => {
+            let service = throttle.max(SHORTEST_SERVICE);
+            let each = (deadline.as_micros() / service.as_micros()).max(MIN_QUEUE_PER_WORKER);
+            usize::try_from(each).unwrap_or(MAX_QUEUE).saturating_mul(workers).min(MAX_QUEUE)
+        }
+    };
+    let engine_limit = time::parse("--engine-limit", &or(arguments.engine_limit, "2s"))?;
+    if engine_limit < MIN_ENGINE_LIMIT {
+        let cause = format!("--engine-limit: {engine_limit:?} is less than {MIN_ENGINE_LIMIT:?}");
+        return Err(BadOption(cause));
+    }
     Ok(Settings {
         debug: arguments.debug,
         check: arguments.check,
         rules,
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
+        isolation: match or(arguments.isolation, "process").as_str() {
+            "process" => Isolation::Process,
+            "thread" => Isolation::Thread,
+            other => return Err(BadOption(format!("--isolation: {other:?} is neither process nor thread"))),
+        },
+        engine_limit,
         on_error: on_error::parse(&or(arguments.on_error, "unset"))?,
         tree: actors::Settings {
             workers,
-            queue: workers * QUEUE_PER_WORKER,
-            throttle: time::parse("--throttle", &or(arguments.throttle, "0"))?,
-            deadline: time::parse("--deadline", &or(arguments.deadline, "500ms"))?,
+            queue,
+            throttle,
+            deadline,
             restart: RestartPolicy::default(),
             limits: Limits { max_frame_size, capabilities: capability::parse_all(&arguments.capability)? },
             grace: GRACE,

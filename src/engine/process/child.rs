@@ -1,0 +1,87 @@
+//! An engine process: reads jobs, inspects, writes verdicts, until its worker closes the socket.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use actors::{Engine, EngineError};
+use bytes::BytesMut;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, dup2_stdin, getppid};
+
+use super::wire;
+use crate::engine::decode::decode;
+use crate::engine::modsecurity3::ModSecurity3;
+use crate::engine::verdict::Verdict;
+use crate::ffi::v3;
+
+/// Room made before a read.
+const READ_ROOM: usize = 64 * 1024;
+
+/// The life of an engine process; what it returns is its exit status.
+pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3::Engine>) -> i32 {
+    // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
+    if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
+        return 1;
+    }
+    let name = std::ffi::CString::new(format!("engine-{worker}")).unwrap_or_default();
+    // A process without a name of its own works just as well.
+    let _ = prctl::set_name(&name);
+    // Standard input is the zygote's control socket: not for an engine's hands.
+    let closed = File::open("/dev/null").map(dup2_stdin);
+    if !matches!(closed, Ok(Ok(()))) {
+        return 1;
+    }
+    match serve(socket, ModSecurity3::new(library)) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            eprintln!("engine-{worker}: {error}");
+            1
+        }
+    }
+}
+
+fn serve(mut socket: UnixStream, mut engine: ModSecurity3) -> io::Result<()> {
+    let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+    loop {
+        while let Some(job) = wire::take_frame(&mut input, wire::MAX_JOB)? {
+            output.clear();
+            wire::encode_outcome(&inspect(&mut engine, job), &mut output);
+            socket.write_all(&output)?;
+        }
+        if fill(&mut socket, &mut input)? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Appends what the socket has to `input`; 0 is the end.
+pub(super) fn fill(socket: &mut UnixStream, input: &mut BytesMut) -> io::Result<usize> {
+    let filled = input.len();
+    input.resize(filled + READ_ROOM, 0);
+    let room = input.get_mut(filled..).unwrap_or_default();
+    let read = loop {
+        match socket.read(room) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => break done,
+        }
+    };
+    input.truncate(filled + *read.as_ref().unwrap_or(&0));
+    read
+}
+
+fn inspect(engine: &mut ModSecurity3, job: bytes::Bytes) -> Result<Verdict, String> {
+    let (id, payload) = wire::decode_job(job).map_err(|cause| cause.to_string())?;
+    let request = decode(&payload, id).map_err(|failure| failure.cause.into_owned())?;
+    // A panic is as much a crash as a signal is.
+    let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)));
+    match inspected.unwrap_or_else(|_| std::process::abort()) {
+        Ok(verdict) => Ok(verdict),
+        Err(EngineError::Request(cause)) => Err(cause),
+        Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) => Err(failure.cause.into_owned()),
+    }
+}

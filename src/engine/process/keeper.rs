@@ -1,0 +1,352 @@
+//! The front's side of the zygote: starts it, speaks with it, and starts another when it dies.
+//!
+//! One thread does that for as long as the keeper lives. It must be that thread that starts the zygotes: the kernel ends
+//! a zygote when the *thread* that started it ends.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use actors::restart::{RestartPolicy, Restarts};
+use crossbeam::channel::{self, Receiver, Sender};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::Pid;
+use slog::{Logger, error, warn};
+
+use super::control::{MAX_MESSAGE, Report, Request};
+use super::{os, zygote};
+use crate::engine::load::RuleSource;
+use crate::ffi::v3::Summary;
+
+/// How long a worker waits for an engine, with a zygote that may have to load its rules first.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a zygote may take to end.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Why there is no zygote.
+#[derive(Debug)]
+pub enum KeeperError {
+    /// The rules are wrong; the text is the zygote's.
+    Rules(String),
+    /// It could not be started.
+    Start(io::Error),
+    /// It ended before it said anything.
+    Ended,
+}
+
+impl fmt::Display for KeeperError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rules(text) => f.write_str(text),
+            Self::Start(error) => write!(f, "cannot start the engines' zygote: {error}"),
+            Self::Ended => f.write_str("the engines' zygote ended while it loaded the rules"),
+        }
+    }
+}
+
+impl std::error::Error for KeeperError {}
+
+/// The front's hold on the zygote. Dropping it ends the zygote and all engines.
+pub struct Keeper {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The zygote that lives, once it has loaded its rules.
+    zygote: Option<(Pid, OwnedFd)>,
+    next_token: u64,
+    /// Answers to spawn requests that nobody has collected.
+    answers: HashMap<u64, Answer>,
+    /// Engines that run, and how those ended that nobody has asked about.
+    engines: HashMap<i32, EngineState>,
+    stopping: bool,
+}
+
+/// What came of a spawn request: an engine and the channel that tells of its end, or an errno.
+type Answer = Result<(i32, Receiver<Infallible>), i32>;
+
+/// An engine that its worker has not let go.
+enum EngineState {
+    /// It runs; the channel is closed when it ends.
+    Runs { _end: Sender<Infallible> },
+    /// It has ended.
+    Ended(End),
+}
+
+/// How an engine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Signal(i32),
+    Status(i32),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Signal(number) => match Signal::try_from(number) {
+                Ok(signal) => f.write_str(signal.as_str()),
+                Err(_) => write!(f, "signal {number}"),
+            },
+            Self::Status(status) => write!(f, "exit status {status}"),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `found` finds something, for so long.
+    fn wait<T>(&self, patience: Duration, mut found: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
+        let until = Instant::now() + patience;
+        let mut state = self.lock();
+        loop {
+            if let Some(found) = found(&mut state) {
+                return Some(found);
+            }
+            let left = until.checked_duration_since(Instant::now())?;
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Keeper {
+    /// Starts a zygote with these rules and waits until it has loaded them.
+    pub fn start(rules: &RuleSource, log: &Logger) -> Result<(Self, Summary), KeeperError> {
+        let shared = Arc::<Shared>::default();
+        let (say, said) = mpsc::channel();
+        let body = {
+            let (shared, words, log) = (Arc::clone(&shared), zygote::words(rules), log.clone());
+            move || keep(&shared, &words, &log, &say)
+        };
+        let thread =
+            thread::Builder::new().name("keeper".to_owned()).spawn(body).map_err(KeeperError::Start)?;
+        let keeper = Self { shared, thread: Some(thread) };
+        match said.recv() {
+            Ok(Ok(summary)) => Ok((keeper, summary)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(KeeperError::Ended),
+        }
+    }
+
+    /// Has an engine forked that reads its jobs from `socket`; gives its process, and a channel that closes with it.
+    pub(super) fn spawn(
+        &self,
+        worker: usize,
+        socket: BorrowedFd<'_>,
+    ) -> Result<(Pid, Receiver<Infallible>), String> {
+        let asked = self.shared.wait(PATIENCE, |state| {
+            let (zygote, control) = state.zygote.as_ref()?;
+            let zygote = *zygote;
+            let request = Request::Spawn { token: state.next_token, worker: worker as u64 };
+            let sent = os::send(control.as_fd(), &request.encode(), Some(socket));
+            state.next_token += 1;
+            // If it died just now there will be another.
+            sent.is_ok().then_some((zygote, state.next_token - 1))
+        });
+        let (zygote, token) = asked.ok_or("there is no zygote")?;
+        let answer = self.shared.wait(PATIENCE, |state| match state.answers.remove(&token) {
+            None if state.zygote.as_ref().map(|(pid, _)| *pid) != Some(zygote) => {
+                Some(Err("the zygote died".to_owned()))
+            }
+            answer => answer.map(|answer| answer.map_err(|errno| nix::Error::from_raw(errno).to_string())),
+        });
+        let (pid, end) = answer.unwrap_or_else(|| Err("the zygote does not answer".to_owned()))?;
+        Ok((Pid::from_raw(pid), end))
+    }
+
+    /// Ends an engine.
+    pub(super) fn kill(&self, engine: Pid) {
+        let state = self.shared.lock();
+        if let Some((_, control)) = &state.zygote {
+            // With the zygote gone, the engine is too.
+            let _ = os::send(control.as_fd(), &Request::Kill { pid: engine.as_raw() }.encode(), None);
+        }
+    }
+
+    /// How an engine ended, waiting so long for the news.
+    pub(super) fn end_of(&self, engine: Pid, patience: Duration) -> Option<End> {
+        self.shared.wait(patience, |state| match state.engines.get(&engine.as_raw()) {
+            Some(EngineState::Runs { .. }) => None,
+            Some(EngineState::Ended(end)) => Some(Some(*end)),
+            None => Some(None),
+        })?
+    }
+
+    /// Nobody will ask about this engine again.
+    pub(super) fn forget(&self, engine: Pid) {
+        self.shared.lock().engines.remove(&engine.as_raw());
+    }
+
+    /// Replaces the zygote, and with it all engines.
+    pub fn rebuild(&self) {
+        let state = self.shared.lock();
+        if let Some((zygote, _)) = state.zygote {
+            // Ours, and not reaped while it is in the state: the number is no one else's. It may have died by itself.
+            let _ = kill(zygote, Signal::SIGKILL);
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.stopping = true;
+        if let Some((_, control)) = &state.zygote {
+            // The zygote sees the end of the stream, and the keeper sees the zygote's. It may be gone already.
+            let _ = nix::sys::socket::shutdown(
+                std::os::fd::AsRawFd::as_raw_fd(control),
+                nix::sys::socket::Shutdown::Both,
+            );
+        }
+        state.zygote = None;
+        drop(state);
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was logged.
+            let _ = thread.join();
+        }
+    }
+}
+
+type Said = mpsc::Sender<Result<Summary, KeeperError>>;
+
+/// The keeper's thread: one zygote after the other. The first one's success or failure is said to whoever waits for it.
+fn keep(shared: &Shared, words: &[std::ffi::OsString], log: &Logger, say: &Said) {
+    let mut restarts = Restarts::new(RestartPolicy::default());
+    let mut first = true;
+    loop {
+        let ended = match Zygote::start(words) {
+            Ok(zygote) => zygote.serve(shared, log, first.then_some(say)),
+            Err(error) if first => {
+                // Nobody listens if the program has given up.
+                let _ = say.send(Err(KeeperError::Start(error)));
+                return;
+            }
+            Err(error) => format!("cannot be started: {error}"),
+        };
+        if first && !std::mem::take(&mut first) {
+            return;
+        }
+        if shared.lock().stopping {
+            return;
+        }
+        let delay = restarts.next_delay(Instant::now());
+        error!(log, "zygote ended, its engines with it"; "how" => ended, "restart in" => ?delay);
+        if shared.wait(delay, |state| state.stopping.then_some(())).is_some() {
+            return;
+        }
+    }
+}
+
+struct Zygote {
+    child: Child,
+    control: OwnedFd,
+}
+
+impl Zygote {
+    fn start(words: &[std::ffi::OsString]) -> io::Result<Self> {
+        let (control, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        // A group of its own: a terminal's Ctrl-C is for the front, which ends the engines when it is done with them.
+        let child = Command::new("/proc/self/exe")
+            .arg0(zygote::NAME)
+            .args(words)
+            .stdin(Stdio::from(theirs))
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { child, control })
+    }
+
+    /// Takes its reports until it ends; says how it ended.
+    fn serve(self, shared: &Shared, log: &Logger, mut say: Option<&Said>) -> String {
+        let mut buffer = [0; MAX_MESSAGE];
+        loop {
+            let received = os::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
+            let Some(report) = Report::decode(buffer.get(..received).unwrap_or_default()) else { break };
+            match report {
+                Report::Ready(summary) => {
+                    let Ok(control) = self.control.try_clone() else { break };
+                    let mut state = shared.lock();
+                    if state.stopping {
+                        break;
+                    }
+                    state.zygote = Some((Pid::from_raw(self.child.id() as i32), control));
+                    drop(state);
+                    match say.take() {
+                        // Nobody listens if the program has given up.
+                        Some(say) => say.send(Ok(summary)).unwrap_or_default(),
+                        None => warn!(log, "zygote restarted"; "rules" => summary.rules),
+                    }
+                }
+                Report::Failed(cause) => match say.take() {
+                    Some(say) => say.send(Err(KeeperError::Rules(cause))).unwrap_or_default(),
+                    None => error!(log, "zygote cannot load the rules"; "cause" => cause),
+                },
+                Report::Spawned { token, pid } => {
+                    let mut state = shared.lock();
+                    let (sender, end) = channel::bounded(0);
+                    state.engines.insert(pid, EngineState::Runs { _end: sender });
+                    state.answers.insert(token, Ok((pid, end)));
+                }
+                Report::NotSpawned { token, errno } => {
+                    shared.lock().answers.insert(token, Err(errno));
+                }
+                Report::Ended { pid, signal, status } => {
+                    let end = if signal == 0 { End::Status(status) } else { End::Signal(signal) };
+                    if let Some(engine) = shared.lock().engines.get_mut(&pid) {
+                        *engine = EngineState::Ended(end);
+                    }
+                }
+            }
+            shared.changed.notify_all();
+        }
+        // From here on its number is only ours until `wait` gives it back.
+        let mut state = shared.lock();
+        state.zygote = None;
+        state.answers.clear();
+        state.engines.clear();
+        drop(state);
+        shared.changed.notify_all();
+        drop(self.control);
+        end(self.child).map_or_else(|error| error.to_string(), describe)
+    }
+}
+
+/// Waits for a zygote whose control socket is closed. It buries its engines and ends; if it does not, it is ended.
+fn end(mut zygote: Child) -> io::Result<ExitStatus> {
+    let until = Instant::now() + LAST_GRACE;
+    while Instant::now() < until {
+        if let Some(status) = zygote.try_wait()? {
+            return Ok(status);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    zygote.kill()?;
+    zygote.wait()
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => End::Signal(signal).to_string(),
+        (None, code) => End::Status(code.unwrap_or_default()).to_string(),
+    }
+}

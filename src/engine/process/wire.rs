@@ -1,0 +1,193 @@
+//! Jobs and verdicts on the socket between a worker and its engine: a length (`u32`, network byte order), then as many
+//! bytes.
+//!
+//! A job is the transaction's identifier and the NOTIFY's payload, which the engine decodes once more: a microsecond,
+//! and no second way to write down a request.
+
+use std::io;
+
+use actors::EngineError;
+use actors::spop::reader::{Malformed, Reader};
+use actors::spop::value::encode_bytes;
+use actors::spop::varint;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::engine::request::Request;
+use crate::engine::verdict::{Intervention, RuleMatch, Verdict};
+
+/// Bytes of the longest verdict that is believed.
+pub(super) const MAX_VERDICT: usize = 1024 * 1024;
+
+/// Bytes of the longest job: the longest frame, and its identifier.
+pub(super) const MAX_JOB: usize = 17 * 1024 * 1024;
+
+/// Bytes of the length.
+const LENGTH: usize = 4;
+
+/// Appends a job.
+pub(super) fn encode_job(request: &Request, out: &mut BytesMut) {
+    let length = varint::encoded_len(request.id.len() as u64) + request.id.len() + request.payload.len();
+    out.reserve(LENGTH + length);
+    out.put_u32(length as u32);
+    encode_bytes(request.id.as_bytes(), out);
+    out.put_slice(&request.payload);
+}
+
+/// The identifier and the payload of a job.
+pub(super) fn decode_job(mut job: Bytes) -> Result<(String, Bytes), Malformed> {
+    let mut reader = Reader::new(&job);
+    let id = String::from_utf8_lossy(reader.bytes("the identifier")?).into_owned();
+    let payload = reader.rest().len();
+    job.advance(job.len() - payload);
+    Ok((id, job))
+}
+
+/// Takes a whole frame off the front of `input`, if one is there.
+pub(super) fn take_frame(input: &mut BytesMut, limit: usize) -> io::Result<Option<Bytes>> {
+    let Some(&length) = input.first_chunk::<LENGTH>() else { return Ok(None) };
+    let length = u32::from_be_bytes(length) as usize;
+    if length > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than allowed"));
+    }
+    if input.len() < LENGTH + length {
+        return Ok(None);
+    }
+    input.advance(LENGTH);
+    Ok(Some(input.split_to(length).freeze()))
+}
+
+/// Appends what came of a job. The texts are cut, so that it stays below [`MAX_VERDICT`].
+pub(super) fn encode_outcome(outcome: &Result<Verdict, String>, out: &mut BytesMut) {
+    let start = out.len();
+    out.put_u32(0);
+    match outcome {
+        Ok(verdict) => {
+            out.put_u8(0);
+            encode_verdict(verdict, out);
+        }
+        Err(cause) => {
+            out.put_u8(1);
+            encode_bytes(cut(cause.as_bytes()), out);
+        }
+    }
+    let length = (out.len() - start - LENGTH) as u32;
+    if let Some(head) = out.get_mut(start..start + LENGTH) {
+        head.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// The longest text in a verdict.
+fn cut(text: &[u8]) -> &[u8] {
+    text.get(..4096).unwrap_or(text)
+}
+
+fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
+    match &verdict.intervention {
+        None => out.put_u8(0),
+        Some(intervention) => {
+            out.put_u8(if intervention.location.is_some() { 2 } else { 1 });
+            varint::encode(intervention.status.into(), out);
+            // A redirect must not lead elsewhere for being cut; HAProxy's own buffer limits it.
+            encode_bytes(intervention.location.as_deref().unwrap_or_default(), out);
+            encode_bytes(cut(&intervention.message), out);
+        }
+    }
+    varint::encode(verdict.more_matches, out);
+    varint::encode(verdict.matches.len() as u64, out);
+    for found in &verdict.matches {
+        varint::encode(found.rule as u64, out);
+        for text in [found.source.as_bytes(), &found.message, &found.data] {
+            encode_bytes(cut(text), out);
+        }
+    }
+}
+
+/// What came of a job, read with the care that an exploited engine deserves.
+pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, EngineError>, Malformed> {
+    let mut reader = Reader::new(outcome);
+    let outcome = match reader.byte("the outcome")? {
+        0 => Ok(decode_verdict(&mut reader)?),
+        1 => {
+            let cause = String::from_utf8_lossy(reader.bytes("the error")?).escape_debug().to_string();
+            Err(EngineError::Request(cause))
+        }
+        _ => return Err(Malformed::WrongType("the outcome")),
+    };
+    if reader.is_empty() { Ok(outcome) } else { Err(Malformed::WrongType("the end")) }
+}
+
+fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
+    let kind = reader.byte("the intervention")?;
+    let intervention = match kind {
+        0 => None,
+        1 | 2 => {
+            let status = i32::try_from(reader.varint("the status")?).unwrap_or_default();
+            let location = reader.bytes("the location")?.to_vec();
+            let mut intervention = Intervention::new(status, (kind == 2).then_some(location));
+            intervention.message = reader.bytes("the message")?.to_vec();
+            Some(intervention)
+        }
+        _ => return Err(Malformed::WrongType("the intervention")),
+    };
+    let more_matches = reader.varint("the count of matches")?;
+    let mut matches = Vec::new();
+    for _ in 0..reader.varint("the number of matches")? {
+        matches.push(RuleMatch {
+            rule: reader.varint("a rule")? as i64,
+            source: String::from_utf8_lossy(reader.bytes("a source")?).escape_debug().to_string(),
+            message: reader.bytes("a message")?.to_vec(),
+            data: reader.bytes("data")?.to_vec(),
+        });
+    }
+    Ok(Verdict { intervention, matches, more_matches })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict() -> Verdict {
+        let found = |rule| RuleMatch {
+            rule,
+            source: "a.conf:3".to_owned(),
+            message: b"m\xff".to_vec(),
+            data: b"d\n".to_vec(),
+        };
+        let mut intervention = Intervention::new(302, Some(b"/elsewhere".to_vec()));
+        intervention.message = b"why".to_vec();
+        Verdict {
+            intervention: Some(intervention),
+            matches: vec![found(942_100), found(-1)],
+            more_matches: 7,
+        }
+    }
+
+    fn frame(outcome: &Result<Verdict, String>) -> Bytes {
+        let mut out = BytesMut::new();
+        encode_outcome(outcome, &mut out);
+        take_frame(&mut out, MAX_VERDICT).unwrap().unwrap()
+    }
+
+    #[test]
+    fn outcomes_come_back() {
+        for verdict in [verdict(), Verdict::default()] {
+            assert_eq!(decode_outcome(&frame(&Ok(verdict.clone()))), Ok(Ok(verdict)));
+        }
+        let error = Err(EngineError::Request("a\\nb".to_owned()));
+        assert_eq!(decode_outcome(&frame(&Err("a\nb".to_owned()))), Ok(error));
+    }
+
+    #[test]
+    fn an_outcome_that_is_cut_or_goes_on_is_none() {
+        let whole = frame(&Ok(verdict()));
+        for end in 0..whole.len() {
+            assert!(decode_outcome(&whole[..end]).is_err(), "{end}");
+        }
+        assert!(decode_outcome(&[&whole[..], b"x"].concat()).is_err());
+    }
+
+    #[test]
+    fn a_length_beyond_the_limit_is_an_error_before_it_is_waited_for() {
+        assert!(take_frame(&mut BytesMut::from(&b"\xff\xff\xff\xff"[..]), MAX_VERDICT).is_err());
+    }
+}

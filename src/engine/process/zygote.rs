@@ -1,0 +1,188 @@
+//! The zygote: loads the rules once, then forks an engine process whenever the front asks for one.
+//!
+//! It never sees a request. It has one thread, which waits for the front's wishes and for the ends of its children.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, close, getpid};
+
+use super::control::{MAX_MESSAGE, Report, Request};
+use super::{child, os};
+use crate::engine::load::{RuleSource, load};
+use crate::ffi::v3;
+
+/// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
+pub(super) const NAME: &str = "modsecurity-spoa-zygote";
+
+/// Whether this process was started to be a zygote.
+pub fn invoked_as_zygote(words: &[OsString]) -> bool {
+    words.first().map(OsString::as_os_str) == Some(OsStr::new(NAME))
+}
+
+/// The words behind the name that tell a zygote what to load.
+pub(super) fn words(source: &RuleSource) -> Vec<OsString> {
+    match source {
+        RuleSource::Default => Vec::new(),
+        RuleSource::Files(files) => files.iter().map(|file| file.clone().into_os_string()).collect(),
+    }
+}
+
+/// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
+pub fn run(words: &[OsString]) -> i32 {
+    os::set_signals();
+    // The front's end of the control socket closes with the front; this covers a zygote that is busy loading.
+    if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
+        return 1;
+    }
+    let files = words.get(1..).unwrap_or_default();
+    let source = match files {
+        [] => RuleSource::Default,
+        files => RuleSource::Files(files.iter().map(Into::into).collect()),
+    };
+    match Zygote::load(&source).map(Zygote::serve) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => {
+            eprintln!("{NAME}: {error}");
+            1
+        }
+        Err(()) => 1,
+    }
+}
+
+struct Zygote {
+    control: OwnedFd,
+    children: SignalFd,
+    library: Arc<v3::Engine>,
+    engines: Vec<Pid>,
+}
+
+impl Zygote {
+    /// Loads the rules and reports how that went.
+    fn load(source: &RuleSource) -> Result<Self, ()> {
+        let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
+        let (library, summary) = load(source).map_err(|error| {
+            // If the front is gone, nobody is left to be told.
+            let _ = os::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
+        })?;
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGCHLD);
+        signals.thread_block().map_err(drop)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let children = SignalFd::with_flags(&signals, flags).map_err(drop)?;
+        let zygote = Self { control, children, library: Arc::new(library), engines: Vec::new() };
+        zygote.report(&Report::Ready(summary)).map_err(drop)?;
+        Ok(zygote)
+    }
+
+    fn report(&self, report: &Report) -> nix::Result<()> {
+        os::send(self.control.as_fd(), &report.encode(), None)
+    }
+
+    /// Serves the front until that closes the control socket, then ends the engines that are left and waits for all of
+    /// them, so that none becomes somebody else's zombie.
+    fn serve(mut self) -> nix::Result<()> {
+        let served = match self.serve_front() {
+            // The front closed while something was on its way to it.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            served => served,
+        };
+        for engine in self.engines.drain(..) {
+            kill(engine, Signal::SIGKILL)?;
+            waitpid(engine, None)?;
+        }
+        served
+    }
+
+    fn serve_front(&mut self) -> nix::Result<()> {
+        loop {
+            let mut waiting = [
+                PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut waiting, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+            let [control, children] = waiting.map(|waiting| waiting.any() == Some(true));
+            if children {
+                while self.children.read_signal()?.is_some() {}
+                self.reap()?;
+            }
+            if control && !self.accept()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reports the children that have ended.
+    fn reap(&mut self) -> nix::Result<()> {
+        loop {
+            let (pid, signal, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, status)) => (pid, 0, status),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, signal as i32, 0),
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
+                Ok(_) | Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno),
+            };
+            self.engines.retain(|engine| *engine != pid);
+            self.report(&Report::Ended { pid: pid.as_raw(), signal, status })?;
+        }
+    }
+
+    /// Does what the front asks for; `false` at the end.
+    fn accept(&mut self) -> nix::Result<bool> {
+        let mut buffer = [0; MAX_MESSAGE];
+        let (length, socket) = match os::receive(self.control.as_fd(), &mut buffer) {
+            Ok((0, _)) => return Ok(false),
+            received => received?,
+        };
+        match (Request::decode(buffer.get(..length).unwrap_or_default()), socket) {
+            (Some(Request::Spawn { token, worker }), Some(socket)) => {
+                let report = match self.spawn(worker, socket) {
+                    Ok(pid) => Report::Spawned { token, pid: pid.as_raw() },
+                    Err(errno) => Report::NotSpawned { token, errno: errno as i32 },
+                };
+                self.report(&report)?;
+            }
+            (Some(Request::Kill { pid }), _) => {
+                // Only a child that is not reaped yet: its number cannot be another's.
+                let pid = Pid::from_raw(pid);
+                if self.engines.contains(&pid) {
+                    kill(pid, Signal::SIGKILL)?;
+                }
+            }
+            _ => return Err(Errno::EBADMSG),
+        }
+        Ok(true)
+    }
+
+    fn spawn(&mut self, worker: u64, socket: OwnedFd) -> nix::Result<Pid> {
+        let (zygote, library) = (getpid(), Arc::clone(&self.library));
+        let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
+        let pid = os::fork_into(|| {
+            // The child never comes back to the zygote's code, so nobody uses or closes them again.
+            let closed = inherited.map(close);
+            if closed.iter().any(Result::is_err) {
+                return 1;
+            }
+            let mut signals = SigSet::empty();
+            signals.add(Signal::SIGCHLD);
+            match signals.thread_unblock() {
+                Ok(()) => child::run(zygote, worker, UnixStream::from(socket), library),
+                Err(_) => 1,
+            }
+        })?;
+        self.engines.push(pid);
+        Ok(pid)
+    }
+}
