@@ -9,7 +9,9 @@ pub mod modsecurity3;
 pub mod process;
 pub mod request;
 pub mod text;
+pub mod thread;
 pub mod verdict;
+mod watchdog;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,13 +23,12 @@ use bytes::Bytes;
 use crossbeam::channel::Receiver;
 use slog::{Logger, info};
 
-use crate::ffi::v3;
 use answer::OnError;
 use id::IdSource;
-use modsecurity3::ModSecurity3;
 use process::{EngineProcess, Keeper};
 use request::Request;
 use text::Text;
+use thread::{EngineThread, Threads};
 use verdict::Verdict;
 
 /// Lines that the matches of one request may take in the log. The line of a denial names all rules in any case.
@@ -38,8 +39,8 @@ const MAX_MATCH_LINES: usize = 16;
 pub enum Isolation {
     /// Each in a process of its own, which may use so much CPU time for one request.
     Process(Arc<Keeper>, Duration),
-    /// Each in its worker's thread, with these rules.
-    Thread(Arc<v3::Engine>),
+    /// Each in a thread of this process.
+    Thread(Arc<Threads>),
 }
 
 /// The agent that HAProxy talks to: the top of the tree's [`Agent`].
@@ -61,8 +62,8 @@ impl ModSecurityAgent {
 pub enum WorkerEngine {
     /// In a process.
     Process(EngineProcess),
-    /// In the thread.
-    Thread(ModSecurity3),
+    /// In a thread.
+    Thread(EngineThread),
 }
 
 impl Engine for WorkerEngine {
@@ -101,7 +102,9 @@ impl Agent for ModSecurityAgent {
             Isolation::Process(keeper, limit) => {
                 EngineProcess::start(worker, Arc::clone(keeper), *limit, log).map(WorkerEngine::Process)
             }
-            Isolation::Thread(library) => Ok(WorkerEngine::Thread(ModSecurity3::new(Arc::clone(library)))),
+            Isolation::Thread(threads) => {
+                EngineThread::start(worker, Arc::clone(threads), log).map(WorkerEngine::Thread)
+            }
         }
     }
 

@@ -3,5 +3,6 @@
 mod logger;
 mod program;
 mod sockets;
+mod successor;
 
 pub use program::run;

@@ -5,18 +5,22 @@
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, System};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info, warn};
 
 use crate::engine::load::{self, RuleSource};
 use crate::engine::process::Keeper;
+use crate::engine::thread::Threads;
 use crate::engine::{self, Isolation, ModSecurityAgent};
+use crate::ffi::fault;
 use crate::ffi::v3::{self, RuleEngine, Summary};
+use crate::process::successor::Successor;
 use crate::process::{logger, sockets};
 use crate::settings::{self, Command, Settings};
 
@@ -57,20 +61,37 @@ fn check(settings: &Settings) -> ExitCode {
 }
 
 fn serve(settings: Settings) -> ExitCode {
-    let (sockets, _files) = match sockets::bind(&settings.listen) {
+    let (sockets, files) = match sockets::bind(&settings.listen) {
         Ok(bound) => bound,
         Err(error) => return fail(1, &error),
     };
-    let (log, _guard) = logger::start(settings.debug);
-    let (isolation, summary) = match isolate(&settings, &log) {
+    let (log, guard) = logger::start(settings.debug);
+    let taint = Arc::<OnceLock<Recipient<Tainted>>>::default();
+    let (isolation, summary) = match isolate(&settings, &log, Arc::clone(&taint)) {
         Ok(isolated) => isolated,
         Err(error) => return fail(1, &*error),
     };
     describe(&log, &settings, &summary);
     let agent = Arc::new(ModSecurityAgent::new(isolation, settings.on_error));
     let system = System::new();
-    let started = system.block_on(async { Program::start(settings.tree, agent, sockets, &log) });
+    let replace = Arc::<AtomicBool>::default();
+    let successor = Successor::new(&sockets);
+    let started = system.block_on(async {
+        let program = Program::start(settings.tree, agent, sockets, Arc::clone(&replace), &log)?;
+        // It is set nowhere else.
+        let _ = taint.set(program.recipient());
+        Ok(())
+    });
     match started.and_then(|()| system.run()) {
+        Ok(()) if replace.load(Ordering::Relaxed) => {
+            warn!(log, "replacing the process");
+            drop(guard);
+            files.leave();
+            match successor.and_then(Successor::exec) {
+                Ok(never) => match never {},
+                Err(error) => fail(1, &format!("cannot replace the process: {error}")),
+            }
+        }
         Ok(()) => {
             info!(log, "stopped");
             ExitCode::SUCCESS
@@ -82,16 +103,28 @@ fn serve(settings: Settings) -> ExitCode {
     }
 }
 
-/// Loads the rules where the engines are to run.
-fn isolate(settings: &Settings, log: &Logger) -> Result<(Isolation, Summary), Box<dyn Display>> {
-    if settings.isolation == settings::Isolation::Thread {
-        let (library, summary) =
-            load::load(&settings.rules).map_err(|error| Box::new(error) as Box<dyn Display>)?;
-        return Ok((Isolation::Thread(Arc::new(library)), summary));
+/// Loads the rules where the engines are to run. `taint` is told of the first fault in this process.
+fn isolate(
+    settings: &Settings,
+    log: &Logger,
+    taint: Arc<OnceLock<Recipient<Tainted>>>,
+) -> Result<(Isolation, Summary), Box<dyn Display>> {
+    fn boxed<E: Display + 'static>(error: E) -> Box<dyn Display> {
+        Box::new(error)
     }
-    let (keeper, summary) =
-        Keeper::start(&settings.rules, log).map_err(|error| Box::new(error) as Box<dyn Display>)?;
-    Ok((Isolation::Process(Arc::new(keeper), settings.engine_limit), summary))
+    if settings.isolation == settings::Isolation::Process {
+        let (keeper, summary) = Keeper::start(&settings.rules, log).map_err(boxed)?;
+        return Ok((Isolation::Process(Arc::new(keeper), settings.engine_limit), summary));
+    }
+    fault::cancel_last_resort();
+    fault::install().map_err(boxed)?;
+    let (library, summary) = load::load(&settings.rules).map_err(boxed)?;
+    let on_taint = Box::new(move || {
+        if let Some(program) = taint.get() {
+            program.do_send(Tainted);
+        }
+    });
+    Ok((Isolation::Thread(Arc::new(Threads::new(library, settings.engine_limit, on_taint))), summary))
 }
 
 /// Says what is about to run.
@@ -122,6 +155,8 @@ fn describe(log: &Logger, settings: &Settings, summary: &Summary) {
 /// The actor above Root: turns signals into [`Stop`], and the end of the tree into the end of the program.
 struct Program {
     root: Addr<Root<ModSecurityAgent>>,
+    /// What to do when the tree has ended: to end, or to become a new process.
+    replace: Arc<AtomicBool>,
     log: Logger,
 }
 
@@ -130,18 +165,18 @@ impl Program {
         settings: actors::Settings,
         agent: Arc<ModSecurityAgent>,
         sockets: Vec<Socket>,
+        replace: Arc<AtomicBool>,
         log: &Logger,
-    ) -> io::Result<()> {
+    ) -> io::Result<Addr<Self>> {
         let root = Root::new(settings, agent, sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
-        Self::create(|ctx| {
+        Ok(Self::create(|ctx| {
             for (signals, what) in signals {
                 Self::watch(signals, what, ctx);
             }
-            Self { root: root.spawn(ctx.address().recipient()), log: log.clone() }
-        });
-        Ok(())
+            Self { root: root.spawn(ctx.address().recipient()), replace, log: log.clone() }
+        }))
     }
 
     /// Waits for the next of these signals, deals with it, and waits again.
@@ -153,6 +188,7 @@ impl Program {
         ctx.spawn(wrap_future::<_, Self>(next).map(move |signals, program: &mut Self, ctx| {
             match what {
                 OnSignal::Stop(name) => {
+                    program.replace.store(false, Ordering::Relaxed);
                     info!(program.log, "stopping"; "signal" => name);
                     program.root.do_send(Stop);
                 }
@@ -190,5 +226,23 @@ impl Handler<TreeEvent> for Program {
             TreeEvent::Ready => {}
             TreeEvent::Stopped => System::current().stop(),
         }
+    }
+}
+
+/// Tells the program that engine code has damaged the process.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Tainted;
+
+impl Handler<Tainted> for Program {
+    type Result = ();
+
+    fn handle(&mut self, _: Tainted, _: &mut Self::Context) {
+        error!(
+            self.log,
+            "tainted: an engine faulted in this process; it finishes what it has and is replaced"
+        );
+        self.replace.store(true, Ordering::Relaxed);
+        self.root.do_send(Stop);
     }
 }

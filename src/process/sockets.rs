@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use actors::Socket;
 use nix::sys::stat::{Mode, umask};
 
+use crate::process::successor;
 use crate::settings::ListenAddress;
 
 /// An address that cannot be listened on.
@@ -38,17 +39,35 @@ impl Drop for SocketFiles {
     }
 }
 
-/// Binds all of them, or none.
+impl SocketFiles {
+    /// Leaves the files to a successor.
+    pub(super) fn leave(mut self) {
+        self.0.clear();
+    }
+}
+
+/// Binds all of them, or none. Sockets that a predecessor left are taken instead.
 pub(super) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFiles), BindError> {
     let mut files = SocketFiles::default();
     let mut sockets = Vec::new();
+    let mut inherited = successor::inherited().map(|sockets| sockets.map(Vec::into_iter));
     for address in addresses {
-        let socket = match address {
-            ListenAddress::Tcp(address) => TcpListener::bind(address).map(Socket::Tcp),
-            ListenAddress::Unix(path) => bind_unix(path).map(|socket| {
-                files.0.push(path.clone());
-                Socket::Unix(socket)
-            }),
+        let taken = match &mut inherited {
+            Some(Ok(sockets)) => sockets.next().ok_or(io::ErrorKind::NotFound.into()).map(Some),
+            Some(Err(error)) => Err(io::Error::from(error.kind())),
+            None => Ok(None),
+        };
+        let socket = match (address, taken) {
+            (_, Err(error)) => Err(error),
+            (ListenAddress::Tcp(_), Ok(Some(socket))) => Ok(Socket::Tcp(socket.into())),
+            (ListenAddress::Tcp(address), Ok(None)) => TcpListener::bind(address).map(Socket::Tcp),
+            (ListenAddress::Unix(path), Ok(taken)) => {
+                let bound = taken.map_or_else(|| bind_unix(path), |socket| Ok(socket.into()));
+                bound.map(|socket| {
+                    files.0.push(path.clone());
+                    Socket::Unix(socket)
+                })
+            }
         };
         sockets.push(socket.map_err(|cause| BindError { address: address.clone(), cause })?);
     }

@@ -1,36 +1,33 @@
 //! A worker's engine in a process of its own, as the worker sees it: an [`Engine`] like any other.
 //!
-//! It also is the watchdog. The worker waits for the verdict in ticks; after each it looks at the CPU time that the
-//! engine's process has used, so that a busy machine is not mistaken for a busy engine.
+//! The worker waits for the verdict in ticks, and after each the watchdog looks at the CPU time of the process.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use bytes::BytesMut;
 use crossbeam::channel::Receiver;
-use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
-use slog::{Logger, warn};
+use slog::Logger;
 
 use super::child::fill;
 use super::keeper::Keeper;
 use super::wire;
 use crate::engine::request::Request;
 use crate::engine::verdict::Verdict;
+use crate::engine::watchdog::{Overrun, Watch};
 
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(20);
 
 /// How long to wait for the news of how an engine ended. The zygote has them in well under a millisecond.
 const NEWS: Duration = Duration::from_millis(50);
-
-/// The share of the limit after which a request is logged as slow.
-const SOFT: u32 = 4;
 
 /// The engine of one worker.
 pub struct EngineProcess {
@@ -72,7 +69,7 @@ impl EngineProcess {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe && sent == 0 => {
                     return Err(Trouble::EndedBefore);
                 }
-                Err(error) => watch.look_after(&error)?,
+                Err(error) => look_after(watch, &error)?,
             }
         }
         loop {
@@ -84,7 +81,7 @@ impl EngineProcess {
             match fill(&mut self.socket, &mut self.input) {
                 Ok(0) => return Err(Trouble::Ended),
                 Ok(_) => {}
-                Err(error) => watch.look_after(&error)?,
+                Err(error) => look_after(watch, &error)?,
             }
         }
     }
@@ -92,20 +89,20 @@ impl EngineProcess {
     /// Ends the process, whatever it does, and says what is to be said of it.
     fn bury(&self, trouble: &Trouble) -> Failure {
         let (kind, cause) = match trouble {
-            Trouble::Ended | Trouble::EndedBefore => {
+            Trouble::Ended | Trouble::EndedBefore | Trouble::Overrun(Overrun::Gone) => {
                 let end = self.keeper.end_of(self.pid, NEWS);
                 let end = end.map_or_else(|| "unknown".to_owned(), |end| end.to_string());
                 (FailureKind::Crash, format!("engine process {} ended: {end}", self.pid))
             }
             Trouble::Garbled => (FailureKind::Crash, format!("engine process {} answers garbage", self.pid)),
-            Trouble::TooLong(used) => {
+            Trouble::Overrun(Overrun::TooLong(used)) => {
                 let limit = self.limit;
                 (
                     FailureKind::Timeout,
                     format!("engine process {} used {used:?} of CPU, {limit:?} allowed", self.pid),
                 )
             }
-            Trouble::Stuck(time) => {
+            Trouble::Overrun(Overrun::Stuck(time)) => {
                 (FailureKind::Timeout, format!("engine process {} stood still for {time:?}", self.pid))
             }
         };
@@ -122,7 +119,7 @@ impl Engine for EngineProcess {
         self.output.clear();
         wire::encode_job(request, &mut self.output);
         let log = self.log.clone();
-        let mut watch = Watch::new(self.clock, self.limit, &log, request);
+        let mut watch = Watch::new(self.clock, self.limit, TICK, &log, request);
         let outcome = self.exchange(&mut watch).and_then(|frame| {
             let outcome = wire::decode_outcome(&frame).map_err(|_| Trouble::Garbled)?;
             if self.input.is_empty() { Ok(outcome) } else { Err(Trouble::Garbled) }
@@ -161,59 +158,18 @@ enum Trouble {
     EndedBefore,
     /// It wrote what is no verdict.
     Garbled,
-    /// It used more CPU time than allowed.
-    TooLong(Duration),
-    /// It used none for so long.
-    Stuck(Duration),
+    /// The watchdog ends it.
+    Overrun(Overrun),
 }
 
-/// The watch over one request.
-struct Watch<'a> {
-    clock: ClockId,
-    limit: Duration,
-    log: &'a Logger,
-    request: &'a Request,
-    /// CPU time of the process at the first look. What the request used before that is at most a tick.
-    first: Option<Duration>,
-    /// CPU time at the last look at which it had grown, and when that was.
-    grown: (Duration, Instant),
-    warned: bool,
-}
-
-impl<'a> Watch<'a> {
-    fn new(clock: ClockId, limit: Duration, log: &'a Logger, request: &'a Request) -> Self {
-        let grown = (Duration::ZERO, Instant::now());
-        Self { clock, limit, log, request, first: None, grown, warned: false }
-    }
-
-    /// After a read or write that did not get through: whether to try on.
-    fn look_after(&mut self, error: &io::Error) -> Result<(), Trouble> {
-        match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => self.look(),
-            ErrorKind::Interrupted => Ok(()),
-            _ => Err(Trouble::Ended),
-        }
-    }
-
-    fn look(&mut self) -> Result<(), Trouble> {
-        let cpu = clock_gettime(self.clock).map_err(|_| Trouble::Ended)?;
-        let cpu = Duration::from(cpu);
-        let used = cpu.saturating_sub(*self.first.get_or_insert(cpu)) + TICK;
-        if used >= self.limit {
-            return Err(Trouble::TooLong(used));
-        }
-        if cpu > self.grown.0 {
-            self.grown = (cpu, Instant::now());
-        }
-        // Stopped, or waiting for a lock that nobody will give back. An engine that gets no CPU on a busy machine gets
-        // some in that time.
-        let still = self.grown.1.elapsed();
-        if still >= self.limit {
-            return Err(Trouble::Stuck(still));
-        }
-        if used >= self.limit / SOFT && !std::mem::replace(&mut self.warned, true) {
-            warn!(self.log, "request is slow in the engine"; "cpu" => ?used, self.request);
-        }
-        Ok(())
+/// After a read or write that did not get through: whether to try on.
+fn look_after(watch: &mut Watch<'_>, error: &io::Error) -> Result<(), Trouble> {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => watch.look().map_err(|overrun| match overrun {
+            Overrun::Gone => Trouble::Ended,
+            overrun => Trouble::Overrun(overrun),
+        }),
+        ErrorKind::Interrupted => Ok(()),
+        _ => Err(Trouble::Ended),
     }
 }

@@ -1,0 +1,131 @@
+//! A worker's engine in a thread of the agent's own process (`--isolation thread`).
+//!
+//! The engine's thread is beside the worker's, which waits for it as it would for a process: so a fault parks the
+//! engine's thread for good, and the worker is there to tell of it and to settle the request. From the first fault on the
+//! process is tainted: what the engine did to the heap before it was caught is anybody's guess. It starts no more engines,
+//! finishes what it has, and replaces itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use actors::{Engine, EngineError, Failure, FailureKind, StartError};
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use nix::time::ClockId;
+use slog::Logger;
+
+use crate::engine::modsecurity3::ModSecurity3;
+use crate::engine::request::Request;
+use crate::engine::verdict::Verdict;
+use crate::engine::watchdog::{Overrun, Watch};
+use crate::ffi::fault::{self, Post};
+use crate::ffi::v3;
+
+/// How often the worker looks after its engine.
+const TICK: Duration = Duration::from_millis(5);
+
+/// What engines in threads share.
+pub struct Threads {
+    /// The library and its rules.
+    pub library: Arc<v3::Engine>,
+    /// CPU time that an engine may use for one request.
+    pub limit: Duration,
+    tainted: AtomicBool,
+    on_taint: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Threads {
+    /// `on_taint` is called once, at the first fault.
+    #[must_use]
+    pub fn new(library: v3::Engine, limit: Duration, on_taint: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { library: Arc::new(library), limit, tainted: AtomicBool::new(false), on_taint }
+    }
+
+    fn taint(&self) {
+        if !self.tainted.swap(true, Ordering::Relaxed) {
+            (self.on_taint)();
+        }
+    }
+}
+
+/// The engine of one worker.
+pub struct EngineThread {
+    shared: Arc<Threads>,
+    jobs: Sender<Request>,
+    verdicts: Receiver<Result<Verdict, EngineError>>,
+    post: &'static Post,
+    clock: ClockId,
+    log: Logger,
+}
+
+impl EngineThread {
+    /// Starts the thread.
+    pub fn start(worker: usize, shared: Arc<Threads>, log: &Logger) -> Result<Self, StartError> {
+        if shared.tainted.load(Ordering::Relaxed) {
+            return Err(StartError("the process is tainted and about to be replaced".to_owned()));
+        }
+        let (jobs, orders) = channel::bounded::<Request>(1);
+        let (results, verdicts) = channel::bounded(1);
+        let (say, said) = channel::bounded(1);
+        let mut engine = ModSecurity3::new(Arc::clone(&shared.library));
+        let body = move || {
+            let post = match fault::take_post().and_then(|post| Ok((post, fault::thread_clock()?))) {
+                Ok((post, clock)) => {
+                    // The worker waits for this.
+                    let _ = say.send(Ok((post, clock)));
+                    post
+                }
+                Err(error) => return drop(say.send(Err(error))),
+            };
+            for request in orders {
+                let verdict = post.guard(|| engine.inspect(&request));
+                if results.send(verdict).is_err() {
+                    return;
+                }
+            }
+        };
+        let failed = |error: std::io::Error| StartError(error.to_string());
+        thread::Builder::new().name(format!("engine-{worker}")).spawn(body).map_err(failed)?;
+        let (post, clock) =
+            said.recv().map_err(|_| StartError("the engine's thread ended".to_owned()))?.map_err(failed)?;
+        Ok(Self { shared, jobs, verdicts, post, clock, log: log.clone() })
+    }
+
+    /// The engine is lost: tells what is to be told of it.
+    fn lose(&self, kind: FailureKind, cause: String) -> EngineError {
+        self.shared.taint();
+        EngineError::Dead(Failure::new(kind, cause))
+    }
+}
+
+impl Engine for EngineThread {
+    type Request = Request;
+    type Verdict = Verdict;
+
+    fn inspect(&mut self, request: &Request) -> Result<Verdict, EngineError> {
+        let ended = || "the engine's thread ended".to_owned();
+        if self.jobs.send(request.clone()).is_err() {
+            return Err(self.lose(FailureKind::Crash, ended()));
+        }
+        let mut watch = Watch::new(self.clock, self.shared.limit, TICK, &self.log, request);
+        loop {
+            match self.verdicts.recv_timeout(TICK) {
+                Ok(verdict) => return verdict,
+                Err(RecvTimeoutError::Disconnected) => return Err(self.lose(FailureKind::Crash, ended())),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Some(fault) = self.post.fault() {
+                let cause = format!("engine thread got {} at {:#x}", fault.signal, fault.address);
+                return Err(self.lose(FailureKind::Crash, cause));
+            }
+            let cause = match watch.look() {
+                Ok(()) => continue,
+                Err(Overrun::TooLong(used)) => format!("engine thread used {used:?} of CPU"),
+                Err(Overrun::Stuck(time)) => format!("engine thread stood still for {time:?}"),
+                Err(Overrun::Gone) => ended(),
+            };
+            return Err(self.lose(FailureKind::Timeout, cause));
+        }
+    }
+}
