@@ -13,7 +13,7 @@ use std::process::Command;
 use actors::Socket;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::ffi::descriptor::adopt;
+use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
 /// The environment variable with the numbers of the sockets, separated by commas. Not for operators, so it lacks the
 /// prefix of those that are.
@@ -40,6 +40,7 @@ impl Successor {
 
     /// Becomes the new process.
     pub(super) fn exec(self) -> io::Result<Infallible> {
+        close_all_on_exec()?;
         for socket in &self.sockets {
             fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
