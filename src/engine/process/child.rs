@@ -1,7 +1,7 @@
 //! An engine process: reads jobs, inspects, writes verdicts, until its worker closes the socket.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,9 +17,6 @@ use crate::engine::decode::decode;
 use crate::engine::modsecurity3::ModSecurity3;
 use crate::engine::verdict::Verdict;
 use crate::ffi::v3;
-
-/// Room made before a read.
-const READ_ROOM: usize = 64 * 1024;
 
 /// The life of an engine process; what it returns is its exit status.
 pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3::Engine>) -> i32 {
@@ -46,32 +43,17 @@ pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3:
 }
 
 fn serve(mut socket: UnixStream, mut engine: ModSecurity3) -> io::Result<()> {
-    let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+    let (mut input, mut output) = (wire::Input::new(wire::MAX_JOB), BytesMut::new());
     loop {
-        while let Some(job) = wire::take_frame(&mut input, wire::MAX_JOB)? {
+        while let Some(job) = input.take_frame()? {
             output.clear();
             wire::encode_outcome(&inspect(&mut engine, job), &mut output);
             socket.write_all(&output)?;
         }
-        if fill(&mut socket, &mut input)? == 0 {
+        if input.fill(&mut socket)? == 0 {
             return Ok(());
         }
     }
-}
-
-/// Appends what the socket has to `input`; 0 is the end.
-pub(super) fn fill(socket: &mut UnixStream, input: &mut BytesMut) -> io::Result<usize> {
-    let filled = input.len();
-    input.resize(filled + READ_ROOM, 0);
-    let room = input.get_mut(filled..).unwrap_or_default();
-    let read = loop {
-        match socket.read(room) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => break done,
-        }
-    };
-    input.truncate(filled + *read.as_ref().unwrap_or(&0));
-    read
 }
 
 fn inspect(engine: &mut ModSecurity3, job: bytes::Bytes) -> Result<Verdict, String> {

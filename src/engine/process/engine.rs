@@ -16,7 +16,6 @@ use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 use slog::Logger;
 
-use super::child::fill;
 use super::keeper::Keeper;
 use super::wire;
 use crate::engine::request::Request;
@@ -37,7 +36,7 @@ pub struct EngineProcess {
     end: Receiver<Infallible>,
     keeper: Arc<Keeper>,
     limit: Duration,
-    input: BytesMut,
+    input: wire::Input,
     output: BytesMut,
     log: Logger,
 }
@@ -56,7 +55,7 @@ impl EngineProcess {
         socket.set_write_timeout(Some(TICK)).map_err(failed)?;
         let (pid, end) = keeper.spawn(worker, theirs.as_fd()).map_err(StartError)?;
         let clock = clock_getcpuclockid(pid).map_err(|errno| StartError(errno.to_string()))?;
-        let (input, output) = (BytesMut::new(), BytesMut::new());
+        let (input, output) = (wire::Input::new(wire::MAX_VERDICT), BytesMut::new());
         Ok(Self { socket, pid, clock, end, keeper, limit, input, output, log: log.clone() })
     }
 
@@ -73,12 +72,10 @@ impl EngineProcess {
             }
         }
         loop {
-            if let Some(frame) =
-                wire::take_frame(&mut self.input, wire::MAX_VERDICT).map_err(|_| Trouble::Garbled)?
-            {
+            if let Some(frame) = self.input.take_frame().map_err(|_| Trouble::Garbled)? {
                 return Ok(frame);
             }
-            match fill(&mut self.socket, &mut self.input) {
+            match self.input.fill(&mut self.socket) {
                 Ok(0) => return Err(Trouble::Ended),
                 Ok(_) => {}
                 Err(error) => look_after(watch, &error)?,

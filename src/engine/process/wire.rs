@@ -4,7 +4,7 @@
 //! A job is the transaction's identifier and the NOTIFY's payload, which the engine decodes once more: a microsecond,
 //! and no second way to write down a request.
 
-use std::io;
+use std::io::{self, Read};
 
 use actors::EngineError;
 use actors::spop::reader::{Malformed, Reader};
@@ -24,6 +24,9 @@ pub(super) const MAX_JOB: usize = 17 * 1024 * 1024;
 /// Bytes of the length.
 const LENGTH: usize = 4;
 
+/// Bytes of the longest read.
+const READ_ROOM: usize = 64 * 1024;
+
 /// Appends a job.
 pub(super) fn encode_job(request: &Request, out: &mut BytesMut) {
     let length = varint::encoded_len(request.id.len() as u64) + request.id.len() + request.payload.len();
@@ -42,18 +45,45 @@ pub(super) fn decode_job(mut job: Bytes) -> Result<(String, Bytes), Malformed> {
     Ok((id, job))
 }
 
-/// Takes a whole frame off the front of `input`, if one is there.
-pub(super) fn take_frame(input: &mut BytesMut, limit: usize) -> io::Result<Option<Bytes>> {
-    let Some(&length) = input.first_chunk::<LENGTH>() else { return Ok(None) };
-    let length = u32::from_be_bytes(length) as usize;
-    if length > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than allowed"));
+/// What has come from a socket and is not taken yet.
+pub(super) struct Input {
+    bytes: BytesMut,
+    limit: usize,
+    /// Where reads go. It stays initialised, which making room in `bytes` for each would not.
+    room: Box<[u8]>,
+}
+
+impl Input {
+    /// Nothing yet. A frame of more than `limit` bytes is an error.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { bytes: BytesMut::new(), limit, room: vec![0; READ_ROOM].into_boxed_slice() }
     }
-    if input.len() < LENGTH + length {
-        return Ok(None);
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
-    input.advance(LENGTH);
-    Ok(Some(input.split_to(length).freeze()))
+
+    /// Reads once; 0 is the end.
+    pub(super) fn fill(&mut self, socket: &mut impl Read) -> io::Result<usize> {
+        let count = socket.read(&mut self.room)?;
+        self.bytes.extend_from_slice(self.room.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    /// Takes a whole frame off the front, if one is there.
+    pub(super) fn take_frame(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(&length) = self.bytes.first_chunk::<LENGTH>() else { return Ok(None) };
+        let length = u32::from_be_bytes(length) as usize;
+        if length > self.limit {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than allowed"));
+        }
+        if self.bytes.len() < LENGTH + length {
+            return Ok(None);
+        }
+        self.bytes.advance(LENGTH);
+        Ok(Some(self.bytes.split_to(length).freeze()))
+    }
 }
 
 /// Appends what came of a job. The texts are cut, so that it stays below [`MAX_VERDICT`].
@@ -165,7 +195,9 @@ mod tests {
     fn frame(outcome: &Result<Verdict, String>) -> Bytes {
         let mut out = BytesMut::new();
         encode_outcome(outcome, &mut out);
-        take_frame(&mut out, MAX_VERDICT).unwrap().unwrap()
+        let mut input = Input::new(MAX_VERDICT);
+        input.fill(&mut &out[..]).unwrap();
+        input.take_frame().unwrap().unwrap()
     }
 
     #[test]
@@ -188,6 +220,8 @@ mod tests {
 
     #[test]
     fn a_length_beyond_the_limit_is_an_error_before_it_is_waited_for() {
-        assert!(take_frame(&mut BytesMut::from(&b"\xff\xff\xff\xff"[..]), MAX_VERDICT).is_err());
+        let mut input = Input::new(MAX_VERDICT);
+        input.fill(&mut &b"\xff\xff\xff\xff"[..]).unwrap();
+        assert!(input.take_frame().is_err());
     }
 }

@@ -1,0 +1,84 @@
+//! `cargo bench --bench handover`: what an engine process costs above an engine in the same thread.
+//!
+//! The engine evaluates no rules (`SecRuleEngine Off`), and is given the same request with a body of 3 KB both ways. CPU
+//! time from the kernel's accounts: this thread's, and that of the engine's process. Both ways in turns, so that the
+//! machine's moods hit both.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod message;
+
+use std::fs;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::Engine;
+use modsecurity_spoa::engine::decode::decode;
+use modsecurity_spoa::engine::load::{RuleSource, load};
+use modsecurity_spoa::engine::modsecurity3::ModSecurity3;
+use modsecurity_spoa::engine::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
+use modsecurity_spoa::engine::request::Request;
+use slog::{Discard, Logger, o};
+
+const ROUNDS: usize = 5;
+const REQUESTS: u32 = 10_000;
+
+/// CPU time of a process or thread.
+fn cpu(path: &str) -> Duration {
+    let account = fs::read_to_string(path).unwrap();
+    Duration::from_nanos(account.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// The one engine process: a child of our child, the zygote.
+fn engine_process() -> String {
+    for entry in fs::read_dir("/proc").unwrap() {
+        let path = entry.unwrap().path();
+        let comm = fs::read_to_string(path.join("comm")).unwrap_or_default();
+        let status = fs::read_to_string(path.join("stat")).unwrap_or_default();
+        let parent = status.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).unwrap_or("0");
+        let parent_stat = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
+        let grandparent =
+            parent_stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).unwrap_or("0");
+        if comm.starts_with("engine-") && grandparent == std::process::id().to_string() {
+            return path.join("schedstat").to_str().unwrap().to_owned();
+        }
+    }
+    panic!("no engine process");
+}
+
+/// µs of CPU a request, on the paths given.
+fn measure(engine: &mut impl Engine<Request = Request>, request: &Request, paths: &[&str]) -> Vec<f64> {
+    let before: Vec<_> = paths.iter().map(|path| cpu(path)).collect();
+    for _ in 0..REQUESTS {
+        assert!(engine.inspect(request).is_ok());
+    }
+    let used = paths.iter().zip(before).map(|(path, before)| cpu(path) - before);
+    used.map(|used| used.as_secs_f64() * 1e6 / f64::from(REQUESTS)).collect()
+}
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    if invoked_as_zygote(&words) {
+        return ExitCode::from(run_zygote(&words) as u8);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("off.conf");
+    fs::write(&file, "SecRuleEngine Off\n").unwrap();
+    let rules = RuleSource::Files(vec![file]);
+    let log = Logger::root(Discard, o!());
+    let (keeper, _) = Keeper::start(&rules, &log).unwrap();
+    let mut process = EngineProcess::start(1, Arc::new(keeper), Duration::from_secs(2), &log).unwrap();
+    let mut thread = ModSecurity3::new(Arc::new(load(&rules).unwrap().0));
+    let payload = message::payload_with_body(&[b'a'; 3000]).freeze();
+    let request = decode(&payload, "16aa3d069273781eed0baf45dbef0b7b".to_owned()).unwrap();
+    let (here, there) = ("/proc/thread-self/schedstat", engine_process());
+    println!("µs of CPU a request of {} bytes, {REQUESTS} requests a row", payload.len());
+    println!("{:>10} {:>10} {:>10} {:>10}", "in thread", "worker", "engine", "hand-over");
+    for _ in 0..ROUNDS {
+        let alone = measure(&mut thread, &request, &[here])[0];
+        let apart = measure(&mut process, &request, &[here, &there]);
+        println!("{alone:>10.2} {:>10.2} {:>10.2} {:>10.2}", apart[0], apart[1], apart[0] + apart[1] - alone);
+    }
+    ExitCode::SUCCESS
+}
