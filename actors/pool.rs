@@ -105,7 +105,7 @@ impl<A: Agent> Pool<A> {
             None => info!(self.context.log, "worker started";
                 "worker" => id.number, "generation" => id.generation),
             Some(ended) => warn!(self.context.log, "worker restarted";
-                "worker" => id.number, "generation" => id.generation, "after" => ?ended.elapsed()),
+                "worker" => id.number, "generation" => id.generation, "after" => format!("{:.1?}", ended.elapsed())),
         }
         if !slot.started {
             slot.started = true;
@@ -132,7 +132,7 @@ impl<A: Agent> Pool<A> {
         };
         error!(self.context.log, "worker crashed";
             "worker" => id.number, "generation" => id.generation, "reason" => %exit,
-            "request" => request, "uptime" => ?uptime, "restart in" => ?delay);
+            "request" => request, "uptime" => format!("{uptime:.1?}"), "restart in" => format!("{delay:.1?}"));
         if let Exit::EngineDied { quarantined: true, request, .. } = exit {
             warn!(self.context.log, "request quarantined, it has crashed two engines"; "request" => request);
         }

@@ -85,5 +85,6 @@ step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -
 step "tests" cargo test --workspace --locked
 step "documentation" documentation
 step "demo" deploy/demo.sh --once
+step "installed rules" ./target/release/modsecurity-spoa --check
 
 printf '\nAll passed, %d s\n' "$SECONDS"

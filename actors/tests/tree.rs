@@ -95,7 +95,7 @@ fn an_engine_that_does_not_start_is_tried_again_with_growing_delays() {
     assert_eq!(tree.connect().ask("work"), "done");
     let crashes = tree.log.wait_for("worker crashed", 6);
     let delays: Vec<_> = crashes.iter().map(|line| line.split("restart in=").nth(1).unwrap()).collect();
-    assert_eq!(delays, ["0ns", "0ns", "0ns", "10ms", "20ms", "40ms"]);
+    assert_eq!(delays, ["0.0ns", "0.0ns", "0.0ns", "10.0ms", "20.0ms", "40.0ms"]);
     assert!(crashes[0].contains("false start"), "{}", crashes[0]);
 }
 

@@ -121,8 +121,8 @@ impl Engine for EngineThread {
             }
             let cause = match watch.look() {
                 Ok(()) => continue,
-                Err(Overrun::TooLong(used)) => format!("engine thread used {used:?} of CPU"),
-                Err(Overrun::Stuck(time)) => format!("engine thread stood still for {time:?}"),
+                Err(Overrun::TooLong(used)) => format!("engine thread used {used:.1?} of CPU"),
+                Err(Overrun::Stuck(time)) => format!("engine thread stood still for {time:.1?}"),
                 Err(Overrun::Gone) => ended(),
             };
             return Err(self.lose(FailureKind::Timeout, cause));

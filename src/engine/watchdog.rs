@@ -67,7 +67,7 @@ impl<'a> Watch<'a> {
             return Err(Overrun::Stuck(still));
         }
         if used >= self.limit / SOFT && !std::mem::replace(&mut self.warned, true) {
-            warn!(self.log, "request is slow in the engine"; "cpu" => ?used, self.request);
+            warn!(self.log, "request is slow in the engine"; "cpu" => format!("{used:.1?}"), self.request);
         }
         Ok(())
     }

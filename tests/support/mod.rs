@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod client;
+pub mod flood;
 pub mod haproxy;
 pub mod log;
 pub mod process;

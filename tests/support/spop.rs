@@ -54,7 +54,11 @@ impl Link {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             return Self(Box::new(stream));
         }
-        let stream = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// The same over a connection that is there already.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(Box::new(stream))
@@ -160,7 +164,8 @@ pub struct Ack {
 }
 
 impl Ack {
-    fn read(frame: &Frame) -> Self {
+    /// From its frame.
+    pub fn read(frame: &Frame) -> Self {
         assert_eq!((frame.kind, frame.flags), (ACK, 1), "not a whole ACK: {frame:?}");
         let mut reader = Reader(&frame.payload);
         let mut set = Vec::new();

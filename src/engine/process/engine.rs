@@ -96,11 +96,11 @@ impl EngineProcess {
                 let limit = self.limit;
                 (
                     FailureKind::Timeout,
-                    format!("engine process {} used {used:?} of CPU, {limit:?} allowed", self.pid),
+                    format!("engine process {} used {used:.1?} of CPU, {limit:?} allowed", self.pid),
                 )
             }
             Trouble::Overrun(Overrun::Stuck(time)) => {
-                (FailureKind::Timeout, format!("engine process {} stood still for {time:?}", self.pid))
+                (FailureKind::Timeout, format!("engine process {} stood still for {time:.1?}", self.pid))
             }
         };
         self.keeper.kill(self.pid);

@@ -250,7 +250,7 @@ fn keep(shared: &Shared, words: &[std::ffi::OsString], log: &Logger, say: &Said)
             return;
         }
         let delay = restarts.next_delay(Instant::now());
-        error!(log, "zygote ended, its engines with it"; "how" => ended, "restart in" => ?delay);
+        error!(log, "zygote ended, its engines with it"; "how" => ended, "restart in" => format!("{delay:.1?}"));
         if shared.wait(delay, |state| state.stopping.then_some(())).is_some() {
             return;
         }
