@@ -20,12 +20,14 @@ pub struct RestartPolicy {
 }
 
 impl Default for RestartPolicy {
+    /// Fit for engines, which are forked in 2 ms: an attacker who knows how to crash them must not be able to keep
+    /// workers waiting cheaply, so the delays come late and stay short.
     fn default() -> Self {
         Self {
-            intensity: 5,
+            intensity: 50,
             period: Duration::from_secs(10),
-            first_delay: Duration::from_millis(50),
-            max_delay: Duration::from_secs(10),
+            first_delay: Duration::from_millis(10),
+            max_delay: Duration::from_secs(1),
         }
     }
 }
