@@ -262,8 +262,8 @@ impl<A: Agent> Connection<A> {
             }
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
-                // The refused job's own reply finds its ticket unknown.
                 self.acknowledge(id, &self.failed(Some(&job.request), &failure));
+                job.reply.forget();
             }
         }
     }

@@ -56,7 +56,7 @@ impl Reply {
         self.send(Some(actions));
     }
 
-    /// Lets the Connection settle the job, at its deadline.
+    /// Leaves the job to the Connection: it has settled it, or will at its deadline.
     pub(crate) fn forget(mut self) {
         self.settled = true;
     }
