@@ -11,6 +11,9 @@ use crate::engine::{Agent, Failure, FailureKind};
 use crate::load::Load;
 use crate::quarantine::Quarantine;
 
+/// What the log says of a request that no engine gets any more.
+pub(crate) const QUARANTINED: &str = "a request like this has crashed two engines";
+
 /// One request on its way to a worker.
 pub(crate) struct Job<A: Agent> {
     /// What to inspect.
@@ -108,7 +111,7 @@ impl<A: Agent> Queue<A> {
         let refusal = if self.load.is_down() {
             Failure::new(FailureKind::Crash, "no engine runs")
         } else if self.quarantine.holds(|| agent.fingerprint(&job.request), now) {
-            Failure::new(FailureKind::Quarantine, "a request like this has crashed two engines")
+            Failure::new(FailureKind::Quarantine, QUARANTINED)
         } else if !self.load.admits(self.sender.len()) {
             Failure::new(FailureKind::Overload, "too much in front of it to be answered in time")
         } else {

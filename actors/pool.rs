@@ -4,8 +4,8 @@
 //! is the Pool's, not a Worker's, so what waits in it outlives any of them.
 //!
 //! Engines that die one after the other without a single verdict in between are not the requests' fault: then what
-//! engines are made of is rebuilt. While that does not help and no engine runs, the pool is down: requests are answered
-//! at once, health checks fail, and it keeps trying.
+//! engines are made of is rebuilt. While that does not help and no engine runs, or none can be started at all, the pool
+//! is down: requests are answered at once, health checks fail, and it keeps trying.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +42,8 @@ struct Slot<A: Agent> {
     restarts: Restarts,
     /// Whether any generation has started.
     started: bool,
+    /// Whether this one has an engine.
+    runs: bool,
     /// When the last one ended, until the next has started.
     ended: Option<Instant>,
 }
@@ -69,6 +71,7 @@ impl<A: Agent> Pool<A> {
             generation: 0,
             restarts: Restarts::new(policy),
             started: false,
+            runs: false,
             ended: None,
         };
         let slots = std::iter::repeat_with(slot).take(size).collect();
@@ -107,6 +110,7 @@ impl<A: Agent> Pool<A> {
             Some(ended) => warn!(self.context.log, "worker restarted";
                 "worker" => id.number, "generation" => id.generation, "after" => format!("{:.1?}", ended.elapsed())),
         }
+        slot.runs = true;
         if !slot.started {
             slot.started = true;
             if self.slots.iter().all(|slot| slot.started) {
@@ -118,6 +122,7 @@ impl<A: Agent> Pool<A> {
     fn worker_ended(&mut self, id: WorkerId, exit: &Exit, uptime: Duration, ctx: &mut Context<Self>) {
         let Some(slot) = self.slots.get_mut(id.number - 1) else { return };
         slot.worker = None;
+        slot.runs = false;
         if self.stopping {
             info!(self.context.log, "worker stopped"; "worker" => id.number, "generation" => id.generation);
             self.finish_when_empty(ctx);
@@ -137,6 +142,11 @@ impl<A: Agent> Pool<A> {
             warn!(self.context.log, "request quarantined, it has crashed two engines"; "request" => request);
         }
         self.escalate_if_fruitless();
+        let none_runs = self.slots.iter().all(|slot| !slot.runs);
+        let hopeless = self.rebuilds > 1 || matches!(exit, Exit::NoEngine(_));
+        if none_runs && hopeless && self.context.queue.load().set_down(true) {
+            error!(self.context.log, "down: no engine runs, requests are not inspected until one does");
+        }
         if delay.is_zero() {
             self.start_worker(id.number, ctx);
         } else {
@@ -157,10 +167,6 @@ impl<A: Agent> Pool<A> {
             error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
                 "time" => self.rebuilds);
             self.context.agent.rebuild();
-        }
-        let none_runs = self.slots.iter().all(|slot| slot.worker.is_none());
-        if self.rebuilds > 1 && none_runs && load.set_down(true) {
-            error!(self.context.log, "down: no engine runs, requests are not inspected until one does");
         }
     }
 

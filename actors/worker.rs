@@ -15,7 +15,7 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use slog::{Logger, debug, o};
 
 use crate::engine::{Agent, Engine, EngineError, Failure, FailureKind};
-use crate::job::{Job, Queue};
+use crate::job::{Job, QUARANTINED, Queue};
 use crate::peer_log::PeerLog;
 
 /// Which worker, and which of the threads that bore its number.
@@ -234,6 +234,13 @@ fn process<A: Agent>(
         reply.forget();
         return None;
     }
+    if context.queue.quarantine().holds(|| context.agent.fingerprint(&request), Instant::now()) {
+        // It was admitted before the second of its kind did its harm.
+        let failure = Failure::new(FailureKind::Quarantine, QUARANTINED);
+        reply.settle(context.agent.answer(Some(&request), Err(&failure)).into_payload());
+        context.peer_log.failure(&failure, &request);
+        return None;
+    }
     let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)))
         .unwrap_or_else(|panic| Err(EngineError::Dead(Failure::new(FailureKind::Crash, text_of(&*panic)))));
     let inspected = match inspected {
@@ -249,6 +256,9 @@ fn process<A: Agent>(
         Err(EngineError::Request(cause)) => (Err(Failure::new(FailureKind::Engine, cause)), false),
         Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) => (Err(failure), true),
     };
+    // Before the answer: whoever gets it may ask again at once.
+    let quarantined =
+        dead && context.queue.quarantine().killed(context.agent.fingerprint(&request), Instant::now());
     reply.settle(context.agent.answer(Some(&request), outcome.as_ref()).into_payload());
     match &outcome {
         Ok(verdict) => {
@@ -258,11 +268,10 @@ fn process<A: Agent>(
         Err(failure) => context.peer_log.failure(failure, &request),
     }
     let (Err(failure), true) = (outcome, dead) else { return Some(Ok(())) };
-    let fingerprint = context.agent.fingerprint(&request);
     Some(Err(Exit::EngineDied {
         cause: failure.cause.into_owned(),
         request: description(&request),
-        quarantined: context.queue.quarantine().killed(fingerprint, Instant::now()),
+        quarantined,
     }))
 }
 

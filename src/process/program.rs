@@ -5,8 +5,7 @@
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, System};
@@ -74,33 +73,55 @@ fn serve(settings: Settings) -> ExitCode {
     describe(&log, &settings, &summary);
     let agent = Arc::new(ModSecurityAgent::new(isolation, settings.on_error));
     let system = System::new();
-    let replace = Arc::<AtomicBool>::default();
-    let successor = Successor::new(&sockets);
+    let end = Arc::<Mutex<End>>::default();
     let started = system.block_on(async {
-        let program = Program::start(settings.tree, agent, sockets, Arc::clone(&replace), &log)?;
+        if settings.isolation == settings::Isolation::Thread {
+            *lock(&end) = End::Stop { successor: Some(Successor::new(&sockets)?) };
+        }
+        let program = Program::start(settings.tree, agent, sockets, Arc::clone(&end), &log)?;
         // It is set nowhere else.
         let _ = taint.set(program.recipient());
         Ok(())
     });
     match started.and_then(|()| system.run()) {
-        Ok(()) if replace.load(Ordering::Relaxed) => {
-            warn!(log, "replacing the process");
-            drop(guard);
-            files.leave();
-            match successor.and_then(Successor::exec) {
-                Ok(never) => match never {},
-                Err(error) => fail(1, &format!("cannot replace the process: {error}")),
+        Ok(()) => match std::mem::take(&mut *lock(&end)) {
+            End::Stop { .. } => {
+                info!(log, "stopped");
+                ExitCode::SUCCESS
             }
-        }
-        Ok(()) => {
-            info!(log, "stopped");
-            ExitCode::SUCCESS
-        }
+            End::Replace(successor) => {
+                warn!(log, "replacing the process");
+                drop(guard);
+                files.leave();
+                match successor.exec() {
+                    Ok(never) => match never {},
+                    Err(error) => fail(1, &format!("cannot replace the process: {error}")),
+                }
+            }
+        },
         Err(error) => {
             error!(log, "cannot run"; "error" => %error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is to be done when the tree has ended.
+enum End {
+    /// To end. The successor is kept for the case that the process is tainted, and with it the sockets stay open.
+    Stop { successor: Option<Successor> },
+    /// To become a new process.
+    Replace(Successor),
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self::Stop { successor: None }
+    }
+}
+
+fn lock(end: &Mutex<End>) -> MutexGuard<'_, End> {
+    end.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Loads the rules where the engines are to run. `taint` is told of the first fault in this process.
@@ -155,8 +176,8 @@ fn describe(log: &Logger, settings: &Settings, summary: &Summary) {
 /// The actor above Root: turns signals into [`Stop`], and the end of the tree into the end of the program.
 struct Program {
     root: Addr<Root<ModSecurityAgent>>,
-    /// What to do when the tree has ended: to end, or to become a new process.
-    replace: Arc<AtomicBool>,
+    /// What to do when the tree has ended.
+    end: Arc<Mutex<End>>,
     log: Logger,
 }
 
@@ -165,7 +186,7 @@ impl Program {
         settings: actors::Settings,
         agent: Arc<ModSecurityAgent>,
         sockets: Vec<Socket>,
-        replace: Arc<AtomicBool>,
+        end: Arc<Mutex<End>>,
         log: &Logger,
     ) -> io::Result<Addr<Self>> {
         let root = Root::new(settings, agent, sockets, log.clone())?;
@@ -175,7 +196,7 @@ impl Program {
             for (signals, what) in signals {
                 Self::watch(signals, what, ctx);
             }
-            Self { root: root.spawn(ctx.address().recipient()), replace, log: log.clone() }
+            Self { root: root.spawn(ctx.address().recipient()), end, log: log.clone() }
         }))
     }
 
@@ -188,7 +209,8 @@ impl Program {
         ctx.spawn(wrap_future::<_, Self>(next).map(move |signals, program: &mut Self, ctx| {
             match what {
                 OnSignal::Stop(name) => {
-                    program.replace.store(false, Ordering::Relaxed);
+                    // Closes the sockets, which nobody is to connect to any more.
+                    *lock(&program.end) = End::default();
                     info!(program.log, "stopping"; "signal" => name);
                     program.root.do_send(Stop);
                 }
@@ -242,7 +264,11 @@ impl Handler<Tainted> for Program {
             self.log,
             "tainted: an engine faulted in this process; it finishes what it has and is replaced"
         );
-        self.replace.store(true, Ordering::Relaxed);
+        let mut end = lock(&self.end);
+        match std::mem::take(&mut *end) {
+            End::Stop { successor: Some(successor) } => *end = End::Replace(successor),
+            unchanged => *end = unchanged,
+        }
         self.root.do_send(Stop);
     }
 }

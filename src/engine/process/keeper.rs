@@ -26,8 +26,9 @@ use super::{os, zygote};
 use crate::engine::load::RuleSource;
 use crate::ffi::v3::Summary;
 
-/// How long a worker waits for an engine, with a zygote that may have to load its rules first.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a worker waits for a zygote that may have to load its rules first, and then for its answer. The worker tries
+/// again after that, but it is known meanwhile that it has no engine.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a zygote may take to end.
 const LAST_GRACE: Duration = Duration::from_secs(1);
@@ -232,21 +233,19 @@ type Said = mpsc::Sender<Result<Summary, KeeperError>>;
 /// The keeper's thread: one zygote after the other. The first one's success or failure is said to whoever waits for it.
 fn keep(shared: &Shared, words: &[std::ffi::OsString], log: &Logger, say: &Said) {
     let mut restarts = Restarts::new(RestartPolicy::default());
-    let mut first = true;
+    let mut first = Some(say);
     loop {
-        let ended = match Zygote::start(words) {
-            Ok(zygote) => zygote.serve(shared, log, first.then_some(say)),
-            Err(error) if first => {
+        let ended = match (Zygote::start(words), first) {
+            (Ok(zygote), _) => zygote.serve(shared, log, &mut first),
+            (Err(error), Some(say)) => {
                 // Nobody listens if the program has given up.
                 let _ = say.send(Err(KeeperError::Start(error)));
                 return;
             }
-            Err(error) => format!("cannot be started: {error}"),
+            (Err(error), None) => format!("cannot be started: {error}"),
         };
-        if first && !std::mem::take(&mut first) {
-            return;
-        }
-        if shared.lock().stopping {
+        // Without a first zygote that has loaded its rules there is nothing to keep.
+        if first.is_some() || shared.lock().stopping {
             return;
         }
         let delay = restarts.next_delay(Instant::now());
@@ -277,7 +276,8 @@ impl Zygote {
     }
 
     /// Takes its reports until it ends; says how it ended.
-    fn serve(self, shared: &Shared, log: &Logger, mut say: Option<&Said>) -> String {
+    /// `first` is who waits for the first zygote, as long as none has loaded its rules.
+    fn serve(self, shared: &Shared, log: &Logger, first: &mut Option<&Said>) -> String {
         let mut buffer = [0; MAX_MESSAGE];
         loop {
             let received = os::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
@@ -291,13 +291,13 @@ impl Zygote {
                     }
                     state.zygote = Some((Pid::from_raw(self.child.id() as i32), control));
                     drop(state);
-                    match say.take() {
+                    match first.take() {
                         // Nobody listens if the program has given up.
                         Some(say) => say.send(Ok(summary)).unwrap_or_default(),
                         None => warn!(log, "zygote restarted"; "rules" => summary.rules),
                     }
                 }
-                Report::Failed(cause) => match say.take() {
+                Report::Failed(cause) => match first {
                     Some(say) => say.send(Err(KeeperError::Rules(cause))).unwrap_or_default(),
                     None => error!(log, "zygote cannot load the rules"; "cause" => cause),
                 },

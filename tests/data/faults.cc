@@ -1,0 +1,136 @@
+// Real faults in a real engine: preloaded into the agent, this takes the place of a call that every header of every
+// request goes through, and does what the value of the header `x-fault` says. See tests/crashes.rs.
+//
+// While the file named by FAULT_WHILE exists, every request is as bad as `x-fault: null`.
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+// All that is needed of the engine's class: the name of the call.
+namespace modsecurity {
+class Transaction {
+ public:
+    int addRequestHeader(const std::string &name, const std::string &value);
+};
+}  // namespace modsecurity
+
+namespace {
+
+// The exit status that says that a fault could not be brought about.
+const int NO_FAULT = 99;
+
+void write_to_null() {
+    volatile int *volatile nowhere = nullptr;
+    *nowhere = 1;
+}
+
+// The frame is used after the call, so this stays a recursion.
+int overflow_the_stack(volatile char *above, long depth) {
+    if (depth == 0) {
+        return *above;
+    }
+    volatile char frame[4096];
+    frame[0] = *above;
+    return overflow_the_stack(frame, depth - 1) + frame[0];
+}
+
+void free_twice() {
+    void (*volatile release)(void *) = std::free;
+    void *block = std::malloc(40);
+    release(block);
+    release(block);
+}
+
+ssize_t die_while_writing(void *, const char *, size_t) {
+    write_to_null();
+    return -1;
+}
+
+// glibc prints its statistics with the arena's lock in its hands. What it prints to is ours.
+void die_with_the_lock_of_malloc() {
+    cookie_io_functions_t functions = {};
+    functions.write = die_while_writing;
+    FILE *trap = fopencookie(nullptr, "w", functions);
+    if (trap == nullptr || std::setvbuf(trap, nullptr, _IONBF, 0) != 0) {
+        _exit(NO_FAULT);
+    }
+    stderr = trap;
+    malloc_stats();
+}
+
+// The lock that the engine itself takes to write a record.
+void die_with_the_lock_of_the_audit_log() {
+    const char *path = std::getenv("FAULT_AUDIT_LOG");
+    int file = path == nullptr ? -1 : open(path, O_RDWR | O_CLOEXEC);
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    if (file < 0 || fcntl(file, F_SETLKW, &lock) != 0) {
+        _exit(NO_FAULT);
+    }
+    write_to_null();
+}
+
+void spin() {
+    volatile bool on = true;
+    while (on) {
+    }
+}
+
+void fault(const std::string &kind) {
+    if (kind == "null") {
+        write_to_null();
+    } else if (kind == "abort") {
+        std::abort();
+    } else if (kind == "stack") {
+        char first = 1;
+        overflow_the_stack(&first, 1L << 40);
+    } else if (kind == "free") {
+        free_twice();
+    } else if (kind == "throw") {
+        throw std::runtime_error("thrown on purpose");
+    } else if (kind == "spin") {
+        spin();
+    } else if (kind == "malloc-lock") {
+        die_with_the_lock_of_malloc();
+    } else if (kind == "audit-lock") {
+        die_with_the_lock_of_the_audit_log();
+    } else if (kind == "exit") {
+        _exit(3);
+    } else if (kind == "stop") {
+        std::raise(SIGSTOP);
+        return;
+    }
+    // Still here: no such kind, or it did no harm.
+    _exit(NO_FAULT);
+}
+
+using Add = int (*)(modsecurity::Transaction *, const std::string &, const std::string &);
+
+Add engines_own() {
+    return reinterpret_cast<Add>(dlsym(
+        RTLD_NEXT,
+        "_ZN11modsecurity11Transaction16addRequestHeaderERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES8_"));
+}
+
+}  // namespace
+
+int modsecurity::Transaction::addRequestHeader(const std::string &name, const std::string &value) {
+    static const Add own = engines_own();
+    static const char *const file = std::getenv("FAULT_WHILE");
+    if (name == "x-fault") {
+        fault(value);
+    }
+    if (file != nullptr && access(file, F_OK) == 0) {
+        write_to_null();
+    }
+    return own(this, name, value);
+}

@@ -1,0 +1,170 @@
+//! A real agent whose real engine has real faults (tests/data/faults.cc), and what is needed to see how it bears them.
+
+pub mod census;
+pub mod load;
+
+use super::support::agent::Agent;
+use super::support::log::value;
+use super::support::spop::{Message, hello, hello_frame};
+use super::support::wire::{AGENT_DISCONNECT, AGENT_HELLO, Value, headers};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+use super::support::PATIENCE;
+
+/// Workers of each agent.
+pub const WORKERS: usize = 4;
+
+/// A light rule set: an attack is `attack=1` in the query, and leaves a record in the audit log.
+const RULES: &str = r#"SecRuleEngine On
+SecRule ARGS:attack "@streq 1" "id:1,phase:1,deny,status:403,log,auditlog,msg:'an attack'"
+SecAuditEngine RelevantOnly
+SecAuditLogParts AZ
+SecAuditLogType Serial
+SecAuditLog AUDIT
+"#;
+
+/// The library of faults, compiled once per run of the tests.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/faults.cc");
+        // Under a name of this process's, then renamed: another run of the tests may be using the old one.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (fresh, path) = (folder.join(format!("{}.so", std::process::id())), folder.join("faults.so"));
+        let mut command = Command::new("g++");
+        command.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]);
+        assert!(command.arg(&fresh).arg(source).status().expect("no g++").success(), "g++ fails");
+        std::fs::rename(&fresh, &path).unwrap();
+        path
+    })
+}
+
+/// An agent with the library of faults in it.
+pub struct Subject {
+    pub agent: Agent,
+    folder: TempDir,
+}
+
+impl Subject {
+    /// Starts one with four workers and a deadline that no request misses because the machine is busy.
+    pub fn start() -> Self {
+        Self::with_options(&["--deadline", "10s"])
+    }
+
+    /// Starts one with four workers and these options.
+    pub fn with_options(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let rules = place("rules.conf");
+        std::fs::write(&rules, RULES.replace("AUDIT", &place("audit.log"))).unwrap();
+        let workers = WORKERS.to_string();
+        let mut all = vec!["--listen", "127.0.0.1:0", "-f", &rules, "-n", &workers];
+        all.extend_from_slice(options);
+        let environment = [
+            ("LD_PRELOAD", library().to_str().unwrap()),
+            ("FAULT_AUDIT_LOG", &place("audit.log")),
+            ("FAULT_WHILE", &place("every-request-is-bad")),
+        ];
+        let agent = Agent::start_exactly(&all, &environment);
+        Self { agent, folder }
+    }
+
+    /// Its rule file.
+    pub fn rules(&self) -> PathBuf {
+        self.folder.path().join("rules.conf")
+    }
+
+    /// From now on every request kills its engine, or none that does not ask for it.
+    pub fn every_request_is_bad(&self, bad: bool) {
+        let path = self.folder.path().join("every-request-is-bad");
+        if bad { std::fs::write(path, "").unwrap() } else { std::fs::remove_file(path).unwrap() }
+    }
+
+    /// Records in the audit log.
+    pub fn audit_records(&self) -> usize {
+        let text = std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap();
+        text.lines().filter(|line| line.ends_with("---A--")).count()
+    }
+
+    /// Does a health check as HAProxy does: whether the agent says that it can work.
+    pub fn is_healthy(&self) -> bool {
+        let mut link = self.agent.connect();
+        let mut items = hello();
+        items.push(("healthcheck", Value::Bool(true)));
+        link.send(&hello_frame(items));
+        match link.expect().kind {
+            AGENT_HELLO => true,
+            AGENT_DISCONNECT => false,
+            other => panic!("a health check is answered with a frame of type {other}"),
+        }
+    }
+
+    /// Workers that crashed, as the log tells.
+    pub fn crashes(&self) -> Vec<String> {
+        self.agent.log.lines_with(" worker crashed, ")
+    }
+
+    /// Waits until the log has told of so many crashes and as many restarts, and checks that each restart is of the next
+    /// generation of the worker that crashed.
+    pub fn expect_restarts(&self, count: usize) {
+        let told = |text: &str| self.agent.log.lines_with(text);
+        wait_until("as many restarts as faults", || told(" worker restarted, ").len() >= count);
+        let generations = |text: &str, add: u64| {
+            let mut all: Vec<_> = told(text)
+                .iter()
+                .map(|line| (number(line, "worker"), number(line, "generation") + add))
+                .collect();
+            all.sort_unstable();
+            all
+        };
+        let (crashed, restarted) =
+            (generations(" worker crashed, ", 1), generations(" worker restarted, ", 0));
+        assert_eq!(restarted.len(), count, "restarts");
+        assert_eq!(crashed, restarted, "crashes (one generation on) and restarts");
+    }
+}
+
+fn number(line: &str, key: &str) -> u64 {
+    value(line, key).and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {key} in {line}"))
+}
+
+/// The `number`th request: clean.
+pub fn clean(number: u64) -> Message {
+    Message::get("/shop", Some(&format!("item={number}")))
+}
+
+/// The `number`th request: an attack.
+pub fn attack(number: u64) -> Message {
+    Message::get("/shop", Some(&format!("item={number}&attack=1")))
+}
+
+/// The `number`th request: one that does this to its engine.
+pub fn faulty(kind: &str, number: u64) -> Message {
+    let list = [("host", "shop.test"), ("accept", "*/*"), ("x-fault", kind), ("user-agent", "curl/7.88.1")];
+    clean(number).with("headers", headers(&list))
+}
+
+/// Waits until this holds. Panics when it does not in time.
+#[track_caller]
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    assert!(comes_true(PATIENCE, holds), "never: {what}");
+}
+
+/// Whether this holds within so much time.
+pub fn comes_true(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        // What is waited for here (processes, /proc) tells nobody that it has changed.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
