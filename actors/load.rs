@@ -3,15 +3,21 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The share of each new measurement in the mean: 1/8.
-const WEIGHT: u64 = 8;
+/// The share of each new measurement in the mean: 1/64. Admission is asked far more often than a job ends, so with a
+/// mean that follows every measurement the shortest would decide.
+const WEIGHT: u64 = 64;
+
+/// The share of its deadline, in percent, that a job may be expected to take when it is admitted. The rest is for what
+/// the mean does not say: at 100 % a queue under load is as long as the deadline, and each job that takes a little longer
+/// than expected makes those behind it late.
+const BUDGET: u32 = 80;
 
 /// Shared by Connections, workers and the Pool.
 #[derive(Debug)]
 pub(crate) struct Load {
     workers: u64,
     deadline: Duration,
-    /// Moving mean of the time that a worker is occupied by one job, in microseconds.
+    /// Moving mean of the time that a worker is occupied by one job, in nanoseconds.
     service: AtomicU64,
     /// Verdicts so far.
     verdicts: AtomicU64,
@@ -25,7 +31,7 @@ impl Load {
         Self {
             workers: workers as u64,
             deadline,
-            service: AtomicU64::new(throttle.as_micros() as u64),
+            service: AtomicU64::new(throttle.as_nanos() as u64),
             verdicts: AtomicU64::new(0),
             down: AtomicBool::new(false),
         }
@@ -33,10 +39,11 @@ impl Load {
 
     /// A worker was occupied by a job for so long. A single slow one counts no more than a deadline's worth.
     pub(crate) fn served(&self, time: Duration) {
-        let time = time.min(self.deadline).as_micros() as u64;
+        let time = time.min(self.deadline).as_nanos() as u64;
         // Two workers may overwrite each other's measurement, which a mean can bear.
         let mean = self.service.load(Ordering::Relaxed);
-        self.service.store(mean - mean / WEIGHT + time / WEIGHT, Ordering::Relaxed);
+        let mean = if mean == 0 { time } else { mean - mean / WEIGHT + time / WEIGHT };
+        self.service.store(mean, Ordering::Relaxed);
     }
 
     /// Whether a job behind so many others is likely to be answered within its deadline.
@@ -48,7 +55,7 @@ impl Load {
         }
         let service = self.service.load(Ordering::Relaxed);
         let turns = (waiting as u64) / self.workers + 2;
-        Duration::from_micros(service.saturating_mul(turns)) <= self.deadline
+        Duration::from_nanos(service.saturating_mul(turns)) <= self.deadline * BUDGET / 100
     }
 
     /// An engine gave a verdict.
@@ -83,11 +90,11 @@ mod tests {
         for _ in 0..100 {
             load.served(Duration::from_millis(10));
         }
-        assert!((9_000..=10_000).contains(&load.service.load(Ordering::Relaxed)));
-        // 50 turns of 10 ms: about 4 x 48 in front.
-        assert!(load.admits(180));
-        assert!(!load.admits(260));
-        for _ in 0..10 {
+        assert!((9_900_000..=10_000_000).contains(&load.service.load(Ordering::Relaxed)));
+        // 40 turns of 10 ms: about 4 x 38 in front.
+        assert!(load.admits(140));
+        assert!(!load.admits(180));
+        for _ in 0..100 {
             load.served(Duration::from_secs(60));
         }
         assert!(load.admits(0) && !load.admits(10), "slow jobs count, but the first always gets its chance");
@@ -96,6 +103,6 @@ mod tests {
     #[test]
     fn the_throttle_is_known_before_anything_is_measured() {
         let load = Load::new(1, Duration::from_millis(500), Duration::from_millis(100));
-        assert!(load.admits(2) && !load.admits(10));
+        assert!(load.admits(2) && !load.admits(3));
     }
 }

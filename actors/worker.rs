@@ -208,6 +208,16 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<(
         };
         let Ok(job) = job else { return Exit::Stopped };
         let start = Instant::now();
+        // A request that nobody waits for, or that is overdue, is not worth an engine's time. Its Connection knows.
+        if !job.reply.is_awaited() || start >= job.deadline {
+            job.reply.forget();
+            continue;
+        }
+        if start + context.throttle >= job.deadline {
+            // It would be late after the wait, which others can still make use of.
+            settle(context, job, &Failure::new(FailureKind::Timeout, "overdue before its turn"));
+            continue;
+        }
         if !context.throttle.is_zero()
             && stopped.recv_timeout(context.throttle) == Err(RecvTimeoutError::Disconnected)
         {
@@ -221,7 +231,7 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<(
     }
 }
 
-/// Inspects and settles one job; an error ends the thread. `None` when it was not worth an engine's time any more.
+/// Inspects and settles one job; an error ends the thread. `None` when no engine got it.
 fn process<A: Agent>(
     context: &WorkerContext<A>,
     engine: &mut A::Engine,
@@ -229,16 +239,10 @@ fn process<A: Agent>(
     log: &Logger,
 ) -> Option<Result<(), Exit>> {
     let Job { request, deadline, reply } = job;
-    // A request that nobody waits for, or that would be answered too late, is not worth an engine's time.
-    if !reply.is_awaited() || Instant::now() >= deadline {
-        reply.forget();
-        return None;
-    }
     if context.queue.quarantine().holds(|| context.agent.fingerprint(&request), Instant::now()) {
         // It was admitted before the second of its kind did its harm.
         let failure = Failure::new(FailureKind::Quarantine, QUARANTINED);
-        reply.settle(context.agent.answer(Some(&request), Err(&failure)).into_payload());
-        context.peer_log.failure(&failure, &request);
+        settle(context, Job { request, deadline, reply }, &failure);
         return None;
     }
     let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)))
@@ -273,6 +277,12 @@ fn process<A: Agent>(
         request: description(&request),
         quarantined,
     }))
+}
+
+/// Answers a job that no engine gets.
+fn settle<A: Agent>(context: &WorkerContext<A>, job: Job<A>, failure: &Failure) {
+    job.reply.settle(context.agent.answer(Some(&job.request), Err(failure)).into_payload());
+    context.peer_log.failure(failure, &job.request);
 }
 
 /// A request's key-value pairs as one text.
