@@ -28,9 +28,10 @@ pub trait Engine {
         channel::never()
     }
 
-    /// How it died, once [`Engine::end`] has closed.
-    fn cause_of_end(&self) -> String {
-        "unknown".to_owned()
+    /// How it died by itself, if it did: asked for the log, once the request that it had is settled. May wait for the
+    /// news a moment.
+    fn cause_of_end(&self) -> Option<String> {
+        None
     }
 }
 

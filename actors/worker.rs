@@ -203,7 +203,7 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<(
     loop {
         let job = crossbeam::channel::select_biased! {
             recv(stopped) -> _ => return Exit::Stopped,
-            recv(end) -> _ => return Exit::idle_end(engine.cause_of_end()),
+            recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_default()),
             recv(jobs) -> job => job,
         };
         let Ok(job) = job else { return Exit::Stopped };
@@ -250,8 +250,8 @@ fn process<A: Agent>(
     let inspected = match inspected {
         Err(EngineError::DeadBefore(failure)) => {
             context.queue.give_back(Job { request, deadline, reply });
-            let cause = failure.cause.into_owned();
-            return Some(Err(Exit::EngineDied { cause, request: "none".to_owned(), quarantined: false }));
+            let cause = engine.cause_of_end().unwrap_or_else(|| failure.cause.into_owned());
+            return Some(Err(Exit::idle_end(cause)));
         }
         inspected => inspected,
     };
@@ -264,19 +264,25 @@ fn process<A: Agent>(
     let quarantined =
         dead && context.queue.quarantine().killed(context.agent.fingerprint(&request), Instant::now());
     reply.settle(context.agent.answer(Some(&request), outcome.as_ref()).into_payload());
-    match &outcome {
+    match outcome {
         Ok(verdict) => {
             context.queue.load().count_verdict();
-            context.agent.record(&request, verdict, log);
+            context.agent.record(&request, &verdict, log);
+            Some(Ok(()))
         }
-        Err(failure) => context.peer_log.failure(failure, &request),
+        Err(mut failure) if dead => {
+            if let Some(cause) = engine.cause_of_end() {
+                failure.cause = cause.into();
+            }
+            context.peer_log.failure(&failure, &request);
+            let cause = failure.cause.into_owned();
+            Some(Err(Exit::EngineDied { cause, request: description(&request), quarantined }))
+        }
+        Err(failure) => {
+            context.peer_log.failure(&failure, &request);
+            Some(Ok(()))
+        }
     }
-    let (Err(failure), true) = (outcome, dead) else { return Some(Ok(())) };
-    Some(Err(Exit::EngineDied {
-        cause: failure.cause.into_owned(),
-        request: description(&request),
-        quarantined,
-    }))
 }
 
 /// Answers a job that no engine gets.

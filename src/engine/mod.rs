@@ -84,7 +84,7 @@ impl Engine for WorkerEngine {
         }
     }
 
-    fn cause_of_end(&self) -> String {
+    fn cause_of_end(&self) -> Option<String> {
         match self {
             Self::Process(engine) => engine.cause_of_end(),
             Self::Thread(engine) => engine.cause_of_end(),

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use nix::time::ClockId;
+use nix::unistd::gettid;
 use slog::Logger;
 
 use crate::engine::modsecurity3::ModSecurity3;
 use crate::engine::request::Request;
 use crate::engine::verdict::Verdict;
-use crate::engine::watchdog::{Overrun, Watch};
+use crate::engine::watchdog::{Overrun, Subject, Watch};
 use crate::ffi::fault::{self, Post};
 use crate::ffi::v3;
 
@@ -55,7 +55,7 @@ pub struct EngineThread {
     jobs: Sender<Request>,
     verdicts: Receiver<Result<Verdict, EngineError>>,
     post: &'static Post,
-    clock: ClockId,
+    subject: Subject,
     log: Logger,
 }
 
@@ -72,8 +72,9 @@ impl EngineThread {
         let body = move || {
             let post = match fault::take_post().and_then(|post| Ok((post, fault::thread_clock()?))) {
                 Ok((post, clock)) => {
+                    let subject = Subject { clock, stat: format!("/proc/self/task/{}/stat", gettid()) };
                     // The worker waits for this.
-                    let _ = say.send(Ok((post, clock)));
+                    let _ = say.send(Ok((post, subject)));
                     post
                 }
                 Err(error) => return drop(say.send(Err(error))),
@@ -87,9 +88,9 @@ impl EngineThread {
         };
         let failed = |error: std::io::Error| StartError(error.to_string());
         thread::Builder::new().name(format!("engine-{worker}")).spawn(body).map_err(failed)?;
-        let (post, clock) =
+        let (post, subject) =
             said.recv().map_err(|_| StartError("the engine's thread ended".to_owned()))?.map_err(failed)?;
-        Ok(Self { shared, jobs, verdicts, post, clock, log: log.clone() })
+        Ok(Self { shared, jobs, verdicts, post, subject, log: log.clone() })
     }
 
     /// The engine is lost: tells what is to be told of it.
@@ -108,7 +109,7 @@ impl Engine for EngineThread {
         if self.jobs.send(request.clone()).is_err() {
             return Err(self.lose(FailureKind::Crash, ended()));
         }
-        let mut watch = Watch::new(self.clock, self.shared.limit, TICK, &self.log, request);
+        let mut watch = Watch::new(&self.subject, self.shared.limit, TICK, &self.log, request);
         loop {
             match self.verdicts.recv_timeout(TICK) {
                 Ok(verdict) => return verdict,

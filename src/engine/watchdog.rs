@@ -11,6 +11,28 @@ use crate::engine::request::Request;
 /// The share of the limit after which a request is logged as slow.
 const SOFT: u32 = 4;
 
+/// Looks at which an engine must be found standing still, as a worker that was itself not run for a while may look at the
+/// very moment at which its engine is done.
+const LOOKS: u32 = 5;
+
+/// Where to look at an engine.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    /// The clock of its CPU time.
+    pub(super) clock: ClockId,
+    /// Its `stat` in /proc (proc_pid_stat(5)).
+    pub(super) stat: String,
+}
+
+impl Subject {
+    /// Whether it could use CPU time if it were given some: a busy machine may keep it waiting.
+    fn is_runnable(&self) -> bool {
+        let stat = std::fs::read_to_string(&self.stat).unwrap_or_default();
+        // The name before it may hold anything, so from behind.
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('R'))
+    }
+}
+
 /// Why an engine is to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overrun {
@@ -24,7 +46,7 @@ pub(super) enum Overrun {
 
 /// The watch over one request.
 pub(super) struct Watch<'a> {
-    clock: ClockId,
+    subject: &'a Subject,
     /// CPU time that the request may use.
     limit: Duration,
     /// How often it is looked after.
@@ -33,38 +55,42 @@ pub(super) struct Watch<'a> {
     request: &'a Request,
     /// CPU time at the first look. What the request used before that is at most a tick.
     first: Option<Duration>,
-    /// CPU time at the last look at which it had grown, and when that was.
-    grown: (Duration, Instant),
+    /// CPU time at the last look.
+    last: Duration,
+    /// Since when it stands still, and how often it was found so.
+    still: Option<(Instant, u32)>,
     warned: bool,
 }
 
 impl<'a> Watch<'a> {
-    /// Begins the watch. `clock` is that of the engine's CPU time.
+    /// Begins the watch.
     pub(super) fn new(
-        clock: ClockId,
+        subject: &'a Subject,
         limit: Duration,
         tick: Duration,
         log: &'a Logger,
         request: &'a Request,
     ) -> Self {
-        let grown = (Duration::ZERO, Instant::now());
-        Self { clock, limit, tick, log, request, first: None, grown, warned: false }
+        let last = Duration::ZERO;
+        Self { subject, limit, tick, log, request, first: None, last, still: None, warned: false }
     }
 
     /// To be called once a tick: whether the engine may go on.
     pub(super) fn look(&mut self) -> Result<(), Overrun> {
-        let cpu = Duration::from(clock_gettime(self.clock).map_err(|_| Overrun::Gone)?);
+        let cpu = Duration::from(clock_gettime(self.subject.clock).map_err(|_| Overrun::Gone)?);
         let used = cpu.saturating_sub(*self.first.get_or_insert(cpu)) + self.tick;
         if used >= self.limit {
             return Err(Overrun::TooLong(used));
         }
-        if cpu > self.grown.0 {
-            self.grown = (cpu, Instant::now());
-        }
-        // An engine that only waits for its turn on a busy machine gets some CPU in that time.
-        let still = self.grown.1.elapsed();
-        if still >= self.limit {
-            return Err(Overrun::Stuck(still));
+        if cpu > std::mem::replace(&mut self.last, cpu) || self.subject.is_runnable() {
+            self.still = None;
+        } else {
+            let (since, looks) = self.still.get_or_insert((Instant::now(), 0));
+            *looks += 1;
+            let time = since.elapsed();
+            if time >= self.limit && *looks >= LOOKS {
+                return Err(Overrun::Stuck(time));
+            }
         }
         if used >= self.limit / SOFT && !std::mem::replace(&mut self.warned, true) {
             warn!(self.log, "request is slow in the engine"; "cpu" => format!("{used:.1?}"), self.request);

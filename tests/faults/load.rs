@@ -13,6 +13,9 @@ const LINKS: usize = 4;
 /// Requests on one link that wait for their ACK.
 const WINDOW: usize = 8;
 
+/// How long a load may take; usually it is seconds.
+const LONGEST: Duration = Duration::from_secs(90);
+
 /// What must come of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -91,23 +94,33 @@ fn run(
     next: &(impl Fn() -> Option<Task> + Sync),
     body: impl FnOnce(),
 ) -> Outcomes {
-    let over = AtomicBool::new(false);
+    let on = AtomicBool::new(true);
     std::thread::scope(|scope| {
-        let stalls = scope.spawn(|| watch_the_machine(&over));
+        // The watch ends even when something here panics.
+        let watch = On(&on);
+        let stalls = scope.spawn(|| watch_the_machine(&on));
         let links = [(); LINKS].map(|()| scope.spawn(|| pump(subject.agent.link(), next, received)));
         body();
-        let all: Vec<_> = links.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        over.store(true, Ordering::Relaxed);
-        let all = all.into_iter().flat_map(Result::unwrap).collect();
+        let all = links.into_iter().flat_map(|link| link.join().unwrap()).collect();
+        drop(watch);
         Outcomes { all, stalls: stalls.join().unwrap() }
     })
 }
 
+/// Something that goes on until this is dropped.
+struct On<'a>(&'a AtomicBool);
+
+impl Drop for On<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Notes when this thread is not woken in time.
-fn watch_the_machine(over: &AtomicBool) -> Vec<(Instant, Instant)> {
+fn watch_the_machine(on: &AtomicBool) -> Vec<(Instant, Instant)> {
     let (nap, late) = (Duration::from_millis(5), Duration::from_millis(25));
     let mut stalls = Vec::new();
-    while !over.load(Ordering::Relaxed) {
+    while on.load(Ordering::Relaxed) {
         let start = Instant::now();
         std::thread::sleep(nap);
         if start.elapsed() > late {
@@ -118,22 +131,13 @@ fn watch_the_machine(over: &AtomicBool) -> Vec<(Instant, Instant)> {
 }
 
 /// Load that goes on while something is done to the agent.
-pub struct Running<'a> {
-    on: &'a AtomicBool,
-    received: &'a AtomicUsize,
-}
+pub struct Running<'a>(&'a AtomicUsize);
 
 impl Running<'_> {
     /// Waits until so many more requests were answered.
     pub fn wait_for_more(&self, count: usize) {
-        let goal = self.received.load(Ordering::Relaxed) + count;
-        super::wait_until("answers", || self.received.load(Ordering::Relaxed) >= goal);
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.on.store(false, Ordering::Relaxed);
+        let goal = self.0.load(Ordering::Relaxed) + count;
+        super::wait_until("answers", || self.0.load(Ordering::Relaxed) >= goal);
     }
 }
 
@@ -142,8 +146,8 @@ pub fn send_during(subject: &Subject, body: impl FnOnce(&Running<'_>)) -> Outcom
     let (on, received, number) = (AtomicBool::new(true), AtomicUsize::new(0), AtomicUsize::new(0));
     let next = || on.load(Ordering::Relaxed).then(|| healthy(number.fetch_add(1, Ordering::Relaxed) as u64));
     run(subject, &received, &next, || {
-        // Dropped, it ends the load, even when `body` panics.
-        let running = Running { on: &on, received: &received };
+        // The load ends even when `body` panics.
+        let (_on, running) = (On(&on), Running(&received));
         running.wait_for_more(200);
         body(&running);
         running.wait_for_more(200);
@@ -153,7 +157,9 @@ pub fn send_during(subject: &Subject, body: impl FnOnce(&Running<'_>)) -> Outcom
 /// Sends over one link until there is nothing more to send, and waits for every ACK.
 fn pump(mut link: Link, next: impl Fn() -> Option<Task>, received: &AtomicUsize) -> Vec<Outcome> {
     let (mut waiting, mut outcomes, mut stream) = (HashMap::new(), Vec::new(), 0);
+    let start = Instant::now();
     loop {
+        assert!(start.elapsed() < LONGEST, "after {LONGEST:?} the load is not over");
         while waiting.len() < WINDOW {
             let Some((message, due)) = next() else { break };
             stream += 1;

@@ -128,6 +128,16 @@ impl Subject {
     }
 }
 
+impl Drop for Subject {
+    /// Whoever sees a test fail wants to know what the agent said last.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = self.agent.log.lines();
+            println!("the agent's log ends with:\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
+        }
+    }
+}
+
 fn number(line: &str, key: &str) -> u64 {
     value(line, key).and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {key} in {line}"))
 }

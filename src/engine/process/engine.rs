@@ -12,7 +12,7 @@ use std::time::Duration;
 use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use bytes::BytesMut;
 use crossbeam::channel::Receiver;
-use nix::time::{ClockId, clock_getcpuclockid};
+use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use slog::Logger;
 
@@ -20,21 +20,24 @@ use super::keeper::Keeper;
 use super::wire;
 use crate::engine::request::Request;
 use crate::engine::verdict::Verdict;
-use crate::engine::watchdog::{Overrun, Watch};
+use crate::engine::watchdog::{Overrun, Subject, Watch};
 
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How long to wait for the news of how an engine ended. The zygote has them in well under a millisecond.
-const NEWS: Duration = Duration::from_millis(50);
+/// How long to wait for the news of how an engine ended. The zygote has them in well under a millisecond, unless the
+/// machine is busy.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// The engine of one worker.
 pub struct EngineProcess {
     socket: UnixStream,
     pid: Pid,
-    clock: ClockId,
+    subject: Subject,
     end: Receiver<Infallible>,
     keeper: Arc<Keeper>,
+    /// By this program, and not by itself.
+    was_ended: bool,
     limit: Duration,
     input: wire::Input,
     output: BytesMut,
@@ -56,7 +59,19 @@ impl EngineProcess {
         let (pid, end) = keeper.spawn(worker, theirs.as_fd()).map_err(StartError)?;
         let clock = clock_getcpuclockid(pid).map_err(|errno| StartError(errno.to_string()))?;
         let (input, output) = (wire::Input::new(wire::MAX_VERDICT), BytesMut::new());
-        Ok(Self { socket, pid, clock, end, keeper, limit, input, output, log: log.clone() })
+        let subject = Subject { clock, stat: format!("/proc/{pid}/stat") };
+        Ok(Self {
+            socket,
+            pid,
+            subject,
+            end,
+            keeper,
+            was_ended: false,
+            limit,
+            input,
+            output,
+            log: log.clone(),
+        })
     }
 
     /// Sends the job and waits for the frame that answers it.
@@ -84,12 +99,11 @@ impl EngineProcess {
     }
 
     /// Ends the process, whatever it does, and says what is to be said of it.
-    fn bury(&self, trouble: &Trouble) -> Failure {
+    fn bury(&mut self, trouble: &Trouble) -> Failure {
         let (kind, cause) = match trouble {
             Trouble::Ended | Trouble::EndedBefore | Trouble::Overrun(Overrun::Gone) => {
-                let end = self.keeper.end_of(self.pid, NEWS);
-                let end = end.map_or_else(|| "unknown".to_owned(), |end| end.to_string());
-                (FailureKind::Crash, format!("engine process {} ended: {end}", self.pid))
+                // The zygote knows how; nobody waits for that with a request at hand.
+                return Failure::new(FailureKind::Crash, format!("engine process {} ended", self.pid));
             }
             Trouble::Garbled => (FailureKind::Crash, format!("engine process {} answers garbage", self.pid)),
             Trouble::Overrun(Overrun::TooLong(used)) => {
@@ -103,6 +117,7 @@ impl EngineProcess {
                 (FailureKind::Timeout, format!("engine process {} stood still for {time:.1?}", self.pid))
             }
         };
+        self.was_ended = true;
         self.keeper.kill(self.pid);
         Failure::new(kind, cause)
     }
@@ -116,7 +131,8 @@ impl Engine for EngineProcess {
         self.output.clear();
         wire::encode_job(request, &mut self.output);
         let log = self.log.clone();
-        let mut watch = Watch::new(self.clock, self.limit, TICK, &log, request);
+        let subject = self.subject.clone();
+        let mut watch = Watch::new(&subject, self.limit, TICK, &log, request);
         let outcome = self.exchange(&mut watch).and_then(|frame| {
             let outcome = wire::decode_outcome(&frame).map_err(|_| Trouble::Garbled)?;
             if self.input.is_empty() { Ok(outcome) } else { Err(Trouble::Garbled) }
@@ -134,8 +150,13 @@ impl Engine for EngineProcess {
         self.end.clone()
     }
 
-    fn cause_of_end(&self) -> String {
-        self.bury(&Trouble::Ended).cause.into_owned()
+    fn cause_of_end(&self) -> Option<String> {
+        if self.was_ended {
+            return None;
+        }
+        let end = self.keeper.end_of(self.pid, NEWS);
+        let end = end.map_or_else(|| "unknown".to_owned(), |end| end.to_string());
+        Some(format!("engine process {} ended: {end}", self.pid))
     }
 }
 

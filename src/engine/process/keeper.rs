@@ -30,6 +30,14 @@ use crate::ffi::v3::Summary;
 /// again after that, but it is known meanwhile that it has no engine.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// When a zygote that ended is started again. Unlike an engine it loads all rules each time.
+const POLICY: RestartPolicy = RestartPolicy {
+    intensity: 3,
+    period: Duration::from_secs(10),
+    first_delay: Duration::from_millis(100),
+    max_delay: Duration::from_secs(5),
+};
+
 /// How long a zygote may take to end.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -232,7 +240,7 @@ type Said = mpsc::Sender<Result<Summary, KeeperError>>;
 
 /// The keeper's thread: one zygote after the other. The first one's success or failure is said to whoever waits for it.
 fn keep(shared: &Shared, words: &[std::ffi::OsString], log: &Logger, say: &Said) {
-    let mut restarts = Restarts::new(RestartPolicy::default());
+    let mut restarts = Restarts::new(POLICY);
     let mut first = Some(say);
     loop {
         let ended = match (Zygote::start(words), first) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -40,6 +41,10 @@ pub(super) fn words(source: &RuleSource) -> Vec<OsString> {
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
 pub fn run(words: &[OsString]) -> i32 {
     os::set_signals();
+    // Who can crash engines must not fill the disk with them, nor what they had in hand be found there.
+    if setrlimit(Resource::RLIMIT_CORE, 0, 0).is_err() {
+        return 1;
+    }
     // The front's end of the control socket closes with the front; this covers a zygote that is busy loading.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
         return 1;
