@@ -121,7 +121,7 @@ fn a_flood_of_the_core_rule_set_is_answered_in_time() {
     println!("closed loop: {capacity:.0} verdicts a second");
     // Here the engines share the cores with the client, the front process and whatever else the machine does: on a calm
     // machine with 2 cores about 80 to 90 % of the peak remain. An agent that works for nobody has next to nothing left.
-    let (_, growth) = assert_sustained(&agent, capacity, 0.25);
+    let (_, growth) = assert_sustained(&agent, capacity, 0.5);
     assert!(growth < 16384, "memory grew by {growth} KiB");
 }
 
