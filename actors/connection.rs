@@ -22,7 +22,7 @@ use slog::{Logger, debug, error, o};
 use crate::engine::{Agent, Failure, FailureKind};
 use crate::job::{Job, Queue, Reply, Settled};
 use crate::peer_log::PeerLog;
-use crate::spop::{Disconnect, Event, FrameId, Limits, Session, Status};
+use crate::spop::{Actions, Disconnect, Event, FrameId, Limits, Session, Status};
 use crate::stream::Stream;
 
 /// Unwritten bytes above which nothing more is read.
@@ -268,16 +268,16 @@ impl<A: Agent> Connection<A> {
         }
     }
 
-    fn failed(&self, request: Option<&A::Request>, failure: &Failure) -> Bytes {
+    fn failed(&self, request: Option<&A::Request>, failure: &Failure) -> Actions {
         self.context.agent.answer(request, Err(failure)).into_payload()
     }
 
-    fn acknowledge(&mut self, id: FrameId, actions: &[u8]) {
+    fn acknowledge(&mut self, id: FrameId, actions: &Actions) {
         if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
             return;
         }
         let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
-        error!(self.log, "answer too long for the frame size"; "bytes" => actions.len());
+        error!(self.log, "answer too long for the frame size");
         let short = self.failed(None, &failure);
         if self.session.acknowledge(id, &short, &mut self.output).is_err() {
             self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Message, Recipient};
-use bytes::Bytes;
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 
 use crate::engine::{Agent, Failure, FailureKind};
 use crate::load::Load;
 use crate::quarantine::Quarantine;
+use crate::spop::Actions;
 
 /// What the log says of a request that no engine gets any more.
 pub(crate) const QUARANTINED: &str = "a request like this has crashed two engines";
@@ -33,7 +33,7 @@ pub(crate) struct Settled {
     /// Which of its jobs.
     pub(crate) ticket: u64,
     /// The actions; `None` when the job was dropped by a worker that went away.
-    pub(crate) actions: Option<Bytes>,
+    pub(crate) actions: Option<Actions>,
 }
 
 /// Where the answer to one job goes. Dropped unused, it still tells the Connection that the job is gone.
@@ -55,7 +55,7 @@ impl Reply {
     }
 
     /// Sends the answer.
-    pub(crate) fn settle(mut self, actions: Bytes) {
+    pub(crate) fn settle(mut self, actions: Actions) {
         self.send(Some(actions));
     }
 
@@ -64,7 +64,7 @@ impl Reply {
         self.settled = true;
     }
 
-    fn send(&mut self, actions: Option<Bytes>) {
+    fn send(&mut self, actions: Option<Actions>) {
         self.settled = true;
         self.connection.do_send(Settled { ticket: self.ticket, actions });
     }

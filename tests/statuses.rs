@@ -16,7 +16,6 @@ SecRule ARGS_POST:word "@streq hello" "id:3,phase:2,deny,status:429"
 SecRule REQUEST_HEADERS:X-Phase "@streq both" "id:4,phase:1,deny,status:451"
 SecRule REQUEST_HEADERS:X-Phase "@streq both" "id:5,phase:2,deny,status:406"
 SecRule REQUEST_HEADERS:X-Phase "@streq move" "id:6,phase:1,redirect:http://shop.test/elsewhere,status:302"
-SecRule REQUEST_HEADERS:X-Phase "@streq drop" "id:7,phase:1,drop"
 SecRule REQUEST_HEADERS:X-Phase "@streq plain" "id:8,phase:1,deny"
 SecRule REQUEST_HEADERS:X-Phase "@streq pass" "id:9,phase:1,pass,log,msg:'only logged'"
 "#;
@@ -77,11 +76,6 @@ fn a_redirect_goes_where_its_rule_says() {
         .curl("/", &["-H", "X-Phase: move", "-w", "\nto %{redirect_url}\n%{local_ip} %{local_port}"]);
     assert_eq!((answer.status, answer.verdict.code, answer.verdict.error.as_deref()), (302, Some(302), None));
     assert!(answer.body.contains("to http://shop.test/elsewhere"), "{answer:?}");
-}
-
-#[test]
-fn a_drop_denies() {
-    phase("drop", &[]).assert_denied();
 }
 
 #[test]

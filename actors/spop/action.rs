@@ -27,13 +27,39 @@ pub enum Scope {
 #[derive(Clone, Debug, Default)]
 pub struct ActionList {
     bytes: BytesMut,
+    essential: Option<usize>,
+}
+
+/// The payload of an ACK.
+#[derive(Clone, Debug)]
+pub struct Actions {
+    bytes: Bytes,
+    essential: usize,
+}
+
+/// Actions of which none may be left out.
+impl From<Bytes> for Actions {
+    fn from(bytes: Bytes) -> Self {
+        Self { essential: bytes.len(), bytes }
+    }
+}
+
+impl Actions {
+    /// All of them, or, where there is no room for so many bytes, those that are essential.
+    #[must_use]
+    pub fn within(&self, room: usize) -> &[u8] {
+        if self.bytes.len() <= room {
+            return &self.bytes;
+        }
+        self.bytes.get(..self.essential).unwrap_or(&self.bytes)
+    }
 }
 
 impl ActionList {
     /// No actions yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: BytesMut::with_capacity(128) }
+        Self { bytes: BytesMut::with_capacity(256), essential: None }
     }
 
     /// Sets the variable `scope.PREFIX.name`, where the prefix is the one of HAProxy's configuration.
@@ -51,6 +77,11 @@ impl ActionList {
         encode_bytes(name.as_bytes(), &mut self.bytes);
     }
 
+    /// What comes after this may be left out of an ACK that would be too long for its frame.
+    pub fn end_essential(&mut self) {
+        self.essential = Some(self.bytes.len());
+    }
+
     /// Whether there is none. HAProxy 3.1 could hang on an ACK without actions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -59,8 +90,8 @@ impl ActionList {
 
     /// The payload of the ACK.
     #[must_use]
-    pub fn into_payload(self) -> Bytes {
-        self.bytes.freeze()
+    pub fn into_payload(self) -> Actions {
+        Actions { essential: self.essential.unwrap_or(self.bytes.len()), bytes: self.bytes.freeze() }
     }
 }
 
@@ -74,6 +105,20 @@ mod tests {
         actions.set_var(Scope::Transaction, "code", Value::Int32(0));
         actions.unset_var(Scope::Response, "x");
         // set-var (1), 3 arguments, txn (2), "code", INT32 0; unset-var (2), 2 arguments, res (4), "x".
-        assert_eq!(&actions.into_payload()[..], b"\x01\x03\x02\x04code\x02\x00\x02\x02\x04\x01x");
+        let payload = actions.into_payload();
+        assert_eq!(payload.within(100), b"\x01\x03\x02\x04code\x02\x00\x02\x02\x04\x01x");
+    }
+
+    #[test]
+    fn what_is_not_essential_goes_first() {
+        let mut actions = ActionList::new();
+        actions.unset_var(Scope::Response, "x");
+        actions.end_essential();
+        actions.unset_var(Scope::Response, "y");
+        let payload = actions.into_payload();
+        assert_eq!(payload.within(10), b"\x02\x02\x04\x01x\x02\x02\x04\x01y");
+        assert_eq!(payload.within(9), b"\x02\x02\x04\x01x");
+        // Not even that fits: the session refuses it.
+        assert_eq!(payload.within(4), b"\x02\x02\x04\x01x");
     }
 }

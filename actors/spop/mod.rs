@@ -17,7 +17,7 @@ pub mod session;
 pub mod value;
 pub mod varint;
 
-pub use action::{ActionList, Scope};
+pub use action::{ActionList, Actions, Scope};
 pub use disconnect::{Disconnect, Status};
 pub use frame::{Frame, FrameId, FrameType};
 pub use notify::{Argument, Message, Messages};

@@ -4,6 +4,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::spop::action::Actions;
 use crate::spop::disconnect::{Disconnect, PeerDisconnect, Status};
 use crate::spop::frame::{self, Frame, FrameId, FrameType};
 use crate::spop::hello::{AgentHello, Capabilities, HaproxyHello};
@@ -102,12 +103,19 @@ impl Session {
     /// Appends the ACK of the NOTIFY with this `id` to `output`; nothing when the link is closed.
     ///
     /// Actions that do not fit in one frame are refused: HAProxy takes no fragments.
-    pub fn acknowledge(&self, id: FrameId, actions: &[u8], output: &mut BytesMut) -> Result<(), AckTooBig> {
+    pub fn acknowledge(
+        &self,
+        id: FrameId,
+        actions: &Actions,
+        output: &mut BytesMut,
+    ) -> Result<(), AckTooBig> {
         let State::Open(agreed) = self.state else {
             return Ok(());
         };
         // 5 bytes of type and flags, at most 10 for each identifier.
-        if actions.len() + 25 > agreed.max_frame_size as usize {
+        let room = (agreed.max_frame_size as usize).saturating_sub(25);
+        let actions = actions.within(room);
+        if actions.len() > room {
             return Err(AckTooBig);
         }
         debug_assert!(!actions.is_empty(), "HAProxy 3.1 hangs on an ACK without actions");
@@ -350,8 +358,13 @@ mod tests {
         let (mut session, mut output) = (Session::new(LIMITS), BytesMut::new());
         session.receive(&mut hello(&[("max-frame-size", Some(Value::Uint32(256)))]), &mut output).unwrap();
         output.clear();
-        session.acknowledge(FrameId { stream: 300, frame: 2 }, b"xyz", &mut output).unwrap();
+        session
+            .acknowledge(FrameId { stream: 300, frame: 2 }, &Bytes::from_static(b"xyz").into(), &mut output)
+            .unwrap();
         assert_eq!(&output[..], b"\x00\x00\x00\x0B\x67\x00\x00\x00\x01\xFC\x03\x02xyz");
-        assert_eq!(session.acknowledge(FrameId::default(), &[0; 240], &mut output), Err(AckTooBig));
+        assert_eq!(
+            session.acknowledge(FrameId::default(), &Bytes::from_static(&[0; 240]).into(), &mut output),
+            Err(AckTooBig)
+        );
     }
 }

@@ -128,12 +128,15 @@ impl Agent for ModSecurityAgent {
 
     fn record(&self, request: &Request, verdict: &Verdict, log: &Logger) {
         if let Some(intervention) = &verdict.intervention {
-            info!(log, "request denied"; request, "status" => intervention.status,
-                "rules" => verdict.rule_ids(), "message" => %Text(&intervention.message));
+            info!(log, "request denied"; request, "action" => intervention.action.name(),
+                "status" => intervention.status, "rules" => verdict.rule_ids(), "score" => verdict.score(),
+                "message" => %Text(&verdict.message));
         }
         for found in verdict.matches.iter().take(MAX_MATCH_LINES) {
-            info!(log, "rule matched"; "id" => &request.id, "rule" => found.rule,
-                "message" => %Text(&found.message), "data" => %Text(&found.data), "source" => &found.source);
+            info!(log, "rule matched"; "id" => &request.id, "client" => %request.client,
+                "uri" => %Text(&request.uri), "rule" => found.rule, "severity" => found.severity(),
+                "message" => %Text(&found.message), "data" => %Text(&found.data), "tags" => %Text(&found.tags),
+                "source" => &found.source);
         }
         let unsaid = verdict.matches.len().saturating_sub(MAX_MATCH_LINES) as u64 + verdict.more_matches;
         if unsaid > 0 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actors::{Engine, EngineError};
 
 use crate::engine::request::{Endpoint, Request};
-use crate::engine::verdict::{Intervention, RuleMatch, Verdict};
+use crate::engine::verdict::{Action, Intervention, RuleMatch, Verdict};
 use crate::ffi::v3::{self, Exception, Matches, Transaction};
 
 /// The engine of one worker. All share the library and its rules.
@@ -33,22 +33,32 @@ impl Engine for ModSecurity3 {
         let denied = phases(&mut transaction, request)?;
         let log = denied.as_ref().and_then(|denied| denied.log.clone());
         let mut intervention = denied.map(|denied| Intervention::new(denied.status, denied.url));
-        let matches = match close(&mut transaction, intervention.as_ref()) {
+        let Matches { kept, dropped, rules } = match close(&mut transaction, intervention.as_ref()) {
             Ok(matches) => matches,
             // A denial stands even if it could not be logged.
             Err(_) if intervention.is_some() => Matches::default(),
             Err(exception) => return Err(failed(exception)),
         };
-        if let Some(intervention) = &mut intervention {
-            let deciding = matches.kept.iter().rev().find(|found| found.disruptive);
-            // A rule with `nolog` is not among the matches; the engine has a text of its own then.
-            intervention.message = deciding.map(|found| found.message.clone()).or(log).unwrap_or_default();
-        }
-        let more_matches = matches.dropped;
+        let deciding = kept.iter().rev().find(|found| found.disruptive);
+        let message = match &mut intervention {
+            Some(intervention) => {
+                if intervention.action == Action::Deny && deciding.is_some_and(|rule| rule.drops) {
+                    intervention.action = Action::Drop;
+                }
+                // A rule with `nolog` is not among the matches; the engine has a text of its own then.
+                deciding.map(|found| found.message.clone()).or(log)
+            }
+            None => {
+                kept.iter().rev().find(|found| !found.message.is_empty()).map(|found| found.message.clone())
+            }
+        };
         Ok(Verdict {
             intervention,
-            matches: matches.kept.into_iter().map(rule_match).collect(),
-            more_matches,
+            message: message.unwrap_or_default(),
+            rules,
+            matches: kept.into_iter().map(rule_match).collect(),
+            more_matches: dropped,
+            anomaly_score: score(&mut transaction),
         })
     }
 }
@@ -59,6 +69,8 @@ fn rule_match(found: v3::Match) -> RuleMatch {
         source: format!("{}:{}", String::from_utf8_lossy(&found.file), found.line),
         message: found.message,
         data: found.data,
+        tags: found.tags,
+        severity: found.severity,
     }
 }
 
@@ -98,6 +110,14 @@ fn phases(
     }
     transaction.process_request_body().map_err(failed)?;
     transaction.intervention().map_err(failed)
+}
+
+/// Where the Core Rule Set keeps the sum, in version 4 and in version 3.
+const SCORES: [&CStr; 2] = [c"blocking_inbound_anomaly_score", c"anomaly_score"];
+
+/// The score of the request. Rules that keep none have none.
+fn score(transaction: &mut Transaction<'_>) -> Option<i64> {
+    SCORES.iter().find_map(|name| transaction.tx_number(name).ok().flatten())
 }
 
 /// The logging phase, which runs whatever the others found.

@@ -5,10 +5,16 @@
 pub struct Verdict {
     /// What to do instead of letting the request through; `None` when it is clean.
     pub intervention: Option<Intervention>,
-    /// The rules that matched and want to be logged, in their order. Bounded.
+    /// The message of the rule that intervened, or of the last that matched; bytes of the request's may be in it.
+    pub message: Vec<u8>,
+    /// The ids of the rules that matched and want to be logged, each once, in their order. Bounded.
+    pub rules: Vec<i64>,
+    /// What matched, rule by rule and place by place. Bounded.
     pub matches: Vec<RuleMatch>,
-    /// How many more rules matched.
+    /// How many more there were.
     pub more_matches: u64,
+    /// The score that the Core Rule Set came to.
+    pub anomaly_score: Option<i64>,
 }
 
 /// What to do with a request that is not let through.
@@ -16,10 +22,19 @@ pub struct Verdict {
 pub struct Intervention {
     /// The HTTP status, from 100 to 599.
     pub status: u16,
-    /// Where to redirect to; without it the request is denied.
-    pub location: Option<Vec<u8>>,
-    /// The message of the rule that decided; bytes of the request's may be in it.
-    pub message: Vec<u8>,
+    /// What else than a page with this status.
+    pub action: Action,
+}
+
+/// How a request is not let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is denied.
+    Deny,
+    /// The client is sent elsewhere.
+    Redirect(Vec<u8>),
+    /// The connection is closed without an answer.
+    Drop,
 }
 
 impl Intervention {
@@ -33,11 +48,24 @@ impl Intervention {
     pub fn new(status: i32, url: Option<Vec<u8>>) -> Self {
         let status = u16::try_from(status).ok().filter(|status| (100..=599).contains(status));
         let visible = |url: &[u8]| !url.is_empty() && url.iter().all(u8::is_ascii_graphic);
-        let (status, location) = match url {
-            Some(url) if !visible(&url) => (None, None),
-            url => (status, url),
+        let (status, action) = match url {
+            Some(url) if visible(&url) => (status, Action::Redirect(url)),
+            Some(_) => (None, Action::Deny),
+            None => (status, Action::Deny),
         };
-        Self { status: status.unwrap_or(Self::DEFAULT_STATUS), location, message: Vec::new() }
+        Self { status: status.unwrap_or(Self::DEFAULT_STATUS), action }
+    }
+}
+
+impl Action {
+    /// The value of `action`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Redirect(_) => "redirect",
+            Self::Drop => "drop",
+        }
     }
 }
 
@@ -52,13 +80,36 @@ pub struct RuleMatch {
     pub message: Vec<u8>,
     /// Its `logdata`; bytes of the request's may be in it.
     pub data: Vec<u8>,
+    /// Its tags, separated by commas.
+    pub tags: Vec<u8>,
+    /// 0 (emergency) to 7 (debug), if it has one.
+    pub severity: Option<u8>,
 }
 
+impl RuleMatch {
+    /// The severity by the name that rules give it.
+    #[must_use]
+    pub fn severity(&self) -> &'static str {
+        let severity = self.severity.and_then(|severity| SEVERITIES.get(usize::from(severity)));
+        severity.copied().unwrap_or("none")
+    }
+}
+
+/// As syslog counts them, and ModSecurity.
+const SEVERITIES: [&str; 8] =
+    ["EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
+
 impl Verdict {
+    /// The score as the log has it.
+    #[must_use]
+    pub fn score(&self) -> String {
+        self.anomaly_score.map_or_else(|| "none".to_owned(), |score| score.to_string())
+    }
+
     /// The ids of the rules that matched, separated by commas.
     #[must_use]
     pub fn rule_ids(&self) -> String {
-        let ids: Vec<_> = self.matches.iter().map(|found| found.rule.to_string()).collect();
+        let ids: Vec<_> = self.rules.iter().map(ToString::to_string).collect();
         ids.join(",")
     }
 }
@@ -79,10 +130,10 @@ mod tests {
     #[test]
     fn a_location_that_could_write_headers_is_a_denial() {
         let good = Intervention::new(301, Some(b"https://example.com/?a=%0d".to_vec()));
-        assert_eq!((good.status, good.location.is_some()), (301, true));
+        assert_eq!((good.status, matches!(good.action, Action::Redirect(_))), (301, true));
         for url in [&b"/a\r\nSet-Cookie: b"[..], b"", b"/\xff", b"/a b"] {
             let bad = Intervention::new(302, Some(url.to_vec()));
-            assert_eq!((bad.status, bad.location), (403, None));
+            assert_eq!((bad.status, bad.action), (403, Action::Deny));
         }
     }
 }

@@ -13,7 +13,7 @@ use actors::spop::varint;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::engine::request::Request;
-use crate::engine::verdict::{Intervention, RuleMatch, Verdict};
+use crate::engine::verdict::{Action, Intervention, RuleMatch, Verdict};
 
 /// Bytes of the longest verdict that is believed.
 pub(super) const MAX_VERDICT: usize = 1024 * 1024;
@@ -106,6 +106,9 @@ pub(super) fn encode_outcome(outcome: &Result<Verdict, String>, out: &mut BytesM
     }
 }
 
+/// What stands for the severity of a rule that has none.
+const NO_SEVERITY: u8 = u8::MAX;
+
 /// The longest text in a verdict.
 fn cut(text: &[u8]) -> &[u8] {
     text.get(..4096).unwrap_or(text)
@@ -115,18 +118,30 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     match &verdict.intervention {
         None => out.put_u8(0),
         Some(intervention) => {
-            out.put_u8(if intervention.location.is_some() { 2 } else { 1 });
-            varint::encode(intervention.status.into(), out);
             // A redirect must not lead elsewhere for being cut; HAProxy's own buffer limits it.
-            encode_bytes(intervention.location.as_deref().unwrap_or_default(), out);
-            encode_bytes(cut(&intervention.message), out);
+            let (kind, location) = match &intervention.action {
+                Action::Deny => (1, &[][..]),
+                Action::Redirect(location) => (2, &location[..]),
+                Action::Drop => (3, &[][..]),
+            };
+            out.put_u8(kind);
+            varint::encode(intervention.status.into(), out);
+            encode_bytes(location, out);
         }
+    }
+    encode_bytes(cut(&verdict.message), out);
+    out.put_u8(verdict.anomaly_score.is_some().into());
+    varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
+    varint::encode(verdict.rules.len() as u64, out);
+    for &rule in &verdict.rules {
+        varint::encode(rule as u64, out);
     }
     varint::encode(verdict.more_matches, out);
     varint::encode(verdict.matches.len() as u64, out);
     for found in &verdict.matches {
         varint::encode(found.rule as u64, out);
-        for text in [found.source.as_bytes(), &found.message, &found.data] {
+        out.put_u8(found.severity.unwrap_or(NO_SEVERITY));
+        for text in [found.source.as_bytes(), &found.message, &found.data, &found.tags] {
             encode_bytes(cut(text), out);
         }
     }
@@ -150,26 +165,38 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let kind = reader.byte("the intervention")?;
     let intervention = match kind {
         0 => None,
-        1 | 2 => {
+        1..=3 => {
             let status = i32::try_from(reader.varint("the status")?).unwrap_or_default();
             let location = reader.bytes("the location")?.to_vec();
             let mut intervention = Intervention::new(status, (kind == 2).then_some(location));
-            intervention.message = reader.bytes("the message")?.to_vec();
+            if kind == 3 {
+                intervention.action = Action::Drop;
+            }
             Some(intervention)
         }
         _ => return Err(Malformed::WrongType("the intervention")),
     };
+    let message = reader.bytes("the message")?.to_vec();
+    let scored = reader.byte("the score")? != 0;
+    let score = reader.varint("the score")? as i64;
+    let mut rules = Vec::new();
+    for _ in 0..reader.varint("the number of rules")? {
+        rules.push(reader.varint("a rule")? as i64);
+    }
     let more_matches = reader.varint("the count of matches")?;
     let mut matches = Vec::new();
     for _ in 0..reader.varint("the number of matches")? {
         matches.push(RuleMatch {
             rule: reader.varint("a rule")? as i64,
+            severity: Some(reader.byte("a severity")?).filter(|&severity| severity != NO_SEVERITY),
             source: String::from_utf8_lossy(reader.bytes("a source")?).escape_debug().to_string(),
             message: reader.bytes("a message")?.to_vec(),
             data: reader.bytes("data")?.to_vec(),
+            tags: reader.bytes("tags")?.to_vec(),
         });
     }
-    Ok(Verdict { intervention, matches, more_matches })
+    let anomaly_score = scored.then_some(score);
+    Ok(Verdict { intervention, message, rules, matches, more_matches, anomaly_score })
 }
 
 #[cfg(test)]
@@ -182,14 +209,22 @@ mod tests {
             source: "a.conf:3".to_owned(),
             message: b"m\xff".to_vec(),
             data: b"d\n".to_vec(),
+            tags: b"a,b".to_vec(),
+            severity: (rule > 0).then_some(2),
         };
-        let mut intervention = Intervention::new(302, Some(b"/elsewhere".to_vec()));
-        intervention.message = b"why".to_vec();
         Verdict {
-            intervention: Some(intervention),
+            intervention: Some(Intervention::new(302, Some(b"/elsewhere".to_vec()))),
+            message: b"why".to_vec(),
+            rules: vec![942_100, -1],
             matches: vec![found(942_100), found(-1)],
             more_matches: 7,
+            anomaly_score: Some(-5),
         }
+    }
+
+    fn dropped() -> Verdict {
+        let intervention = Intervention { status: 403, action: Action::Drop };
+        Verdict { intervention: Some(intervention), ..Verdict::default() }
     }
 
     fn frame(outcome: &Result<Verdict, String>) -> Bytes {
@@ -202,7 +237,7 @@ mod tests {
 
     #[test]
     fn outcomes_come_back() {
-        for verdict in [verdict(), Verdict::default()] {
+        for verdict in [verdict(), dropped(), Verdict::default()] {
             assert_eq!(decode_outcome(&frame(&Ok(verdict.clone()))), Ok(Ok(verdict)));
         }
         let error = Err(EngineError::Request("a\\nb".to_owned()));

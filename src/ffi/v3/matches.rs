@@ -8,6 +8,9 @@ use super::{Exception, sys, try_call};
 /// Matches kept of one transaction; those above are counted.
 const MAX_MATCHES: usize = 64;
 
+/// Rules of which the ids are kept. The Core Rule Set has 640 of them.
+const MAX_RULES: usize = 1024;
+
 /// Bytes kept of each text of a match. A rule's `logdata` may quote as much of the request as it likes.
 const MAX_TEXT: usize = 512;
 
@@ -18,8 +21,12 @@ pub struct Match {
     pub rule: i64,
     /// Its phase, 1 to 5.
     pub phase: i32,
-    /// Whether it denied (or would have, in detection only).
+    /// Whether it intervened: never in detection only.
     pub disruptive: bool,
+    /// Whether its action is `drop`.
+    pub drops: bool,
+    /// 0 (emergency) to 7 (debug), if it has one.
+    pub severity: Option<u8>,
     /// The file that it stands in.
     pub file: Vec<u8>,
     /// The line in that file.
@@ -28,6 +35,8 @@ pub struct Match {
     pub message: Vec<u8>,
     /// `logdata`, macros expanded: it may hold bytes of the request's.
     pub data: Vec<u8>,
+    /// Its tags, separated by commas.
+    pub tags: Vec<u8>,
 }
 
 /// The matches of one transaction, in the order in which they happened.
@@ -37,10 +46,16 @@ pub struct Matches {
     pub kept: Vec<Match>,
     /// How many more there were.
     pub dropped: u64,
+    /// The rules of all of them, each once.
+    pub rules: Vec<i64>,
 }
 
 impl Matches {
-    fn push(&mut self, found: impl FnOnce() -> Match) {
+    fn push(&mut self, rule: i64, found: impl FnOnce() -> Match) {
+        // A rule that matches in several places comes once for each.
+        if self.rules.len() < MAX_RULES && !self.rules.contains(&rule) {
+            self.rules.push(rule);
+        }
         if self.kept.len() < MAX_MATCHES {
             self.kept.push(found());
         } else {
@@ -71,10 +86,12 @@ unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_match) {
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as promised by the caller.
         let (matches, found) = unsafe { (&mut *context.cast::<Matches>(), &*found) };
-        matches.push(|| Match {
+        matches.push(found.rule, || Match {
             rule: found.rule,
             phase: found.phase,
             disruptive: found.disruptive != 0,
+            drops: found.drops != 0,
+            severity: u8::try_from(found.severity).ok(),
             line: found.line,
             // SAFETY: as promised by the caller, these point to live bytes.
             file: unsafe { copy(found.file) },
@@ -82,6 +99,8 @@ unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_match) {
             message: unsafe { copy(found.message) },
             // SAFETY: as above.
             data: unsafe { copy(found.data) },
+            // SAFETY: as above.
+            tags: unsafe { copy(found.tags) },
         });
     }));
 }

@@ -1,9 +1,12 @@
 #include "shim.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 
+#include <modsecurity/actions/action.h>
 #include <modsecurity/rule.h>
 #include <modsecurity/rule_message.h>
 #include <modsecurity/rules_set_phases.h>
@@ -31,6 +34,36 @@ mss_bytes view(const std::string &text) { return {text.data(), text.size()}; }
 
 // The engine's log callback. It is told nothing of the rule that denies, so what it could do mss_matches does better.
 void ignore(void *, const void *) {}
+
+// The name of a rule's disruptive action is in a private member. An explicit instantiation may name it ([temp.spec]),
+// and hands it on.
+using DisruptiveAction = modsecurity::actions::Action *modsecurity::RuleWithActions::*;
+DisruptiveAction disruptive_action();
+template <DisruptiveAction member>
+struct Expose {
+    friend DisruptiveAction disruptive_action() { return member; }
+};
+template struct Expose<&modsecurity::RuleWithActions::m_disruptiveAction>;
+
+bool is_drop(const modsecurity::actions::Action &action) { return action.m_name && *action.m_name == "drop"; }
+
+// Whether a rule drops the connection: the engine itself denies instead, and does not tell.
+bool drops(const Transaction &transaction, modsecurity::RuleWithActions &rule) {
+    if (!rule.hasBlockAction()) {
+        const auto *action = rule.*disruptive_action();
+        return action != nullptr && is_drop(*action);
+    }
+    const int phase = rule.getPhase();
+    if (phase < 0 || phase >= modsecurity::NUMBER_OF_PHASES) {
+        return false;
+    }
+    for (const auto &standing : transaction.m_rules->m_defaultActions[phase]) {
+        if (standing->isDisruptive()) {
+            return is_drop(*standing);
+        }
+    }
+    return false;
+}
 
 }  // namespace
 
@@ -170,15 +203,35 @@ int mss_matches(Transaction *transaction, void (*visit)(void *context, const mss
             match.rule = rule.m_ruleId;
             match.phase = rule.m_phase;
             match.disruptive = rule.m_isDisruptive ? 1 : 0;
+            match.drops = rule.m_rule != nullptr && drops(*transaction, *rule.m_rule) ? 1 : 0;
+            match.severity = rule.m_rule != nullptr && rule.m_rule->hasSeverity() ? rule.m_severity : -1;
             match.line = rule.m_ruleLine;
             if (rule.m_ruleFile) {
                 match.file = view(*rule.m_ruleFile);
             }
             match.message = view(rule.m_message);
             match.data = view(rule.m_data);
+            std::string tags;
+            for (const auto &tag : rule.m_tags) {
+                tags.append(tags.empty() ? "" : ",").append(tag);
+            }
+            match.tags = view(tags);
             visit(context, &match);
         }
         return 0;
+    });
+}
+
+int mss_tx_number(Transaction *transaction, const char *name, long long *number, mss_error *error) {
+    return guarded(error, [&] {
+        const auto value = transaction->m_collections.m_tx_collection->resolveFirst(name);
+        if (!value || value->empty()) {
+            return 0;
+        }
+        char *end = nullptr;
+        errno = 0;
+        *number = std::strtoll(value->c_str(), &end, 10);
+        return errno == 0 && *end == '\0' ? 1 : 0;
     });
 }
 

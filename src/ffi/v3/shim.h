@@ -34,11 +34,18 @@ typedef struct mss_bytes {
 typedef struct mss_match {
     long long rule;
     int phase;
+    /* It denied, redirected or dropped. */
     int disruptive;
+    /* Its action, or that of SecDefaultAction that its `block` stands for, is `drop`. */
+    int drops;
+    /* 0 (emergency) to 7 (debug); -1: none. */
+    int severity;
     int line;
     mss_bytes file;
     mss_bytes message;
     mss_bytes data;
+    /* Separated by commas. */
+    mss_bytes tags;
 } mss_match;
 
 /* What the loaded rules amount to. */
@@ -86,6 +93,9 @@ int mss_intervention(Transaction *transaction, ModSecurityIntervention *interven
 /* Tells the rules that matched so far, in their order. */
 int mss_matches(Transaction *transaction, void (*visit)(void *context, const mss_match *match), void *context,
                 mss_error *error);
+
+/* The number in TX:name: 1 when there is one, 0 when not. */
+int mss_tx_number(Transaction *transaction, const char *name, long long *number, mss_error *error);
 
 #ifdef __cplusplus
 }

@@ -127,6 +127,15 @@ impl<'engine> Transaction<'engine> {
         Ok((intervenes? != 0).then_some(Intervention { status: found.status, url, log }))
     }
 
+    /// The number in `TX:name`, if there is one.
+    pub fn tx_number(&mut self, name: &CStr) -> Result<Option<i64>, Exception> {
+        let mut number = 0;
+        // SAFETY: the transaction is live, the name is terminated, the number is ours.
+        let found =
+            self.call(|raw, error| unsafe { sys::mss_tx_number(raw, name.as_ptr(), &mut number, error) })?;
+        Ok((found == 1).then_some(number))
+    }
+
     /// The rules that matched so far.
     pub fn matches(&self) -> Result<Matches, Exception> {
         // SAFETY: the transaction is live and, not being `Sync`, in no other call.
