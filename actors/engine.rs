@@ -40,6 +40,8 @@ pub trait Engine {
 pub enum EngineError {
     /// This request could not be inspected; the engine goes on.
     Request(String),
+    /// This request was not to be inspected; the engine goes on.
+    Refused(Failure),
     /// The engine died of it, or had to be ended: the request is settled with this failure, and the worker is replaced.
     Dead(Failure),
     /// The engine was dead before it got the request: another one gets it, and the worker is replaced.
@@ -78,6 +80,10 @@ pub trait Agent: Send + Sync + 'static {
     /// A number that two requests share when an engine cannot tell them apart, and hardly otherwise.
     fn fingerprint(&self, request: &Self::Request) -> u64;
 
+    /// The number of the worker that must have it (from 1), if its engine keeps what others lack. One that is restarted
+    /// meanwhile gets it all the same.
+    fn affinity(&self, request: &Self::Request) -> Option<usize>;
+
     /// Makes a request of the payload of a NOTIFY. An error is answered as such and logged; it never closes the link.
     fn decode(&self, payload: &Bytes) -> Result<Self::Request, Failure>;
 
@@ -107,19 +113,22 @@ pub enum FailureKind {
     Engine,
     /// The message could not be understood.
     Invalid,
+    /// Only a part of it came, and a part is not to be inspected.
+    Truncated,
     /// The agent is going down.
     Shutdown,
 }
 
 impl FailureKind {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Timeout,
         Self::Overload,
         Self::Crash,
         Self::Quarantine,
         Self::Engine,
         Self::Invalid,
+        Self::Truncated,
         Self::Shutdown,
     ];
 
@@ -133,6 +142,7 @@ impl FailureKind {
             Self::Quarantine => "quarantine",
             Self::Engine => "engine",
             Self::Invalid => "invalid",
+            Self::Truncated => "truncated",
             Self::Shutdown => "shutdown",
         }
     }

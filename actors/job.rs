@@ -78,10 +78,14 @@ impl Drop for Reply {
     }
 }
 
+/// Both ends of one line of jobs.
+type Lane<A> = (Sender<Job<A>>, Receiver<Job<A>>);
+
 /// The bounded queue between Connections and workers, and who may enter it.
 pub(crate) struct Queue<A: Agent> {
-    sender: Sender<Job<A>>,
-    receiver: Receiver<Job<A>>,
+    shared: Lane<A>,
+    /// Those that only one worker gets, by its number less 1.
+    own: Arc<[Lane<A>]>,
     load: Arc<Load>,
     quarantine: Arc<Quarantine>,
 }
@@ -89,8 +93,8 @@ pub(crate) struct Queue<A: Agent> {
 impl<A: Agent> Clone for Queue<A> {
     fn clone(&self) -> Self {
         Self {
-            sender: self.sender.clone(),
-            receiver: self.receiver.clone(),
+            shared: self.shared.clone(),
+            own: Arc::clone(&self.own),
             load: Arc::clone(&self.load),
             quarantine: Arc::clone(&self.quarantine),
         }
@@ -98,10 +102,15 @@ impl<A: Agent> Clone for Queue<A> {
 }
 
 impl<A: Agent> Queue<A> {
-    /// A queue that holds at most `capacity` jobs.
-    pub(crate) fn new(capacity: usize, load: Arc<Load>) -> Self {
-        let (sender, receiver) = channel::bounded(capacity);
-        Self { sender, receiver, load, quarantine: Arc::default() }
+    /// A queue that holds at most `capacity` jobs for any of the workers, and its share of that for each alone.
+    pub(crate) fn new(capacity: usize, workers: usize, load: Arc<Load>) -> Self {
+        let own = std::iter::repeat_with(|| channel::bounded(capacity.div_ceil(workers.max(1))));
+        Self {
+            shared: channel::bounded(capacity),
+            own: own.take(workers).collect(),
+            load,
+            quarantine: Arc::default(),
+        }
     }
 
     /// Admits a job, or says at once why not; the refused job's reply is left to the caller.
@@ -112,25 +121,37 @@ impl<A: Agent> Queue<A> {
             Failure::new(FailureKind::Crash, "no engine runs")
         } else if self.quarantine.holds(|| agent.fingerprint(&job.request), now) {
             Failure::new(FailureKind::Quarantine, QUARANTINED)
-        } else if !self.load.admits(self.sender.len()) {
-            Failure::new(FailureKind::Overload, "too much in front of it to be answered in time")
         } else {
-            return self.sender.try_send(job).map_err(|refused| match refused {
-                TrySendError::Full(job) => (Failure::new(FailureKind::Overload, "the queue is full"), job),
-                TrySendError::Disconnected(job) => (Failure::new(FailureKind::Shutdown, "no workers"), job),
-            });
+            let own = agent.affinity(&job.request).and_then(|worker| self.own.get(worker.checked_sub(1)?));
+            let admitted = match own {
+                Some((own, _)) => self.load.admits_to_one(own.len()),
+                None => self.load.admits(self.shared.0.len()),
+            };
+            if admitted {
+                let (sender, _) = own.unwrap_or(&self.shared);
+                return sender.try_send(job).map_err(|refused| match refused {
+                    TrySendError::Full(job) => {
+                        (Failure::new(FailureKind::Overload, "the queue is full"), job)
+                    }
+                    TrySendError::Disconnected(job) => {
+                        (Failure::new(FailureKind::Shutdown, "no workers"), job)
+                    }
+                });
+            }
+            Failure::new(FailureKind::Overload, "too much in front of it to be answered in time")
         };
         Err((refusal, job))
     }
 
     /// Takes back a job that an engine did not get. Without room for it, its Connection learns that it is gone.
     pub(crate) fn give_back(&self, job: Job<A>) {
-        drop(self.sender.try_send(job));
+        drop(self.shared.0.try_send(job));
     }
 
-    /// Where workers take jobs from.
-    pub(crate) fn receiver(&self) -> Receiver<Job<A>> {
-        self.receiver.clone()
+    /// Where the worker of this number takes jobs from: first its own, then those of all.
+    pub(crate) fn receivers(&self, worker: usize) -> [Receiver<Job<A>>; 2] {
+        let own = worker.checked_sub(1).and_then(|index| self.own.get(index));
+        [own.map_or_else(channel::never, |(_, own)| own.clone()), self.shared.1.clone()]
     }
 
     /// How loaded the pool is.

@@ -50,11 +50,20 @@ impl Load {
     ///
     /// With nobody in front it always gets its chance.
     pub(crate) fn admits(&self, waiting: usize) -> bool {
+        self.admits_to(self.workers, waiting)
+    }
+
+    /// The same for a job that one worker must do, behind so many others of that kind.
+    pub(crate) fn admits_to_one(&self, waiting: usize) -> bool {
+        self.admits_to(1, waiting)
+    }
+
+    fn admits_to(&self, workers: u64, waiting: usize) -> bool {
         if waiting == 0 {
             return true;
         }
         let service = self.service.load(Ordering::Relaxed);
-        let turns = (waiting as u64) / self.workers + 2;
+        let turns = (waiting as u64) / workers + 2;
         Duration::from_nanos(service.saturating_mul(turns)) <= self.deadline * BUDGET / 100
     }
 

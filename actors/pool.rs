@@ -164,9 +164,9 @@ impl<A: Agent> Pool<A> {
         if self.fruitless >= FRUITLESS.max(2 * self.slots.len()) {
             self.fruitless = 0;
             self.rebuilds += 1;
+            self.context.agent.rebuild();
             error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
                 "time" => self.rebuilds);
-            self.context.agent.rebuild();
         }
     }
 

@@ -79,7 +79,7 @@ impl<A: Agent> Root<A> {
         Ok(Self {
             settings,
             agent,
-            queue: Queue::new(settings.queue, load),
+            queue: Queue::new(settings.queue, settings.workers, load),
             peer_log: Arc::new(PeerLog::new(log.clone())),
             log,
             acceptors: sockets.into_iter().map(Acceptor::new).collect::<io::Result<_>>()?,

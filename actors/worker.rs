@@ -199,12 +199,13 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<(
         Err(error) => return Exit::NoEngine(error.0),
     };
     guard.report(WorkerEvent::Started);
-    let (jobs, end) = (context.queue.receiver(), engine.end());
+    let ([own, shared], end) = (context.queue.receivers(guard.id.number), engine.end());
     loop {
         let job = crossbeam::channel::select_biased! {
             recv(stopped) -> _ => return Exit::Stopped,
             recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_default()),
-            recv(jobs) -> job => job,
+            recv(own) -> job => job,
+            recv(shared) -> job => job,
         };
         let Ok(job) = job else { return Exit::Stopped };
         let start = Instant::now();
@@ -258,6 +259,7 @@ fn process<A: Agent>(
     let (outcome, dead) = match inspected {
         Ok(verdict) => (Ok(verdict), false),
         Err(EngineError::Request(cause)) => (Err(Failure::new(FailureKind::Engine, cause)), false),
+        Err(EngineError::Refused(failure)) => (Err(failure), false),
         Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) => (Err(failure), true),
     };
     // Before the answer: whoever gets it may ask again at once.

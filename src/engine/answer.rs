@@ -1,10 +1,24 @@
 //! From an outcome to the variables that HAProxy's rules read (the table in README.md).
+//!
+//! A response's verdict comes in the same variables as that of its request, which are still set then: what the one sets
+//! and the other does not is removed.
 
 use actors::Failure;
 use actors::spop::{ActionList, Scope, Value};
 
-use crate::engine::request::Request;
-use crate::engine::verdict::{Action, Verdict};
+use crate::engine::block_page::BlockPage;
+use crate::engine::http_message::HttpMessage;
+use crate::engine::id::ticket;
+use crate::engine::verdict::{Action, Intervention, Verdict};
+
+/// What the operator wants to be answered.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// When nobody inspected the message.
+    pub on_error: OnError,
+    /// In the place of what is denied.
+    pub block_page: Option<BlockPage>,
+}
 
 /// What `code` says when nobody inspected the request (`--on-error`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,15 +30,27 @@ pub enum OnError {
     Deny(u16),
 }
 
-/// The variables for a request (as far as it was understood) and its outcome. What decides comes first: HAProxy stops at
+/// What a verdict on a request may have set, apart from `code` and `action`.
+const OF_A_VERDICT: [&str; 7] = ["status", "data", "body", "rules_hit", "anomaly_score", "rule_ids", "msg"];
+
+/// The variables for a message (as far as it was understood) and its outcome. What decides comes first: HAProxy stops at
 /// an action that it cannot read.
 #[must_use]
 pub fn answer(
-    request: Option<&Request>,
+    message: Option<&HttpMessage>,
     outcome: Result<&Verdict, &Failure>,
-    on_error: OnError,
+    policy: &Policy,
 ) -> ActionList {
     let mut actions = ActionList::new();
+    // A message that was not understood may have been a response.
+    if !matches!(message, Some(HttpMessage::Request(_))) {
+        for name in ["code", "action", "error"] {
+            actions.unset_var(Scope::Transaction, name);
+        }
+        for name in OF_A_VERDICT {
+            actions.unset_var(Scope::Transaction, name);
+        }
+    }
     let mut set = |name, value| actions.set_var(Scope::Transaction, name, value);
     match outcome {
         Ok(verdict) => match &verdict.intervention {
@@ -43,7 +69,7 @@ pub fn answer(
             }
         },
         Err(failure) => {
-            if let OnError::Deny(status) = on_error {
+            if let OnError::Deny(status) = policy.on_error {
                 let status = Value::Int32(status.into());
                 set("code", status);
                 set("status", status);
@@ -52,12 +78,26 @@ pub fn answer(
             set("error", Value::String(failure.kind.as_str().as_bytes()));
         }
     }
-    if let Some(request) = request {
-        set("id", Value::String(request.id.as_bytes()));
-        set("truncated", Value::Bool(request.truncated));
+    let waits_in = outcome.ok().and_then(|verdict| verdict.waits_in);
+    match message {
+        Some(HttpMessage::Request(request)) => {
+            let ticket = waits_in.map(|worker| ticket(&request.id, worker));
+            set("id", Value::String(ticket.as_deref().unwrap_or(&request.id).as_bytes()));
+            set("truncated", Value::Bool(request.truncated));
+        }
+        Some(HttpMessage::Response(response)) => {
+            set("truncated", Value::Bool(response.truncated));
+            set("lost", Value::Bool(outcome.is_ok_and(|verdict| verdict.is_lost)));
+        }
+        None => {}
     }
     actions.end_essential();
     if let Ok(verdict) = outcome {
+        let page = policy.block_page.as_ref().zip(verdict.intervention.as_ref()).zip(message);
+        if let Some(((page, Intervention { status, action: Action::Deny }), message)) = page {
+            let body = page.fill(message.transaction(), *status);
+            actions.set_var(Scope::Transaction, "body", Value::String(body.as_bytes()));
+        }
         describe(verdict, &mut actions);
     }
     actions

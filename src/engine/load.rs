@@ -6,7 +6,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::engine::body_checks;
 use crate::ffi::v3::{self, Engine, Summary};
 
 /// The settings that apply without `-f`.
@@ -83,8 +85,17 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+/// Rules that are loaded, and what is known of them.
+#[derive(Debug)]
+pub struct RuleSet {
+    /// The library with the rules.
+    pub engine: Arc<Engine>,
+    /// The rules that ask whether a body could be parsed.
+    pub body_checks: Vec<i64>,
+}
+
 /// Loads the rules into a new engine.
-pub fn load(source: &RuleSource) -> Result<(Engine, Summary), LoadError> {
+pub fn load(source: &RuleSource) -> Result<(RuleSet, Summary), LoadError> {
     let failed = |what: &str| {
         let source = what.to_owned();
         move |cause| LoadError::Engine { source, cause }
@@ -102,7 +113,9 @@ pub fn load(source: &RuleSource) -> Result<(Engine, Summary), LoadError> {
         add_file(&mut engine, &path)?;
     }
     let summary = engine.summary().map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
-    Ok((engine, summary))
+    let body_checks = body_checks::find(&engine, DEFAULT_SETTINGS);
+    let body_checks = body_checks.map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
+    Ok((RuleSet { engine: Arc::new(engine), body_checks }, summary))
 }
 
 fn add_file(engine: &mut Engine, path: &Path) -> Result<(), LoadError> {

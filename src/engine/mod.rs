@@ -1,13 +1,19 @@
 //! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
 
 pub mod answer;
+pub mod block_page;
+mod body_checks;
 pub mod decode;
 pub mod headers;
+pub mod http_message;
 pub mod id;
 pub mod load;
 pub mod modsecurity3;
+mod partial;
 pub mod process;
+mod record;
 pub mod request;
+pub mod response;
 pub mod text;
 pub mod thread;
 pub mod verdict;
@@ -18,21 +24,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::spop::ActionList;
-use actors::{Agent, Engine, EngineError, Failure, StartError};
+use actors::{Agent, Engine, EngineError, Failure, FailureKind, StartError};
 use bytes::Bytes;
 use crossbeam::channel::Receiver;
-use slog::{Logger, info};
+use slog::Logger;
 
-use answer::OnError;
+use answer::Policy;
+use http_message::HttpMessage;
 use id::IdSource;
 use process::{EngineProcess, Keeper};
-use request::Request;
-use text::Text;
 use thread::{EngineThread, Threads};
 use verdict::Verdict;
-
-/// Lines that the matches of one request may take in the log. The line of a denial names all rules in any case.
-const MAX_MATCH_LINES: usize = 16;
 
 /// Where engines run.
 #[derive(Clone)]
@@ -46,66 +48,105 @@ pub enum Isolation {
 /// The agent that HAProxy talks to: the top of the tree's [`Agent`].
 pub struct ModSecurityAgent {
     isolation: Isolation,
-    on_error: OnError,
+    policy: Policy,
+    truncated: Truncated,
     ids: IdSource,
+}
+
+/// What becomes of a request of which HAProxy had only the beginning of the body (`--truncated`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Truncated {
+    /// What there is of it is inspected.
+    #[default]
+    Inspect,
+    /// It is denied.
+    Deny,
+    /// Nobody inspects it.
+    Error,
 }
 
 impl ModSecurityAgent {
     /// An agent whose engines run there.
     #[must_use]
-    pub fn new(isolation: Isolation, on_error: OnError) -> Self {
-        Self { isolation, on_error, ids: IdSource::default() }
+    pub fn new(isolation: Isolation, policy: Policy, truncated: Truncated) -> Self {
+        Self { isolation, policy, truncated, ids: IdSource::default() }
     }
 }
 
 /// The engine of one worker.
-pub enum WorkerEngine {
-    /// In a process.
+pub struct WorkerEngine {
+    form: Form,
+    truncated: Truncated,
+}
+
+enum Form {
     Process(EngineProcess),
-    /// In a thread.
     Thread(EngineThread),
 }
 
+impl WorkerEngine {
+    /// What is to be said of a request without asking the engine.
+    fn decide(&self, message: &HttpMessage) -> Option<Result<Verdict, EngineError>> {
+        let HttpMessage::Request(request) = message else { return None };
+        if !request.truncated {
+            return None;
+        }
+        let cause = "HAProxy sent only the beginning of the body";
+        match self.truncated {
+            Truncated::Inspect => None,
+            Truncated::Deny => Some(Ok(Verdict::denied(CONTENT_TOO_LARGE, cause))),
+            Truncated::Error => Some(Err(EngineError::Refused(Failure::new(FailureKind::Truncated, cause)))),
+        }
+    }
+}
+
+/// The status for a body that cannot be inspected to its end (RFC 9110, 15.5.14).
+const CONTENT_TOO_LARGE: u16 = 413;
+
 impl Engine for WorkerEngine {
-    type Request = Request;
+    type Request = HttpMessage;
     type Verdict = Verdict;
 
-    fn inspect(&mut self, request: &Request) -> Result<Verdict, EngineError> {
-        match self {
-            Self::Process(engine) => engine.inspect(request),
-            Self::Thread(engine) => engine.inspect(request),
+    fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, EngineError> {
+        if let Some(decided) = self.decide(message) {
+            return decided;
+        }
+        match &mut self.form {
+            Form::Process(engine) => engine.inspect(message),
+            Form::Thread(engine) => engine.inspect(message),
         }
     }
 
     fn end(&self) -> Receiver<Infallible> {
-        match self {
-            Self::Process(engine) => engine.end(),
-            Self::Thread(engine) => engine.end(),
+        match &self.form {
+            Form::Process(engine) => engine.end(),
+            Form::Thread(engine) => engine.end(),
         }
     }
 
     fn cause_of_end(&self) -> Option<String> {
-        match self {
-            Self::Process(engine) => engine.cause_of_end(),
-            Self::Thread(engine) => engine.cause_of_end(),
+        match &self.form {
+            Form::Process(engine) => engine.cause_of_end(),
+            Form::Thread(engine) => engine.cause_of_end(),
         }
     }
 }
 
 impl Agent for ModSecurityAgent {
-    type Request = Request;
+    type Request = HttpMessage;
     type Verdict = Verdict;
     type Engine = WorkerEngine;
 
     fn start_engine(&self, worker: usize, log: &Logger) -> Result<WorkerEngine, StartError> {
-        match &self.isolation {
+        let form = match &self.isolation {
             Isolation::Process(keeper, limit) => {
-                EngineProcess::start(worker, Arc::clone(keeper), *limit, log).map(WorkerEngine::Process)
+                Form::Process(EngineProcess::start(worker, Arc::clone(keeper), *limit, log)?)
             }
             Isolation::Thread(threads) => {
-                EngineThread::start(worker, Arc::clone(threads), log).map(WorkerEngine::Thread)
+                Form::Thread(EngineThread::start(worker, Arc::clone(threads), log)?)
             }
-        }
+        };
+        Ok(WorkerEngine { form, truncated: self.truncated })
     }
 
     fn rebuild(&self) {
@@ -114,33 +155,26 @@ impl Agent for ModSecurityAgent {
         }
     }
 
-    fn fingerprint(&self, request: &Request) -> u64 {
-        request.fingerprint()
+    fn fingerprint(&self, message: &HttpMessage) -> u64 {
+        message.fingerprint()
     }
 
-    fn decode(&self, payload: &Bytes) -> Result<Request, Failure> {
+    fn affinity(&self, message: &HttpMessage) -> Option<usize> {
+        match message {
+            HttpMessage::Request(_) => None,
+            HttpMessage::Response(response) => response.worker(),
+        }
+    }
+
+    fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
         decode::decode(payload, self.ids.next())
     }
 
-    fn answer(&self, request: Option<&Request>, outcome: Result<&Verdict, &Failure>) -> ActionList {
-        answer::answer(request, outcome, self.on_error)
+    fn answer(&self, message: Option<&HttpMessage>, outcome: Result<&Verdict, &Failure>) -> ActionList {
+        answer::answer(message, outcome, &self.policy)
     }
 
-    fn record(&self, request: &Request, verdict: &Verdict, log: &Logger) {
-        if let Some(intervention) = &verdict.intervention {
-            info!(log, "request denied"; request, "action" => intervention.action.name(),
-                "status" => intervention.status, "rules" => verdict.rule_ids(), "score" => verdict.score(),
-                "message" => %Text(&verdict.message));
-        }
-        for found in verdict.matches.iter().take(MAX_MATCH_LINES) {
-            info!(log, "rule matched"; "id" => &request.id, "client" => %request.client,
-                "uri" => %Text(&request.uri), "rule" => found.rule, "severity" => found.severity(),
-                "message" => %Text(&found.message), "data" => %Text(&found.data), "tags" => %Text(&found.tags),
-                "source" => &found.source);
-        }
-        let unsaid = verdict.matches.len().saturating_sub(MAX_MATCH_LINES) as u64 + verdict.more_matches;
-        if unsaid > 0 {
-            info!(log, "more rules matched"; "id" => &request.id, "rules" => unsaid);
-        }
+    fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
+        record::record(message, verdict, log);
     }
 }

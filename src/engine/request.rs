@@ -1,9 +1,6 @@
 //! What a request is to an engine, whatever engine.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
 use slog::{KV, Record, Serializer};
@@ -37,21 +34,6 @@ pub struct Request {
     /// The payload that all of this was read from.
     pub payload: Bytes,
 }
-
-impl Request {
-    /// A hash of what an engine makes its way through: method, URI, headers and body, not who sent it.
-    #[must_use]
-    pub fn fingerprint(&self) -> u64 {
-        let headers = match &self.headers {
-            Headers::None => &[],
-            Headers::Binary(list) | Headers::Text(list) => &list[..],
-        };
-        FINGERPRINTS.hash_one((&self.method, &self.uri, headers, &self.body))
-    }
-}
-
-/// With keys of its own in each process, so that nobody can aim at another request's fingerprint.
-static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// An address and a port, as far as HAProxy knows them: a client on a Unix socket has neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

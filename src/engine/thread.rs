@@ -15,20 +15,25 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
 use slog::Logger;
 
-use crate::engine::modsecurity3::ModSecurity3;
-use crate::engine::request::Request;
+use crate::engine::http_message::HttpMessage;
+use crate::engine::load::RuleSet;
+use crate::engine::modsecurity3::{Bounds, ModSecurity3};
 use crate::engine::verdict::Verdict;
 use crate::engine::watchdog::{Overrun, Subject, Watch};
 use crate::ffi::fault::{self, Post};
-use crate::ffi::v3;
 
 /// How often the worker looks after its engine.
 const TICK: Duration = Duration::from_millis(5);
 
+/// How long an engine may take to finish what waits in it.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
 /// What engines in threads share.
 pub struct Threads {
     /// The library and its rules.
-    pub library: Arc<v3::Engine>,
+    pub rules: Arc<RuleSet>,
+    /// Transactions that may wait in each engine.
+    pub bounds: Bounds,
     /// CPU time that an engine may use for one request.
     pub limit: Duration,
     tainted: AtomicBool,
@@ -38,8 +43,13 @@ pub struct Threads {
 impl Threads {
     /// `on_taint` is called once, at the first fault.
     #[must_use]
-    pub fn new(library: v3::Engine, limit: Duration, on_taint: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { library: Arc::new(library), limit, tainted: AtomicBool::new(false), on_taint }
+    pub fn new(
+        rules: RuleSet,
+        bounds: Bounds,
+        limit: Duration,
+        on_taint: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self { rules: Arc::new(rules), bounds, limit, tainted: AtomicBool::new(false), on_taint }
     }
 
     fn taint(&self) {
@@ -52,9 +62,12 @@ impl Threads {
 /// The engine of one worker.
 pub struct EngineThread {
     shared: Arc<Threads>,
-    jobs: Sender<Request>,
+    /// Dropped first, to let the thread end.
+    jobs: Option<Sender<HttpMessage>>,
     verdicts: Receiver<Result<Verdict, EngineError>>,
     post: &'static Post,
+    /// It does not come back: parked, stuck or ended.
+    is_lost: bool,
     subject: Subject,
     log: Logger,
 }
@@ -65,10 +78,10 @@ impl EngineThread {
         if shared.tainted.load(Ordering::Relaxed) {
             return Err(StartError("the process is tainted and about to be replaced".to_owned()));
         }
-        let (jobs, orders) = channel::bounded::<Request>(1);
+        let (jobs, orders) = channel::bounded::<HttpMessage>(1);
         let (results, verdicts) = channel::bounded(1);
         let (say, said) = channel::bounded(1);
-        let mut engine = ModSecurity3::new(Arc::clone(&shared.library));
+        let (rules, bounds) = (Arc::clone(&shared.rules), shared.bounds);
         let body = move || {
             let post = match fault::take_post().and_then(|post| Ok((post, fault::thread_clock()?))) {
                 Ok((post, clock)) => {
@@ -79,37 +92,51 @@ impl EngineThread {
                 }
                 Err(error) => return drop(say.send(Err(error))),
             };
-            for request in orders {
-                let verdict = post.guard(|| engine.inspect(&request));
-                if results.send(verdict).is_err() {
-                    return;
+            // Transactions never leave their thread.
+            let mut engine = ModSecurity3::new(rules, worker, bounds);
+            loop {
+                let order = match post.guard(|| engine.tidy_up()) {
+                    Some(patience) => orders.recv_timeout(patience),
+                    None => orders.recv().map_err(RecvTimeoutError::from),
+                };
+                match order {
+                    Ok(message) => {
+                        if results.send(post.guard(|| engine.inspect(&message))).is_err() {
+                            break;
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
+            post.guard(|| drop(engine));
         };
         let failed = |error: std::io::Error| StartError(error.to_string());
         thread::Builder::new().name(format!("engine-{worker}")).spawn(body).map_err(failed)?;
         let (post, subject) =
             said.recv().map_err(|_| StartError("the engine's thread ended".to_owned()))?.map_err(failed)?;
-        Ok(Self { shared, jobs, verdicts, post, subject, log: log.clone() })
+        Ok(Self { shared, jobs: Some(jobs), verdicts, post, is_lost: false, subject, log: log.clone() })
     }
 
     /// The engine is lost: tells what is to be told of it.
-    fn lose(&self, kind: FailureKind, cause: String) -> EngineError {
+    fn lose(&mut self, kind: FailureKind, cause: String) -> EngineError {
+        self.is_lost = true;
         self.shared.taint();
         EngineError::Dead(Failure::new(kind, cause))
     }
 }
 
 impl Engine for EngineThread {
-    type Request = Request;
+    type Request = HttpMessage;
     type Verdict = Verdict;
 
-    fn inspect(&mut self, request: &Request) -> Result<Verdict, EngineError> {
+    fn inspect(&mut self, request: &HttpMessage) -> Result<Verdict, EngineError> {
         let ended = || "the engine's thread ended".to_owned();
-        if self.jobs.send(request.clone()).is_err() {
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(request.clone()).is_err()) {
             return Err(self.lose(FailureKind::Crash, ended()));
         }
-        let mut watch = Watch::new(&self.subject, self.shared.limit, TICK, &self.log, request);
+        let (subject, log) = (self.subject.clone(), self.log.clone());
+        let mut watch = Watch::new(&subject, self.shared.limit, TICK, &log, request);
         loop {
             match self.verdicts.recv_timeout(TICK) {
                 Ok(verdict) => return verdict,
@@ -127,6 +154,16 @@ impl Engine for EngineThread {
                 Err(Overrun::Gone) => ended(),
             };
             return Err(self.lose(FailureKind::Timeout, cause));
+        }
+    }
+}
+
+impl Drop for EngineThread {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if !self.is_lost {
+            // The thread finishes what waits in its engine: it says nothing more, but ends the channel.
+            let _ = self.verdicts.recv_timeout(LAST_GRACE);
         }
     }
 }

@@ -15,6 +15,10 @@ pub struct Verdict {
     pub more_matches: u64,
     /// The score that the Core Rule Set came to.
     pub anomaly_score: Option<i64>,
+    /// The number of the worker in whose engine the transaction waits for its response.
+    pub waits_in: Option<usize>,
+    /// The response had no transaction any more, and was inspected on its own.
+    pub is_lost: bool,
 }
 
 /// What to do with a request that is not let through.
@@ -100,6 +104,13 @@ const SEVERITIES: [&str; 8] =
     ["EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
 
 impl Verdict {
+    /// A denial that is not a rule's.
+    #[must_use]
+    pub fn denied(status: u16, message: &str) -> Self {
+        let intervention = Some(Intervention { status, action: Action::Deny });
+        Self { intervention, message: message.as_bytes().to_vec(), ..Self::default() }
+    }
+
     /// The score as the log has it.
     #[must_use]
     pub fn score(&self) -> String {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use slog::{Logger, warn};
 
-use crate::engine::request::Request;
+use crate::engine::http_message::HttpMessage;
 
 /// The share of the limit after which a request is logged as slow.
 const SOFT: u32 = 4;
@@ -52,7 +52,7 @@ pub(super) struct Watch<'a> {
     /// How often it is looked after.
     tick: Duration,
     log: &'a Logger,
-    request: &'a Request,
+    request: &'a HttpMessage,
     /// CPU time at the first look. What the request used before that is at most a tick.
     first: Option<Duration>,
     /// CPU time at the last look.
@@ -69,7 +69,7 @@ impl<'a> Watch<'a> {
         limit: Duration,
         tick: Duration,
         log: &'a Logger,
-        request: &'a Request,
+        request: &'a HttpMessage,
     ) -> Self {
         let last = Duration::ZERO;
         Self { subject, limit, tick, log, request, first: None, last, still: None, warned: false }

@@ -71,7 +71,7 @@ fn serve(settings: Settings) -> ExitCode {
         Err(error) => return fail(1, &*error),
     };
     describe(&log, &settings, &summary);
-    let agent = Arc::new(ModSecurityAgent::new(isolation, settings.on_error));
+    let agent = Arc::new(ModSecurityAgent::new(isolation, settings.answers, settings.truncated));
     let system = System::new();
     let end = Arc::<Mutex<End>>::default();
     let started = system.block_on(async {
@@ -134,18 +134,19 @@ fn isolate(
         Box::new(error)
     }
     if settings.isolation == settings::Isolation::Process {
-        let (keeper, summary) = Keeper::start(&settings.rules, log).map_err(boxed)?;
+        let (keeper, summary) = Keeper::start(&settings.rules, settings.responses, log).map_err(boxed)?;
         return Ok((Isolation::Process(Arc::new(keeper), settings.engine_limit), summary));
     }
     fault::cancel_last_resort();
     fault::install().map_err(boxed)?;
-    let (library, summary) = load::load(&settings.rules).map_err(boxed)?;
+    let (rules, summary) = load::load(&settings.rules).map_err(boxed)?;
     let on_taint = Box::new(move || {
         if let Some(program) = taint.get() {
             program.do_send(Tainted);
         }
     });
-    Ok((Isolation::Thread(Arc::new(Threads::new(library, settings.engine_limit, on_taint))), summary))
+    let threads = Threads::new(rules, settings.responses, settings.engine_limit, on_taint);
+    Ok((Isolation::Thread(Arc::new(threads)), summary))
 }
 
 /// Says what is about to run.
@@ -167,6 +168,12 @@ fn describe(log: &Logger, settings: &Settings, summary: &Summary) {
     }
     if !summary.request_body_access && matches!(settings.rules, RuleSource::Files(_)) {
         warn!(log, "request bodies will not be inspected (no SecRequestBodyAccess On)");
+    }
+    if settings.responses.count > 0
+        && !summary.response_body_access
+        && matches!(settings.rules, RuleSource::Files(_))
+    {
+        warn!(log, "response bodies will not be inspected (no SecResponseBodyAccess On)");
     }
     for name in &settings.unknown_variables {
         warn!(log, "environment variable is none of mine"; "name" => name);

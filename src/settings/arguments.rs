@@ -81,6 +81,24 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "POLICY")]
     pub(super) on_error: Option<String>,
 
+    /// What becomes of a request of which HAProxy sent only the beginning of the body: inspect what there is, deny it
+    /// (413), or error (nobody inspected it: see --on-error) [default: inspect]
+    #[structopt(long, value_name = "POLICY")]
+    pub(super) truncated: Option<String>,
+
+    /// Transactions that are kept for their response at a time, in all engines together; 0: none, responses are not
+    /// expected [default: 0]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) responses: Option<String>,
+
+    /// Time that a transaction is kept for its response; above HAProxy's `timeout server` [default: 60s]
+    #[structopt(long, value_name = "TIME")]
+    pub(super) response_ttl: Option<String>,
+
+    /// Page that HAProxy gets in the variable body for what is denied, with {{id}} and {{status}} filled in
+    #[structopt(long, value_name = "FILE", parse(from_os_str))]
+    pub(super) block_page: Option<PathBuf>,
+
     /// Loads the rules, says what is wrong with them, and exits
     #[structopt(long)]
     pub(super) check: bool,
@@ -102,7 +120,7 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 14] = [
+const OPTIONS: [(&str, Kind); 18] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("max-frame-size", Kind::Value),
@@ -116,6 +134,10 @@ const OPTIONS: [(&str, Kind); 14] = [
     ("engine-limit", Kind::Value),
     ("listen", Kind::List),
     ("on-error", Kind::Value),
+    ("truncated", Kind::Value),
+    ("responses", Kind::Value),
+    ("response-ttl", Kind::Value),
+    ("block-page", Kind::Value),
     ("check", Kind::Switch),
 ];
 

@@ -16,8 +16,11 @@ use actors::restart::RestartPolicy;
 use actors::spop::Limits;
 use actors::spop::frame::{MAX_FRAME_SIZE, MIN_FRAME_SIZE};
 
-use crate::engine::answer::OnError;
+use crate::engine::Truncated;
+use crate::engine::answer::Policy;
+use crate::engine::block_page::BlockPage;
 use crate::engine::load::RuleSource;
+use crate::engine::modsecurity3::Bounds;
 use arguments::{Arguments, Parsed};
 pub use listen::ListenAddress;
 
@@ -35,6 +38,9 @@ const MIN_ENGINE_LIMIT: Duration = Duration::from_millis(100);
 
 /// More workers than any machine has use for.
 const MAX_WORKERS: usize = 1024;
+
+/// More transactions than any machine has memory for.
+const MAX_RESPONSES: usize = 1_000_000;
 
 /// How long requests in flight may take when the agent is told to stop. HAProxy has given up on them by then.
 const GRACE: Duration = Duration::from_secs(5);
@@ -54,8 +60,12 @@ pub struct Settings {
     pub isolation: Isolation,
     /// CPU time that an engine process may use for one request.
     pub engine_limit: Duration,
-    /// What HAProxy is told about a request that nobody inspected.
-    pub on_error: OnError,
+    /// What HAProxy is told about a request that nobody inspected, and of one that was denied.
+    pub answers: Policy,
+    /// What becomes of a request with a body that was cut.
+    pub truncated: Truncated,
+    /// Transactions that may wait for their response in each engine.
+    pub responses: Bounds,
     /// The supervision tree's.
     pub tree: actors::Settings,
     /// Environment variables that look as if they were meant for this program, and are not.
@@ -137,6 +147,13 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
         let cause = format!("--engine-limit: {engine_limit:?} is less than {MIN_ENGINE_LIMIT:?}");
         return Err(BadOption(cause));
     }
+    let responses = number::parse("--responses", &or(arguments.responses, "0"), 0, MAX_RESPONSES)?;
+    let ttl = time::parse("--response-ttl", &or(arguments.response_ttl, "60s"))?;
+    let room = max_frame_size.saturating_sub(MIN_FRAME_SIZE) as usize;
+    let block_page = arguments.block_page.map(|path| {
+        let page = BlockPage::read(&path, room);
+        page.map_err(|cause| BadOption(format!("--block-page {}: {cause}", path.display())))
+    });
     Ok(Settings {
         debug: arguments.debug,
         check: arguments.check,
@@ -148,7 +165,20 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
             other => return Err(BadOption(format!("--isolation: {other:?} is neither process nor thread"))),
         },
         engine_limit,
-        on_error: on_error::parse(&or(arguments.on_error, "unset"))?,
+        answers: Policy {
+            on_error: on_error::parse(&or(arguments.on_error, "unset"))?,
+            block_page: block_page.transpose()?,
+        },
+        truncated: match or(arguments.truncated, "inspect").as_str() {
+            "inspect" => Truncated::Inspect,
+            "deny" => Truncated::Deny,
+            "error" => Truncated::Error,
+            other => {
+                return Err(BadOption(format!("--truncated: {other:?} is neither inspect, deny nor error")));
+            }
+        },
+        // The workers share them as they come.
+        responses: Bounds { count: responses.div_ceil(workers), ttl },
         tree: actors::Settings {
             workers,
             queue,

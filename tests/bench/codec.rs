@@ -7,7 +7,7 @@ mod message;
 use actors::spop::{Frame, FrameId, FrameType, frame};
 use bytes::BytesMut;
 use divan::{AllocProfiler, Bencher, black_box};
-use modsecurity_spoa::engine::answer::{OnError, answer};
+use modsecurity_spoa::engine::answer::{Policy, answer};
 use modsecurity_spoa::engine::decode::decode;
 use modsecurity_spoa::engine::verdict::Verdict;
 
@@ -36,11 +36,11 @@ fn request_of_a_notify(bencher: Bencher<'_, '_>) {
 /// The actions of a clean verdict, and the frame around them.
 #[divan::bench]
 fn ack_of_a_clean_verdict(bencher: Bencher<'_, '_>) {
-    let mut request = decode(&message::payload().freeze(), String::new()).expect("the message is right");
-    request.id = "16aa3d069273781eed0baf45dbef0b7b".to_owned();
-    let verdict = Verdict::default();
+    let id = "16aa3d069273781eed0baf45dbef0b7b".to_owned();
+    let message = decode(&message::payload().freeze(), id).expect("the message is right");
+    let (verdict, policy) = (Verdict::default(), Policy::default());
     bencher.with_inputs(|| BytesMut::with_capacity(16384)).bench_refs(|output| {
-        let actions = answer(Some(&request), Ok(black_box(&verdict)), OnError::Unset).into_payload();
+        let actions = answer(Some(&message), Ok(black_box(&verdict)), &policy).into_payload();
         frame::encode(FrameType::Ack, FrameId { stream: 1, frame: 1 }, actions.within(usize::MAX), output);
     });
 }

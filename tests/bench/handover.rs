@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use actors::{Engine, EngineError};
 use modsecurity_spoa::engine::decode::decode;
+use modsecurity_spoa::engine::http_message::HttpMessage;
 use modsecurity_spoa::engine::load::{RuleSource, load};
-use modsecurity_spoa::engine::modsecurity3::ModSecurity3;
+use modsecurity_spoa::engine::modsecurity3::{Bounds, ModSecurity3};
 use modsecurity_spoa::engine::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
-use modsecurity_spoa::engine::request::Request;
 use slog::{Discard, Logger, o};
 
 const ROUNDS: usize = 5;
@@ -51,7 +51,11 @@ fn engine_process() -> String {
 }
 
 /// µs of CPU a request, on the paths given.
-fn measure(engine: &mut impl Engine<Request = Request>, request: &Request, paths: &[&str]) -> Vec<f64> {
+fn measure(
+    engine: &mut impl Engine<Request = HttpMessage>,
+    request: &HttpMessage,
+    paths: &[&str],
+) -> Vec<f64> {
     let before: Vec<_> = paths.iter().map(|path| cpu(path)).collect();
     for _ in 0..REQUESTS {
         assert!(!matches!(engine.inspect(request), Err(EngineError::Dead(_) | EngineError::DeadBefore(_))));
@@ -70,17 +74,19 @@ fn main() -> ExitCode {
     fs::write(&file, "SecRuleEngine Off\n").unwrap();
     let rules = RuleSource::Files(vec![file]);
     let log = Logger::root(Discard, o!());
-    let (keeper, _) = Keeper::start(&rules, &log).unwrap();
+    let (keeper, _) = Keeper::start(&rules, Bounds::NONE, &log).unwrap();
     let mut process = EngineProcess::start(1, Arc::new(keeper), Duration::from_secs(2), &log).unwrap();
-    let mut thread = ModSecurity3::new(Arc::new(load(&rules).unwrap().0));
+    let mut thread = ModSecurity3::new(Arc::new(load(&rules).unwrap().0), 1, Bounds::NONE);
     let payload = message::payload_with_body(&[b'a'; 3000]).freeze();
     let request = decode(&payload, "16aa3d069273781eed0baf45dbef0b7b".to_owned()).unwrap();
     let (here, there) = ("/proc/thread-self/schedstat", engine_process());
     // The name of the message, one letter off.
     let mut refused = request.clone();
-    let mut other = payload.to_vec();
-    other[1] = b'C';
-    refused.payload = other.into();
+    if let HttpMessage::Request(refused) = &mut refused {
+        let mut other = payload.to_vec();
+        other[1] = b'C';
+        refused.payload = other.into();
+    }
     println!("µs of CPU a request of {} bytes, {REQUESTS} requests a row", payload.len());
     println!(
         "{:>8} {:>8} {:>8} | {:>8} {:>8} {:>9}",

@@ -22,10 +22,10 @@ use actors::spop::value::encode_bytes;
 use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Value, frame};
 use actors::{Agent, Engine, EngineError, Failure, Root, Settings, Socket, StartError, TreeEvent};
 use bytes::{Bytes, BytesMut};
-use modsecurity_spoa::engine::answer::{OnError, answer};
+use modsecurity_spoa::engine::answer::{Policy, answer};
 use modsecurity_spoa::engine::decode::decode;
+use modsecurity_spoa::engine::http_message::HttpMessage;
 use modsecurity_spoa::engine::id::IdSource;
-use modsecurity_spoa::engine::request::Request;
 use modsecurity_spoa::engine::verdict::Verdict;
 use slog::{Discard, Logger, o};
 
@@ -35,20 +35,20 @@ const REQUESTS: usize = 100_000;
 struct NoEngine;
 
 impl Engine for NoEngine {
-    type Request = Request;
+    type Request = HttpMessage;
     type Verdict = Verdict;
 
-    fn inspect(&mut self, _: &Request) -> Result<Verdict, EngineError> {
+    fn inspect(&mut self, _: &HttpMessage) -> Result<Verdict, EngineError> {
         Ok(Verdict::default())
     }
 }
 
 /// The real decoder and the real answers around it.
 #[derive(Default)]
-struct BenchAgent(IdSource);
+struct BenchAgent(IdSource, Policy);
 
 impl Agent for BenchAgent {
-    type Request = Request;
+    type Request = HttpMessage;
     type Verdict = Verdict;
     type Engine = NoEngine;
 
@@ -58,19 +58,23 @@ impl Agent for BenchAgent {
 
     fn rebuild(&self) {}
 
-    fn fingerprint(&self, request: &Request) -> u64 {
+    fn fingerprint(&self, request: &HttpMessage) -> u64 {
         request.fingerprint()
     }
 
-    fn decode(&self, payload: &Bytes) -> Result<Request, Failure> {
+    fn affinity(&self, _: &HttpMessage) -> Option<usize> {
+        None
+    }
+
+    fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
         decode(payload, self.0.next())
     }
 
-    fn answer(&self, request: Option<&Request>, outcome: Result<&Verdict, &Failure>) -> ActionList {
-        answer(request, outcome, OnError::Unset)
+    fn answer(&self, request: Option<&HttpMessage>, outcome: Result<&Verdict, &Failure>) -> ActionList {
+        answer(request, outcome, &self.1)
     }
 
-    fn record(&self, _: &Request, _: &Verdict, _: &Logger) {}
+    fn record(&self, _: &HttpMessage, _: &Verdict, _: &Logger) {}
 }
 
 struct Owner(mpsc::Sender<()>);

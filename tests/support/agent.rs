@@ -110,6 +110,14 @@ impl Agent {
         self.wait().code()
     }
 
+    /// The process ids of its engines.
+    pub fn engines(&self) -> Vec<u32> {
+        let is_engine = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().starts_with("engine-")
+        };
+        family(self.pid()).into_iter().filter(is_engine).collect()
+    }
+
     /// The resident memory of it and of all processes that it has started, in KiB.
     pub fn resident_kib(&self) -> u64 {
         family(self.pid()).iter().map(|pid| resident_kib(*pid)).sum()

@@ -161,6 +161,8 @@ pub struct Ack {
     pub stream: u64,
     pub frame: u64,
     pub set: Vec<(String, Value)>,
+    /// The variables that it removes.
+    pub unset: Vec<String>,
 }
 
 impl Ack {
@@ -168,7 +170,7 @@ impl Ack {
     pub fn read(frame: &Frame) -> Self {
         assert_eq!((frame.kind, frame.flags), (ACK, 1), "not a whole ACK: {frame:?}");
         let mut reader = Reader(&frame.payload);
-        let mut set = Vec::new();
+        let (mut set, mut unset) = (Vec::new(), Vec::new());
         let mut actions = 0;
         while !reader.0.is_empty() {
             actions += 1;
@@ -177,12 +179,12 @@ impl Ack {
             let name = reader.name();
             match (action, arguments) {
                 (1, 3) => set.push((name, reader.value())),
-                (2, 2) => {}
+                (2, 2) => unset.push(name),
                 other => panic!("HAProxy would not understand action {other:?}"),
             }
         }
         assert!(actions > 0, "an ACK without an action hangs some versions of HAProxy");
-        Self { stream: frame.stream, frame: frame.id, set }
+        Self { stream: frame.stream, frame: frame.id, set, unset }
     }
 
     /// One variable.
@@ -231,6 +233,20 @@ impl Message {
             ("body-size", Value::Int64(0)),
             ("body", Value::Binary(Vec::new())),
         ])
+    }
+
+    /// A `check-response` for the transaction of an ACK: an HTML page.
+    pub fn response(transaction: &Ack, body: &str) -> Self {
+        let id = transaction.get("id").expect("an ACK without id").str().to_owned();
+        let arguments = vec![
+            ("id", text(&id)),
+            ("status", Value::Int64(200)),
+            ("version", text("1.1")),
+            ("headers", headers(&[("content-type", "text/html"), ("server", "test")])),
+            ("body-size", Value::Int64(body.len() as i64)),
+            ("body", Value::Binary(body.as_bytes().to_vec())),
+        ];
+        Self::new(arguments).named("check-response")
     }
 
     /// The same message with another value for one argument.

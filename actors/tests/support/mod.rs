@@ -115,6 +115,11 @@ impl Agent for TestAgent {
         hasher.finish()
     }
 
+    /// The number at the end of an order is that of the worker that must have it.
+    fn affinity(&self, order: &Order) -> Option<usize> {
+        order.0.rsplit_once(" for ")?.1.parse().ok()
+    }
+
     fn decode(&self, payload: &Bytes) -> Result<Order, Failure> {
         let first = Messages::new(payload).next();
         let message = first.ok_or_else(|| Failure::new(FailureKind::Invalid, "no message"))?;

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use actors::spop::Value;
 use actors::spop::value::encode_bytes;
 use bytes::{BufMut, BytesMut};
 
 use super::*;
+use crate::engine::request::{Endpoint, Request};
 
 const HEADERS: Value<'_> = Value::Binary(b"\x04host\x01h\x00\x00");
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -13,7 +15,7 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// A payload of one message with these arguments.
 fn message(arguments: &[(&str, Value<'_>)]) -> BytesMut {
     let mut payload = BytesMut::new();
-    encode_bytes(MESSAGE, &mut payload);
+    encode_bytes(REQUEST[0], &mut payload);
     payload.put_u8(arguments.len() as u8);
     for (name, value) in arguments {
         encode_bytes(name.as_bytes(), &mut payload);
@@ -24,9 +26,13 @@ fn message(arguments: &[(&str, Value<'_>)]) -> BytesMut {
 
 fn read(arguments: &[(&str, Value<'_>)]) -> Result<Request, String> {
     let decoded = decode(&message(arguments).freeze(), "1".to_owned());
-    decoded.map_err(|failure| {
+    let decoded = decoded.map_err(|failure| {
         assert_eq!(failure.kind, FailureKind::Invalid);
         failure.cause.into_owned()
+    });
+    decoded.map(|message| match message {
+        HttpMessage::Request(request) => request,
+        HttpMessage::Response(response) => panic!("a response: {response:?}"),
     })
 }
 
@@ -198,7 +204,7 @@ fn what_would_hide_something_from_the_rules_is_an_error_that_says_what() {
 #[test]
 fn the_message_is_the_one_and_there_is_one() {
     let failure = decode(&Bytes::from_static(b"\x05other\x00"), String::new()).unwrap_err();
-    assert_eq!(failure.cause, "message \"other\", expected check-request");
+    assert_eq!(failure.cause, "message \"other\", expected check-request or check-response");
     assert!(decode(&Bytes::new(), String::new()).is_err());
     let one = message(&named(&[]));
     let twice = [&one[..], &one[..]].concat();

@@ -1,10 +1,11 @@
 //! An engine process: reads jobs, inspects, writes verdicts, until its worker closes the socket.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::{Engine, EngineError};
 use bytes::BytesMut;
@@ -14,12 +15,12 @@ use nix::unistd::{Pid, dup2_stdin, getppid};
 
 use super::wire;
 use crate::engine::decode::decode;
-use crate::engine::modsecurity3::ModSecurity3;
+use crate::engine::load::RuleSet;
+use crate::engine::modsecurity3::{Bounds, ModSecurity3};
 use crate::engine::verdict::Verdict;
-use crate::ffi::v3;
 
 /// The life of an engine process; what it returns is its exit status.
-pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3::Engine>) -> i32 {
+pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, rules: Arc<RuleSet>, bounds: Bounds) -> i32 {
     // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
         return 1;
@@ -32,7 +33,7 @@ pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3:
     if !matches!(closed, Ok(Ok(()))) {
         return 1;
     }
-    match serve(socket, ModSecurity3::new(library)) {
+    match serve(socket, ModSecurity3::new(rules, worker as usize, bounds)) {
         Ok(()) => 0,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
@@ -44,26 +45,38 @@ pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3:
 
 fn serve(mut socket: UnixStream, mut engine: ModSecurity3) -> io::Result<()> {
     let (mut input, mut output) = (wire::Input::new(wire::MAX_JOB), BytesMut::new());
+    let mut waits = None;
     loop {
         while let Some(job) = input.take_frame()? {
             output.clear();
             wire::encode_outcome(&inspect(&mut engine, job), &mut output);
             socket.write_all(&output)?;
         }
-        if input.fill(&mut socket)? == 0 {
-            return Ok(());
+        // Zero would mean for ever to the socket.
+        let patience = engine.tidy_up().map(|time| time.max(Duration::from_micros(1)));
+        if patience != waits {
+            socket.set_read_timeout(patience)?;
+            waits = patience;
+        }
+        match input.fill(&mut socket) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) => return Err(error),
         }
     }
 }
 
 fn inspect(engine: &mut ModSecurity3, job: bytes::Bytes) -> Result<Verdict, String> {
     let (id, payload) = wire::decode_job(job).map_err(|cause| cause.to_string())?;
-    let request = decode(&payload, id).map_err(|failure| failure.cause.into_owned())?;
+    let message = decode(&payload, id).map_err(|failure| failure.cause.into_owned())?;
     // A panic is as much a crash as a signal is.
-    let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)));
+    let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&message)));
     match inspected.unwrap_or_else(|_| std::process::abort()) {
         Ok(verdict) => Ok(verdict),
         Err(EngineError::Request(cause)) => Err(cause),
-        Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) => Err(failure.cause.into_owned()),
+        Err(
+            EngineError::Refused(failure) | EngineError::Dead(failure) | EngineError::DeadBefore(failure),
+        ) => Err(failure.cause.into_owned()),
     }
 }

@@ -85,7 +85,8 @@ impl Report {
                     RuleEngine::DetectionOnly => 1,
                     RuleEngine::Off => 0,
                 };
-                message(1, &[summary.rules as u64, engine, summary.request_body_access.into()])
+                let (request, response) = (summary.request_body_access, summary.response_body_access);
+                message(1, &[summary.rules as u64, engine, request.into(), response.into()])
             }
             Self::Failed(cause) => {
                 let mut out = message(2, &[]);
@@ -117,6 +118,7 @@ impl Report {
                     _ => RuleEngine::Off,
                 },
                 request_body_access: number()? != 0,
+                response_body_access: number()? != 0,
             }),
             3 => Self::Spawned { token: number()?, pid: small(number())? },
             4 => Self::NotSpawned { token: number()?, errno: small(number())? },
@@ -143,7 +145,12 @@ mod tests {
         for request in [Request::Spawn { token: 1 << 40, worker: 3 }, Request::Kill { pid: 77 }] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
-        let summary = Summary { rules: 640, engine: RuleEngine::DetectionOnly, request_body_access: true };
+        let summary = Summary {
+            rules: 640,
+            engine: RuleEngine::DetectionOnly,
+            request_body_access: true,
+            response_body_access: false,
+        };
         for report in [
             Report::Ready(summary),
             Report::Failed("line 3".to_owned()),

@@ -18,7 +18,7 @@ use slog::Logger;
 
 use super::keeper::Keeper;
 use super::wire;
-use crate::engine::request::Request;
+use crate::engine::http_message::HttpMessage;
 use crate::engine::verdict::Verdict;
 use crate::engine::watchdog::{Overrun, Subject, Watch};
 
@@ -124,10 +124,10 @@ impl EngineProcess {
 }
 
 impl Engine for EngineProcess {
-    type Request = Request;
+    type Request = HttpMessage;
     type Verdict = Verdict;
 
-    fn inspect(&mut self, request: &Request) -> Result<Verdict, EngineError> {
+    fn inspect(&mut self, request: &HttpMessage) -> Result<Verdict, EngineError> {
         self.output.clear();
         wire::encode_job(request, &mut self.output);
         let log = self.log.clone();

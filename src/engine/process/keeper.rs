@@ -24,6 +24,7 @@ use slog::{Logger, error, warn};
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{os, zygote};
 use crate::engine::load::RuleSource;
+use crate::engine::modsecurity3::Bounds;
 use crate::ffi::v3::Summary;
 
 /// How long a worker waits for a zygote that may have to load its rules first, and then for its answer. The worker tries
@@ -138,12 +139,12 @@ impl Shared {
 }
 
 impl Keeper {
-    /// Starts a zygote with these rules and waits until it has loaded them.
-    pub fn start(rules: &RuleSource, log: &Logger) -> Result<(Self, Summary), KeeperError> {
+    /// Starts a zygote with these rules and waits until it has loaded them. `bounds` hold for each engine.
+    pub fn start(rules: &RuleSource, bounds: Bounds, log: &Logger) -> Result<(Self, Summary), KeeperError> {
         let shared = Arc::<Shared>::default();
         let (say, said) = mpsc::channel();
         let body = {
-            let (shared, words, log) = (Arc::clone(&shared), zygote::words(rules), log.clone());
+            let (shared, words, log) = (Arc::clone(&shared), zygote::words(rules, bounds), log.clone());
             move || keep(&shared, &words, &log, &say)
         };
         let thread =

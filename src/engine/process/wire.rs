@@ -12,7 +12,7 @@ use actors::spop::value::encode_bytes;
 use actors::spop::varint;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::engine::request::Request;
+use crate::engine::http_message::HttpMessage;
 use crate::engine::verdict::{Action, Intervention, RuleMatch, Verdict};
 
 /// Bytes of the longest verdict that is believed.
@@ -28,12 +28,13 @@ const LENGTH: usize = 4;
 const READ_ROOM: usize = 64 * 1024;
 
 /// Appends a job.
-pub(super) fn encode_job(request: &Request, out: &mut BytesMut) {
-    let length = varint::encoded_len(request.id.len() as u64) + request.id.len() + request.payload.len();
+pub(super) fn encode_job(message: &HttpMessage, out: &mut BytesMut) {
+    let (id, payload) = (message.id(), message.payload());
+    let length = varint::encoded_len(id.len() as u64) + id.len() + payload.len();
     out.reserve(LENGTH + length);
     out.put_u32(length as u32);
-    encode_bytes(request.id.as_bytes(), out);
-    out.put_slice(&request.payload);
+    encode_bytes(id.as_bytes(), out);
+    out.put_slice(payload);
 }
 
 /// The identifier and the payload of a job.
@@ -132,6 +133,8 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     encode_bytes(cut(&verdict.message), out);
     out.put_u8(verdict.anomaly_score.is_some().into());
     varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
+    varint::encode(verdict.waits_in.unwrap_or_default() as u64, out);
+    out.put_u8(verdict.is_lost.into());
     varint::encode(verdict.rules.len() as u64, out);
     for &rule in &verdict.rules {
         varint::encode(rule as u64, out);
@@ -179,6 +182,9 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let message = reader.bytes("the message")?.to_vec();
     let scored = reader.byte("the score")? != 0;
     let score = reader.varint("the score")? as i64;
+    // Workers count from 1.
+    let waits_in = Some(reader.varint("a worker")? as usize).filter(|&worker| worker > 0);
+    let is_lost = reader.byte("whether it is lost")? != 0;
     let mut rules = Vec::new();
     for _ in 0..reader.varint("the number of rules")? {
         rules.push(reader.varint("a rule")? as i64);
@@ -196,7 +202,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         });
     }
     let anomaly_score = scored.then_some(score);
-    Ok(Verdict { intervention, message, rules, matches, more_matches, anomaly_score })
+    Ok(Verdict { intervention, message, rules, matches, more_matches, anomaly_score, waits_in, is_lost })
 }
 
 #[cfg(test)]
@@ -219,6 +225,8 @@ mod tests {
             matches: vec![found(942_100), found(-1)],
             more_matches: 7,
             anomaly_score: Some(-5),
+            waits_in: Some(3),
+            is_lost: true,
         }
     }
 

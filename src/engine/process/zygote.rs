@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,23 +20,39 @@ use nix::unistd::{Pid, close, getpid};
 
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{child, os};
-use crate::engine::load::{RuleSource, load};
-use crate::ffi::v3;
+use crate::engine::load::{RuleSet, RuleSource, load};
+use crate::engine::modsecurity3::Bounds;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
 pub(super) const NAME: &str = "modsecurity-spoa-zygote";
+
+/// How long engines may take to end when the front is done with them. It waits longer for the zygote.
+const LAST_GRACE: Duration = Duration::from_millis(700);
 
 /// Whether this process was started to be a zygote.
 pub fn invoked_as_zygote(words: &[OsString]) -> bool {
     words.first().map(OsString::as_os_str) == Some(OsStr::new(NAME))
 }
 
-/// The words behind the name that tell a zygote what to load.
-pub(super) fn words(source: &RuleSource) -> Vec<OsString> {
-    match source {
-        RuleSource::Default => Vec::new(),
-        RuleSource::Files(files) => files.iter().map(|file| file.clone().into_os_string()).collect(),
+/// The words behind the name that tell a zygote what to load: how many transactions may wait in each engine, how long in
+/// milliseconds, and the rule files.
+pub(super) fn words(source: &RuleSource, bounds: Bounds) -> Vec<OsString> {
+    let mut words = vec![bounds.count.to_string().into(), bounds.ttl.as_millis().to_string().into()];
+    if let RuleSource::Files(files) = source {
+        words.extend(files.iter().map(|file| file.clone().into_os_string()));
     }
+    words
+}
+
+fn read_words(words: &[OsString]) -> Option<(RuleSource, Bounds)> {
+    let [_, count, ttl, files @ ..] = words else { return None };
+    let count = count.to_str()?.parse().ok()?;
+    let ttl = Duration::from_millis(ttl.to_str()?.parse().ok()?);
+    let source = match files {
+        [] => RuleSource::Default,
+        files => RuleSource::Files(files.iter().map(Into::into).collect()),
+    };
+    Some((source, Bounds { count, ttl }))
 }
 
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
@@ -49,12 +66,8 @@ pub fn run(words: &[OsString]) -> i32 {
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
         return 1;
     }
-    let files = words.get(1..).unwrap_or_default();
-    let source = match files {
-        [] => RuleSource::Default,
-        files => RuleSource::Files(files.iter().map(Into::into).collect()),
-    };
-    match Zygote::load(&source).map(Zygote::serve) {
+    let Some((source, bounds)) = read_words(words) else { return 1 };
+    match Zygote::load(&source, bounds).map(Zygote::serve) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {
             eprintln!("{NAME}: {error}");
@@ -67,15 +80,16 @@ pub fn run(words: &[OsString]) -> i32 {
 struct Zygote {
     control: OwnedFd,
     children: SignalFd,
-    library: Arc<v3::Engine>,
+    rules: Arc<RuleSet>,
+    bounds: Bounds,
     engines: Vec<Pid>,
 }
 
 impl Zygote {
     /// Loads the rules and reports how that went.
-    fn load(source: &RuleSource) -> Result<Self, ()> {
+    fn load(source: &RuleSource, bounds: Bounds) -> Result<Self, ()> {
         let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
-        let (library, summary) = load(source).map_err(|error| {
+        let (rules, summary) = load(source).map_err(|error| {
             // If the front is gone, nobody is left to be told.
             let _ = os::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
         })?;
@@ -84,7 +98,7 @@ impl Zygote {
         signals.thread_block().map_err(drop)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let children = SignalFd::with_flags(&signals, flags).map_err(drop)?;
-        let zygote = Self { control, children, library: Arc::new(library), engines: Vec::new() };
+        let zygote = Self { control, children, rules: Arc::new(rules), bounds, engines: Vec::new() };
         zygote.report(&Report::Ready(summary)).map_err(drop)?;
         Ok(zygote)
     }
@@ -101,11 +115,37 @@ impl Zygote {
             Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             served => served,
         };
+        self.let_go()?;
         for engine in self.engines.drain(..) {
             kill(engine, Signal::SIGKILL)?;
             waitpid(engine, None)?;
         }
         served
+    }
+
+    /// Waits a moment for the engines that end by themselves, as their workers have let them go: they finish what waits
+    /// for a response.
+    fn let_go(&mut self) -> nix::Result<()> {
+        let until = Instant::now() + LAST_GRACE;
+        while !self.engines.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let mut children = [PollFd::new(self.children.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut children, patience) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+            while self.children.read_signal()?.is_some() {}
+            while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) =
+                waitpid(None, Some(WaitPidFlag::WNOHANG))
+            {
+                self.engines.retain(|engine| *engine != pid);
+            }
+        }
+        Ok(())
     }
 
     fn serve_front(&mut self) -> nix::Result<()> {
@@ -172,7 +212,7 @@ impl Zygote {
     }
 
     fn spawn(&mut self, worker: u64, socket: OwnedFd) -> nix::Result<Pid> {
-        let (zygote, library) = (getpid(), Arc::clone(&self.library));
+        let (zygote, rules, bounds) = (getpid(), Arc::clone(&self.rules), self.bounds);
         let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
         let pid = os::fork_into(|| {
             // The child never comes back to the zygote's code, so nobody uses or closes them again.
@@ -183,7 +223,7 @@ impl Zygote {
             let mut signals = SigSet::empty();
             signals.add(Signal::SIGCHLD);
             match signals.thread_unblock() {
-                Ok(()) => child::run(zygote, worker, UnixStream::from(socket), library),
+                Ok(()) => child::run(zygote, worker, UnixStream::from(socket), rules, bounds),
                 Err(_) => 1,
             }
         })?;

@@ -51,6 +51,12 @@ pub struct Matches {
 }
 
 impl Matches {
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.kept.len() + usize::try_from(self.dropped).unwrap_or(usize::MAX)
+    }
+
     fn push(&mut self, rule: i64, found: impl FnOnce() -> Match) {
         // A rule that matches in several places comes once for each.
         if self.rules.len() < MAX_RULES && !self.rules.contains(&rule) {
@@ -64,16 +70,16 @@ impl Matches {
     }
 }
 
-/// Reads the matches of a transaction.
+/// Reads the matches of a transaction, without the first `skip`.
 ///
 /// # Safety
 /// `transaction` is live, and no call into it runs.
-pub(super) unsafe fn read(transaction: *mut sys::Transaction) -> Result<Matches, Exception> {
+pub(super) unsafe fn read(transaction: *mut sys::Transaction, skip: usize) -> Result<Matches, Exception> {
     let mut matches = Matches::default();
     let context = (&raw mut matches).cast::<c_void>();
     // SAFETY: the transaction is live, as promised by the caller; `visit` gets the `Matches` that it expects, which
     // nobody else uses during the call.
-    try_call(|error| unsafe { sys::mss_matches(transaction, Some(visit), context, error) })?;
+    try_call(|error| unsafe { sys::mss_matches(transaction, skip, Some(visit), context, error) })?;
     Ok(matches)
 }
 
@@ -109,7 +115,7 @@ unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_match) {
 ///
 /// # Safety
 /// `bytes` is empty, or points to as many live bytes as it says.
-unsafe fn copy(bytes: sys::mss_bytes) -> Vec<u8> {
+pub(super) unsafe fn copy(bytes: sys::mss_bytes) -> Vec<u8> {
     if bytes.start.is_null() {
         return Vec::new();
     }

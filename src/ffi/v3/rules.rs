@@ -1,9 +1,11 @@
 //! The library and its rules.
 
-use std::ffi::{CStr, CString, NulError};
+use std::ffi::{CStr, CString, NulError, c_void};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
+use super::matches::copy;
 use super::output::captured;
 use super::{Exception, compiled_version, sys, try_call};
 
@@ -11,6 +13,7 @@ use super::{Exception, compiled_version, sys, try_call};
 ///
 /// Loading is not thread-safe in the library (its parser has static state), so it takes `&mut self`; inspecting only
 /// reads.
+#[derive(Debug)]
 pub struct Engine {
     library: NonNull<sys::ModSecurity>,
     rules: NonNull<sys::RulesSet>,
@@ -96,6 +99,19 @@ pub struct Summary {
     pub engine: RuleEngine,
     /// `SecRequestBodyAccess`.
     pub request_body_access: bool,
+    /// `SecResponseBodyAccess`.
+    pub response_body_access: bool,
+}
+
+/// Where a rule stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulePlace {
+    /// Its id.
+    pub rule: i64,
+    /// The file, or the name that was given for it.
+    pub file: Vec<u8>,
+    /// A line of the directive, from 1.
+    pub line: usize,
 }
 
 impl Engine {
@@ -147,7 +163,8 @@ impl Engine {
 
     /// What the rules amount to.
     pub fn summary(&self) -> Result<Summary, Exception> {
-        let mut summary = sys::mss_summary { rules: 0, engine: 0, request_body_access: 0 };
+        let mut summary =
+            sys::mss_summary { rules: 0, engine: 0, request_body_access: 0, response_body_access: 0 };
         // SAFETY: the rules are live; nothing loads while `&self` is held.
         try_call(|error| unsafe { sys::mss_rules_summary(self.rules.as_ptr(), &mut summary, error) })?;
         Ok(Summary {
@@ -158,7 +175,17 @@ impl Engine {
                 _ => RuleEngine::Off,
             },
             request_body_access: summary.request_body_access != 0,
+            response_body_access: summary.response_body_access != 0,
         })
+    }
+
+    /// The rules of phase 2.
+    pub fn body_rules(&self) -> Result<Vec<RulePlace>, Exception> {
+        let mut places = Vec::<RulePlace>::new();
+        let context = (&raw mut places).cast::<c_void>();
+        // SAFETY: the rules are live; `visit` gets the list that it expects, which nobody else uses during the call.
+        try_call(|error| unsafe { sys::mss_body_rules(self.rules.as_ptr(), Some(visit), context, error) })?;
+        Ok(places)
     }
 
     pub(super) fn library(&self) -> *mut sys::ModSecurity {
@@ -168,6 +195,24 @@ impl Engine {
     pub(super) fn rules(&self) -> *mut sys::RulesSet {
         self.rules.as_ptr()
     }
+}
+
+/// Called by the shim for each rule.
+///
+/// # Safety
+/// `context` is a live list that nobody else uses; `found` and the bytes that it points to live during the call.
+unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_rule) {
+    // A panic must not run into C++: the rule is left out instead.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: as promised by the caller.
+        let (places, found) = unsafe { (&mut *context.cast::<Vec<RulePlace>>(), &*found) };
+        places.push(RulePlace {
+            rule: found.rule,
+            // SAFETY: as promised by the caller, these point to live bytes.
+            file: unsafe { copy(found.file) },
+            line: usize::try_from(found.line).unwrap_or_default(),
+        });
+    }));
 }
 
 /// Loads, and makes an error of what the library skipped.

@@ -112,6 +112,24 @@ int mss_rules_summary(RulesSet *rules, mss_summary *summary, mss_error *error) {
             default: summary->engine = -1; break;
         }
         summary->request_body_access = rules->m_secRequestBodyAccess == RulesSet::TrueConfigBoolean ? 1 : 0;
+        summary->response_body_access = rules->m_secResponseBodyAccess == RulesSet::TrueConfigBoolean ? 1 : 0;
+        return 0;
+    });
+}
+
+int mss_body_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context,
+                   mss_error *error) {
+    return guarded(error, [&] {
+        for (const auto &rule : rules->m_rulesSetPhases.at(modsecurity::RequestBodyPhase)->m_rules) {
+            const auto *with_actions = dynamic_cast<const modsecurity::RuleWithActions *>(rule.get());
+            if (with_actions == nullptr) {
+                continue;
+            }
+            const auto file = rule->getFileName();
+            const mss_rule found = {with_actions->m_ruleId, rule->getLineNumber(),
+                                    file ? view(*file) : mss_bytes{nullptr, 0}};
+            visit(context, &found);
+        }
         return 0;
     });
 }
@@ -128,6 +146,13 @@ Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const cha
 int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error) {
     return guarded(error, [&] {
         transaction->m_collections.m_tx_collection->storeOrUpdateFirst(name, value);
+        return 0;
+    });
+}
+
+int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->m_ruleRemoveTargetById.emplace_back(static_cast<int>(rule), variable);
         return 0;
     });
 }
@@ -177,6 +202,34 @@ int mss_process_request_body(Transaction *transaction, mss_error *error) {
     });
 }
 
+int mss_add_response_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->addResponseHeader(std::string(name.start, name.length), std::string(value.start, value.length));
+        return 0;
+    });
+}
+
+int mss_process_response_headers(Transaction *transaction, int status, const char *protocol, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->processResponseHeaders(status, protocol);
+        return 0;
+    });
+}
+
+int mss_append_response_body(Transaction *transaction, mss_bytes body, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->appendResponseBody(reinterpret_cast<const unsigned char *>(body.start), body.length);
+        return 0;
+    });
+}
+
+int mss_process_response_body(Transaction *transaction, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->processResponseBody();
+        return 0;
+    });
+}
+
 int mss_update_status_code(Transaction *transaction, int status, mss_error *error) {
     return guarded(error, [&] {
         transaction->updateStatusCode(status);
@@ -195,10 +248,14 @@ int mss_intervention(Transaction *transaction, ModSecurityIntervention *interven
     return guarded(error, [&] { return transaction->intervention(intervention) ? 1 : 0; });
 }
 
-int mss_matches(Transaction *transaction, void (*visit)(void *context, const mss_match *match), void *context,
-                mss_error *error) {
+int mss_matches(Transaction *transaction, size_t skip, void (*visit)(void *context, const mss_match *match),
+                void *context, mss_error *error) {
     return guarded(error, [&] {
         for (const auto &rule : transaction->m_rulesMessages) {
+            if (skip > 0) {
+                skip--;
+                continue;
+            }
             mss_match match = {};
             match.rule = rule.m_ruleId;
             match.phase = rule.m_phase;

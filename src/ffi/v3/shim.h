@@ -48,12 +48,20 @@ typedef struct mss_match {
     mss_bytes tags;
 } mss_match;
 
+/* Where a loaded rule stands. */
+typedef struct mss_rule {
+    long long rule;
+    int line;
+    mss_bytes file;
+} mss_rule;
+
 /* What the loaded rules amount to. */
 typedef struct mss_summary {
     size_t rules;
     /* 1: rules deny. 0: detection only. -1: off or not set, nothing is evaluated. */
     int engine;
     int request_body_access;
+    int response_body_access;
 } mss_summary;
 
 /* Keeps the engine from printing matches to standard error: mss_matches tells them. */
@@ -72,10 +80,16 @@ int mss_rules_add_file(RulesSet *rules, const char *path, mss_error *error);
 int mss_rules_add(RulesSet *rules, const char *directives, const char *name, mss_error *error);
 int mss_rules_summary(RulesSet *rules, mss_summary *summary, mss_error *error);
 
+/* Tells the rules of the phase that follows the request's body. */
+int mss_body_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context,
+                   mss_error *error);
+
 /* NULL after an exception. The id is copied. */
 Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const char *id, mss_error *error);
 /* Sets TX:name before any phase runs. */
 int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error);
+/* The rule does not see the variable of this name. */
+int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error);
 int mss_process_connection(Transaction *transaction, const char *client, int client_port, const char *server,
                            int server_port, mss_error *error);
 int mss_process_uri(Transaction *transaction, const char *uri, const char *method, const char *version,
@@ -84,15 +98,19 @@ int mss_add_request_header(Transaction *transaction, mss_bytes name, mss_bytes v
 int mss_process_request_headers(Transaction *transaction, mss_error *error);
 int mss_append_request_body(Transaction *transaction, mss_bytes body, mss_error *error);
 int mss_process_request_body(Transaction *transaction, mss_error *error);
+int mss_add_response_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error);
+int mss_process_response_headers(Transaction *transaction, int status, const char *protocol, mss_error *error);
+int mss_append_response_body(Transaction *transaction, mss_bytes body, mss_error *error);
+int mss_process_response_body(Transaction *transaction, mss_error *error);
 int mss_update_status_code(Transaction *transaction, int status, mss_error *error);
 int mss_process_logging(Transaction *transaction, mss_error *error);
 
 /* 1 when the engine wants to intervene, 0 when not. url and log are malloc'd and the caller's. */
 int mss_intervention(Transaction *transaction, ModSecurityIntervention *intervention, mss_error *error);
 
-/* Tells the rules that matched so far, in their order. */
-int mss_matches(Transaction *transaction, void (*visit)(void *context, const mss_match *match), void *context,
-                mss_error *error);
+/* Tells the matches so far, in their order, without the first `skip`. */
+int mss_matches(Transaction *transaction, size_t skip, void (*visit)(void *context, const mss_match *match),
+                void *context, mss_error *error);
 
 /* The number in TX:name: 1 when there is one, 0 when not. */
 int mss_tx_number(Transaction *transaction, const char *name, long long *number, mss_error *error);

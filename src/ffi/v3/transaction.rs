@@ -1,8 +1,8 @@
 //! One request's way through the engine.
 
 use std::ffi::{CStr, c_char};
-use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::{Engine, Exception, Matches, matches, sys, text_of, try_call};
 
@@ -19,21 +19,21 @@ pub struct Intervention {
 
 /// One transaction. Its calls go in the order of the phases; after an error only [`Transaction::process_logging`] and
 /// dropping make sense.
-pub struct Transaction<'engine> {
+pub struct Transaction {
     raw: NonNull<sys::Transaction>,
-    /// The engine and its rules outlive the transaction, which holds raw pointers to both.
-    engine: PhantomData<&'engine Engine>,
+    /// The transaction holds raw pointers to the engine and its rules.
+    _engine: Arc<Engine>,
 }
 
-impl<'engine> Transaction<'engine> {
+impl Transaction {
     /// A transaction with this id, which rules see as `UNIQUE_ID`.
-    pub fn new(engine: &'engine Engine, id: &CStr) -> Result<Self, Exception> {
+    pub fn new(engine: Arc<Engine>, id: &CStr) -> Result<Self, Exception> {
         let mut error = sys::mss_error { text: [0; 512] };
-        // SAFETY: engine and rules are live for `'engine`, and the id is terminated and copied.
+        // SAFETY: engine and rules are live as long as the transaction holds the engine; the id is terminated and copied.
         let raw =
             unsafe { sys::mss_transaction_new(engine.library(), engine.rules(), id.as_ptr(), &mut error) };
         let raw = NonNull::new(raw).ok_or_else(|| text_of(&error))?;
-        Ok(Self { raw, engine: PhantomData })
+        Ok(Self { raw, _engine: engine })
     }
 
     fn call(
@@ -49,6 +49,12 @@ impl<'engine> Transaction<'engine> {
         // SAFETY: the transaction is live, both strings are terminated and copied.
         self.call(|raw, error| unsafe { sys::mss_set_tx(raw, name.as_ptr(), value.as_ptr(), error) })
             .map(drop)
+    }
+
+    /// Hides the variable of this name from one rule.
+    pub fn hide_from(&mut self, rule: i64, variable: &CStr) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, the name is terminated and copied.
+        self.call(|raw, error| unsafe { sys::mss_hide_from(raw, rule, variable.as_ptr(), error) }).map(drop)
     }
 
     /// Phase 0: who talks to whom. Addresses as text.
@@ -99,6 +105,34 @@ impl<'engine> Transaction<'engine> {
         self.call(|raw, error| unsafe { sys::mss_process_request_body(raw, error) }).map(drop)
     }
 
+    /// One header of the response, in any bytes.
+    pub fn add_response_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, the bytes are as long as they say and copied.
+        self.call(|raw, error| unsafe { sys::mss_add_response_header(raw, view(name), view(value), error) })
+            .map(drop)
+    }
+
+    /// Phase 3. `protocol` is like `HTTP/1.1`.
+    pub fn process_response_headers(&mut self, status: u16, protocol: &CStr) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, the string is terminated and copied.
+        self.call(|raw, error| unsafe {
+            sys::mss_process_response_headers(raw, status.into(), protocol.as_ptr(), error)
+        })
+        .map(drop)
+    }
+
+    /// A piece of the response's body.
+    pub fn append_response_body(&mut self, body: &[u8]) -> Result<(), Exception> {
+        // SAFETY: the transaction is live, the bytes are as long as they say and copied.
+        self.call(|raw, error| unsafe { sys::mss_append_response_body(raw, view(body), error) }).map(drop)
+    }
+
+    /// Phase 4, also for a response without a body.
+    pub fn process_response_body(&mut self) -> Result<(), Exception> {
+        // SAFETY: the transaction is live.
+        self.call(|raw, error| unsafe { sys::mss_process_response_body(raw, error) }).map(drop)
+    }
+
     /// The status that the client gets, for the audit log.
     pub fn update_status_code(&mut self, status: u16) -> Result<(), Exception> {
         // SAFETY: the transaction is live.
@@ -136,14 +170,14 @@ impl<'engine> Transaction<'engine> {
         Ok((found == 1).then_some(number))
     }
 
-    /// The rules that matched so far.
-    pub fn matches(&self) -> Result<Matches, Exception> {
+    /// What matched so far, without the first `skip` matches.
+    pub fn matches(&self, skip: usize) -> Result<Matches, Exception> {
         // SAFETY: the transaction is live and, not being `Sync`, in no other call.
-        unsafe { matches::read(self.raw.as_ptr()) }
+        unsafe { matches::read(self.raw.as_ptr(), skip) }
     }
 }
 
-impl Drop for Transaction<'_> {
+impl Drop for Transaction {
     fn drop(&mut self) {
         // SAFETY: live until here.
         unsafe { sys::msc_transaction_cleanup(self.raw.as_ptr()) }

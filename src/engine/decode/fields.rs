@@ -1,24 +1,16 @@
-//! From the message `check-request` to a [`Request`].
-//!
-//! Arguments come by name in any order, or, when none has a name, by position in one of two forms that are in the wild:
-//! that of the C daemon (8 arguments) and that of its libmodsecurity fork (12). Whatever could make a rule see less
-//! than the client sent (an argument twice, a misspelt name, a header list that is cut) is an error, never a guess.
+//! The arguments of a message, by what they mean: by name in any order, or by position in one of the forms in the wild.
 
-use std::borrow::Cow;
-
-use actors::spop::{Argument, Message, Messages, Value};
-use actors::{Failure, FailureKind};
+use actors::Failure;
+use actors::spop::{Argument, Message, Value};
 use bytes::Bytes;
 
+use super::invalid;
 use crate::engine::headers::Headers;
-use crate::engine::request::{Endpoint, Request};
+use crate::engine::request::Endpoint;
 use crate::engine::text::Text;
 
-/// The message that this agent answers.
-const MESSAGE: &[u8] = b"check-request";
-
 /// The C daemon's arguments.
-const SHORT_FORM: [Field; 8] = [
+pub(super) const SHORT_FORM: [Field; 8] = [
     Field::UniqueId,
     Field::Method,
     Field::Path,
@@ -30,7 +22,7 @@ const SHORT_FORM: [Field; 8] = [
 ];
 
 /// The arguments of its libmodsecurity fork.
-const LONG_FORM: [Field; 12] = [
+pub(super) const LONG_FORM: [Field; 12] = [
     Field::UniqueId,
     Field::SourceAddress,
     Field::SourcePort,
@@ -45,13 +37,14 @@ const LONG_FORM: [Field; 12] = [
     Field::Body,
 ];
 
-/// A unique-id of HAProxy's longer than this is not passed on; its own default format has about 40 bytes.
-const MAX_UNIQUE_ID: usize = 256;
+/// What the response of an early Coraza agent comes with.
+const RESPONSE_FORM: [Field; 6] =
+    [Field::UniqueId, Field::Status, Field::Version, Field::Headers, Field::BodySize, Field::Body];
 
 /// What an argument means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-enum Field {
+pub(super) enum Field {
     /// The application; with a single set of rules there is nothing to choose.
     Application,
     UniqueId,
@@ -62,13 +55,15 @@ enum Field {
     Method,
     Path,
     Query,
+    Status,
     Version,
     Headers,
     BodySize,
     Body,
 }
 
-const FIELDS: [Field; 13] = [
+/// What a request has.
+const REQUEST: [Field; 13] = [
     Field::Application,
     Field::UniqueId,
     Field::SourceAddress,
@@ -78,6 +73,17 @@ const FIELDS: [Field; 13] = [
     Field::Method,
     Field::Path,
     Field::Query,
+    Field::Version,
+    Field::Headers,
+    Field::BodySize,
+    Field::Body,
+];
+
+/// What a response has. Its identifier is that of its transaction, which the agent gave.
+const RESPONSE: [Field; 7] = [
+    Field::Application,
+    Field::UniqueId,
+    Field::Status,
     Field::Version,
     Field::Headers,
     Field::BodySize,
@@ -97,6 +103,7 @@ impl Field {
             b"method" => Self::Method,
             b"path" => Self::Path,
             b"query" => Self::Query,
+            b"status" => Self::Status,
             b"version" | b"reqver" => Self::Version,
             b"headers" | b"reqhdrs" => Self::Headers,
             b"body-size" => Self::BodySize,
@@ -116,6 +123,7 @@ impl Field {
             Self::Method => "method",
             Self::Path => "path",
             Self::Query => "query",
+            Self::Status => "status",
             Self::Version => "version",
             Self::Headers => "headers",
             Self::BodySize => "body-size",
@@ -124,55 +132,51 @@ impl Field {
     }
 }
 
-fn invalid(cause: impl Into<Cow<'static, str>>) -> Failure {
-    Failure::new(FailureKind::Invalid, cause)
-}
-
-/// Makes a request of the payload of a NOTIFY; `id` becomes the transaction's.
-pub fn decode(payload: &Bytes, id: String) -> Result<Request, Failure> {
-    let message = find_message(payload)?;
-    Fields::of(&message)?.request(payload, id)
-}
-
-/// The one message of ours. Others in the same NOTIFY are for other purposes.
-fn find_message(payload: &[u8]) -> Result<Message<'_>, Failure> {
-    let mut found = None;
-    for message in Messages::new(payload) {
-        let message = message.map_err(|cause| invalid(cause.to_string()))?;
-        if message.name == MESSAGE && found.replace(message).is_some() {
-            return Err(invalid("two messages check-request in one notify"));
-        }
-    }
-    found.ok_or_else(|| {
-        let first =
-            Messages::new(payload).next().and_then(Result::ok).map_or(&b""[..], |message| message.name);
-        invalid(format!("message {}, expected check-request", Text(first)))
-    })
-}
+/// How many fields there are.
+const COUNT: usize = Field::Body as usize + 1;
 
 /// The values of a message's arguments, by what they mean; NULL where there is none.
-struct Fields<'a> {
-    values: [Value<'a>; FIELDS.len()],
-    given: [bool; FIELDS.len()],
+pub(super) struct Fields<'a> {
+    values: [Value<'a>; COUNT],
+    given: [bool; COUNT],
 }
 
 impl<'a> Fields<'a> {
-    fn of(message: &Message<'a>) -> Result<Self, Failure> {
-        let mut fields = Self { values: [Value::Null; FIELDS.len()], given: [false; FIELDS.len()] };
-        match message.arguments.clone().next() {
-            Some(first) if !first.name.is_empty() => fields.by_name(message)?,
-            _ => fields.by_position(message)?,
+    /// Those of a request.
+    pub(super) fn of_request(message: &Message<'a>) -> Result<Self, Failure> {
+        let mut fields = Self::none();
+        if has_names(message) {
+            fields.by_name(message, &REQUEST)?;
+        } else {
+            fields.request_by_position(message)?;
         }
         Ok(fields)
     }
 
-    fn by_name(&mut self, message: &Message<'a>) -> Result<(), Failure> {
+    /// Those of a response.
+    pub(super) fn of_response(message: &Message<'a>) -> Result<Self, Failure> {
+        let mut fields = Self::none();
+        if has_names(message) {
+            fields.by_name(message, &RESPONSE)?;
+        } else if message.arguments.len() >= RESPONSE_FORM.len() {
+            fields.by_position(message, &RESPONSE_FORM)?;
+        } else {
+            return Err(invalid(format!("{} arguments without names, expected 6", message.arguments.len())));
+        }
+        Ok(fields)
+    }
+
+    fn none() -> Self {
+        Self { values: [Value::Null; COUNT], given: [false; COUNT] }
+    }
+
+    fn by_name(&mut self, message: &Message<'a>, known: &[Field]) -> Result<(), Failure> {
         for (index, Argument { name, value }) in message.arguments.enumerate() {
             if name.is_empty() {
                 return Err(invalid(format!("argument {} has no name, though others have", index + 1)));
             }
-            let field = Field::named(name).ok_or_else(|| {
-                let known: Vec<_> = FIELDS.iter().map(|field| field.name()).collect();
+            let field = Field::named(name).filter(|field| known.contains(field)).ok_or_else(|| {
+                let known: Vec<_> = known.iter().map(|field| field.name()).collect();
                 invalid(format!("unknown argument {}, expected some of {}", Text(name), known.join(" ")))
             })?;
             self.set(field, value)?;
@@ -180,7 +184,7 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    fn by_position(&mut self, message: &Message<'a>) -> Result<(), Failure> {
+    fn request_by_position(&mut self, message: &Message<'a>) -> Result<(), Failure> {
         let arguments = message.arguments;
         // The second argument is the source address in the long form, the method (never NULL) in the short one.
         let second = arguments.clone().nth(1).map_or(Value::Null, |argument| argument.value);
@@ -190,7 +194,18 @@ impl<'a> Fields<'a> {
             8.. => &SHORT_FORM,
             few => return Err(invalid(format!("{few} arguments without names, expected 8 or 12"))),
         };
-        for (index, argument) in arguments.enumerate() {
+        self.by_position(message, form)?;
+        // What follows is not known, but for an address: people append `src` to the short form.
+        let source =
+            arguments.skip(form.len()).find(|extra| matches!(extra.value, Value::Ipv4(_) | Value::Ipv6(_)));
+        match source {
+            Some(source) if form.len() == SHORT_FORM.len() => self.set(Field::SourceAddress, source.value),
+            _ => Ok(()),
+        }
+    }
+
+    fn by_position(&mut self, message: &Message<'a>, form: &[Field]) -> Result<(), Failure> {
+        for (index, argument) in message.arguments.enumerate() {
             if !argument.name.is_empty() {
                 let name = Text(argument.name);
                 return Err(invalid(format!(
@@ -202,13 +217,7 @@ impl<'a> Fields<'a> {
                 self.set(field, argument.value)?;
             }
         }
-        // What follows is not known, but for an address: people append `src` to the short form.
-        let source =
-            arguments.skip(form.len()).find(|extra| matches!(extra.value, Value::Ipv4(_) | Value::Ipv6(_)));
-        match source {
-            Some(source) if form.len() == SHORT_FORM.len() => self.set(Field::SourceAddress, source.value),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn set(&mut self, field: Field, value: Value<'a>) -> Result<(), Failure> {
@@ -229,7 +238,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A value that `read` understands; NULL is `None`.
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &self,
         field: Field,
         expected: &str,
@@ -245,12 +254,12 @@ impl<'a> Fields<'a> {
         Ok(Some(read))
     }
 
-    fn bytes(&self, field: Field) -> Result<Option<&'a [u8]>, Failure> {
+    pub(super) fn bytes(&self, field: Field) -> Result<Option<&'a [u8]>, Failure> {
         self.optional(field, "a string", |value| value.bytes())
     }
 
     /// Bytes that will be a C string.
-    fn text(&self, field: Field) -> Result<Option<&'a [u8]>, Failure> {
+    pub(super) fn text(&self, field: Field) -> Result<Option<&'a [u8]>, Failure> {
         let text = self.bytes(field)?;
         if text.is_some_and(|text| text.contains(&0)) {
             return Err(invalid(format!("argument {} has a zero byte", field.name())));
@@ -258,7 +267,7 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    fn endpoint(&self, address: Field, port: Field) -> Result<Endpoint, Failure> {
+    pub(super) fn endpoint(&self, address: Field, port: Field) -> Result<Endpoint, Failure> {
         let address = self.optional(address, "an address", |value| value.address())?;
         let port = self.optional(port, "a port", |value| match value.bytes() {
             Some(text) => std::str::from_utf8(text).ok()?.parse().ok(),
@@ -267,7 +276,7 @@ impl<'a> Fields<'a> {
         Ok(Endpoint { address: address.map(|address| address.to_canonical()), port: port.unwrap_or(0) })
     }
 
-    fn headers(&self, payload: &Bytes) -> Result<Headers, Failure> {
+    pub(super) fn headers(&self, payload: &Bytes) -> Result<Headers, Failure> {
         let headers = match self.get(Field::Headers) {
             Value::Binary(list) => Headers::Binary(payload.slice_ref(list)),
             Value::String(list) => Headers::Text(payload.slice_ref(list)),
@@ -286,49 +295,8 @@ impl<'a> Fields<'a> {
         headers.check().map_err(|cause| invalid(cause.to_string()))?;
         Ok(headers)
     }
-
-    fn request(&self, payload: &Bytes, id: String) -> Result<Request, Failure> {
-        // Only for parts of the payload: it panics on any other bytes.
-        let share = |part: &[u8]| payload.slice_ref(part);
-        let method = self.text(Field::Method)?.filter(|method| !method.is_empty());
-        let method = share(method.ok_or_else(|| invalid("no argument method"))?);
-        let headers = self.headers(payload)?;
-        let uri = match (self.text(Field::Path)?, self.text(Field::Query)?) {
-            (Some(path), None) => share(path),
-            (Some(path), Some(query)) => [path, b"?", query].concat().into(),
-            (None, Some(_)) => return Err(invalid("argument query without a path")),
-            // HAProxy finds no path in the two targets that have none.
-            (None, None) if method == "CONNECT" => {
-                Bytes::copy_from_slice(headers.first("host").unwrap_or_default())
-            }
-            (None, None) => Bytes::from_static(b"*"),
-        };
-        if uri.contains(&0) {
-            return Err(invalid("the host has a zero byte"));
-        }
-        let version = match self.text(Field::Version)? {
-            Some(version) => share(version.strip_prefix(b"HTTP/").unwrap_or(version)),
-            None => Bytes::from_static(b"1.1"),
-        };
-        let body = self.bytes(Field::Body)?.unwrap_or_default();
-        let body_size = self.optional(Field::BodySize, "a size", |value| value.unsigned())?;
-        let printable =
-            |id: &&[u8]| (1..=MAX_UNIQUE_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
-        Ok(Request {
-            id,
-            unique_id: self.bytes(Field::UniqueId)?.filter(printable).map(share),
-            client: self.endpoint(Field::SourceAddress, Field::SourcePort)?,
-            server: self.endpoint(Field::TargetAddress, Field::TargetPort)?,
-            method,
-            uri,
-            version,
-            headers,
-            truncated: body_size.is_some_and(|size| size > body.len() as u64),
-            body: share(body),
-            payload: payload.clone(),
-        })
-    }
 }
 
-#[cfg(test)]
-mod tests;
+fn has_names(message: &Message<'_>) -> bool {
+    message.arguments.clone().next().is_some_and(|first| !first.name.is_empty())
+}

@@ -1,0 +1,80 @@
+//! Which rules ask whether a body could be parsed. One that HAProxy had to cut cannot be, through no fault of the
+//! client's: these rules do not see the variables that say so.
+//!
+//! The engine does not tell which variables a rule looks at, but where it stands.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, OsStr};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::ffi::v3::{Engine, Exception};
+
+/// The variables.
+pub(super) const VARIABLES: [&CStr; 4] = [
+    c"REQBODY_ERROR",
+    c"REQBODY_PROCESSOR_ERROR",
+    c"MULTIPART_STRICT_ERROR",
+    c"MULTIPART_UNMATCHED_BOUNDARY",
+];
+
+/// The rules of phase 2 that look at one of [`VARIABLES`]. `built_in` are the directives that came from no file.
+pub(super) fn find(engine: &Engine, built_in: &str) -> Result<Vec<i64>, Exception> {
+    let mut files = HashMap::new();
+    let mut found = Vec::new();
+    for place in engine.body_rules()? {
+        let text = files.entry(place.file).or_insert_with_key(|file| {
+            // What was readable a moment ago and is not now checks nothing.
+            fs::read(Path::new(OsStr::from_bytes(file))).unwrap_or_else(|_| built_in.as_bytes().to_vec())
+        });
+        let text = String::from_utf8_lossy(text);
+        if directive(&text, place.line).any(|line| VARIABLES.iter().any(|name| has_word(line, name))) {
+            found.push(place.rule);
+        }
+    }
+    Ok(found)
+}
+
+/// The lines of the directive that this line (from 1) belongs to.
+fn directive(text: &str, line: usize) -> impl Iterator<Item = &str> {
+    let lines: Vec<&str> = text.lines().collect();
+    let goes_on = |index: usize| lines.get(index).is_some_and(|line| line.trim_end().ends_with('\\'));
+    let (mut first, mut last) = (line.saturating_sub(1), line.saturating_sub(1));
+    while first > 0 && goes_on(first - 1) {
+        first -= 1;
+    }
+    while goes_on(last) {
+        last += 1;
+    }
+    lines.into_iter().skip(first).take(last - first + 1)
+}
+
+/// Whether the line names the variable, and not one whose name only begins so (`REQBODY_ERROR_MSG`).
+fn has_word(line: &str, name: &CStr) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    line.to_ascii_uppercase()
+        .split(|char: char| !char.is_ascii() || !is_part(char as u8))
+        .any(|word| word.as_bytes() == name.to_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directive_goes_over_lines() {
+        let text = "a\nSecRule X \\\n  Y \\\n  Z\nb\n";
+        for line in 2..=4 {
+            let lines: Vec<_> = directive(text, line).map(str::trim).collect();
+            assert_eq!(lines, ["SecRule X \\", "Y \\", "Z"], "{line}");
+        }
+        assert_eq!(directive(text, 99).count(), 0);
+    }
+
+    #[test]
+    fn names_are_whole_words() {
+        assert!(has_word("SecRule ARGS|reqbody_error \"!@eq 0\"", c"REQBODY_ERROR"));
+        assert!(!has_word("logdata:'%{REQBODY_ERROR_MSG}'", c"REQBODY_ERROR"));
+    }
+}

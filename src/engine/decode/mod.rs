@@ -1,0 +1,70 @@
+//! From the messages `check-request` and `check-response` to what an engine inspects.
+//!
+//! Arguments come by name in any order, or, when none has a name, by position in one of the forms that are in the wild:
+//! that of the C daemon (8 arguments) and that of its libmodsecurity fork (12). Whatever could make a rule see less
+//! than the client sent (an argument twice, a misspelt name, a header list that is cut) is an error, never a guess.
+
+mod fields;
+mod request;
+mod response;
+
+use std::borrow::Cow;
+
+use actors::spop::{Message, Messages};
+use actors::{Failure, FailureKind};
+use bytes::Bytes;
+
+use crate::engine::http_message::HttpMessage;
+use crate::engine::text::Text;
+use fields::{Field, Fields};
+
+/// The names of the message with a request.
+const REQUEST: [&[u8]; 1] = [b"check-request"];
+
+/// The names of the message with a response.
+const RESPONSE: [&[u8]; 2] = [b"check-response", b"coraza-res"];
+
+/// A unique-id of HAProxy's longer than this is not passed on; its own default format has about 40 bytes.
+const MAX_UNIQUE_ID: usize = 256;
+
+fn invalid(cause: impl Into<Cow<'static, str>>) -> Failure {
+    Failure::new(FailureKind::Invalid, cause)
+}
+
+/// Makes a request or a response of the payload of a NOTIFY; `id` becomes the transaction's.
+pub fn decode(payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
+    let message = find_message(payload)?;
+    if RESPONSE.contains(&message.name) {
+        let fields = Fields::of_response(&message)?;
+        return response::response(&fields, payload, id).map(HttpMessage::Response);
+    }
+    let fields = Fields::of_request(&message)?;
+    request::request(&fields, payload, id).map(HttpMessage::Request)
+}
+
+/// The one message of ours. Others in the same NOTIFY are for other purposes.
+fn find_message(payload: &[u8]) -> Result<Message<'_>, Failure> {
+    let mut found = None;
+    for message in Messages::new(payload) {
+        let message = message.map_err(|cause| invalid(cause.to_string()))?;
+        let ours = REQUEST.contains(&message.name) || RESPONSE.contains(&message.name);
+        if ours && found.replace(message).is_some() {
+            return Err(invalid("two messages for the agent in one notify"));
+        }
+    }
+    found.ok_or_else(|| {
+        let first =
+            Messages::new(payload).next().and_then(Result::ok).map_or(&b""[..], |message| message.name);
+        invalid(format!("message {}, expected check-request or check-response", Text(first)))
+    })
+}
+
+/// The identifier that HAProxy sends, if it is one that can be logged.
+fn share_id(fields: &Fields<'_>, payload: &Bytes) -> Result<Option<Bytes>, Failure> {
+    let printable =
+        |id: &&[u8]| (1..=MAX_UNIQUE_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+    Ok(fields.bytes(Field::UniqueId)?.filter(printable).map(|id| payload.slice_ref(id)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! What HAProxy has inspected: a request or a response.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use slog::{KV, Record, Serializer};
+
+use crate::engine::headers::Headers;
+use crate::engine::id::parse_ticket;
+use crate::engine::request::Request;
+use crate::engine::response::Response;
+
+/// One or the other.
+#[derive(Clone, Debug)]
+pub enum HttpMessage {
+    /// From the client.
+    Request(Request),
+    /// From the server.
+    Response(Response),
+}
+
+impl HttpMessage {
+    /// The agent's identifier for it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Request(request) => &request.id,
+            Self::Response(response) => &response.id,
+        }
+    }
+
+    /// The identifier of the transaction that it belongs to, as the log has it.
+    #[must_use]
+    pub fn transaction(&self) -> &str {
+        match self {
+            Self::Request(request) => &request.id,
+            Self::Response(response) => {
+                response.transaction.as_deref().and_then(parse_ticket).map_or(&response.id, |(id, _)| id)
+            }
+        }
+    }
+
+    /// The payload that it was read from.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        match self {
+            Self::Request(request) => &request.payload,
+            Self::Response(response) => &response.payload,
+        }
+    }
+
+    /// Whether its body is longer than what HAProxy had of it.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        match self {
+            Self::Request(request) => request.truncated,
+            Self::Response(response) => response.truncated,
+        }
+    }
+
+    /// A hash of what an engine makes its way through, not of who sent it: method, URI, headers and body, or status,
+    /// headers and body.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        match self {
+            Self::Request(request) => {
+                FINGERPRINTS.hash_one((&request.method, &request.uri, bytes(&request.headers), &request.body))
+            }
+            Self::Response(response) => {
+                FINGERPRINTS.hash_one((response.status, bytes(&response.headers), &response.body))
+            }
+        }
+    }
+}
+
+/// With keys of its own in each process, so that nobody can aim at another message's fingerprint.
+static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+fn bytes(headers: &Headers) -> &[u8] {
+    match headers {
+        Headers::None => &[],
+        Headers::Binary(list) | Headers::Text(list) => list,
+    }
+}
+
+/// How the log names it.
+impl KV for HttpMessage {
+    fn serialize(&self, record: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
+        match self {
+            Self::Request(request) => request.serialize(record, serializer),
+            Self::Response(response) => response.serialize(record, serializer),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! libmodsecurity 3 as an engine: the phases of a request and of its response, in their order.
+
+mod request;
+mod response;
+mod waiting;
+
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actors::{Engine, EngineError};
+
+use crate::engine::http_message::HttpMessage;
+use crate::engine::id::parse_ticket;
+use crate::engine::load::RuleSet;
+use crate::engine::request::Request;
+use crate::engine::response::Response;
+use crate::engine::verdict::{Action, Intervention, RuleMatch, Verdict};
+use crate::ffi::v3::{self, Exception, Matches, Transaction};
+pub use waiting::Bounds;
+use waiting::{Kept, Waiting};
+
+/// The engine of one worker. All share the rules.
+pub struct ModSecurity3 {
+    rules: Arc<RuleSet>,
+    /// The worker's number, for responses to come back to.
+    worker: usize,
+    waiting: Waiting,
+}
+
+impl ModSecurity3 {
+    /// An engine with these rules for the worker of this number; transactions wait for their response within `bounds`.
+    #[must_use]
+    pub fn new(rules: Arc<RuleSet>, worker: usize, bounds: Bounds) -> Self {
+        Self { rules, worker, waiting: Waiting::new(bounds) }
+    }
+
+    /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
+    pub fn tidy_up(&mut self) -> Option<Duration> {
+        self.waiting.expire(Instant::now())
+    }
+
+    fn transaction(&self, id: &[u8]) -> Result<Transaction, EngineError> {
+        Transaction::new(Arc::clone(&self.rules.engine), &text(id)?).map_err(failed)
+    }
+
+    fn request(&mut self, request: &Request) -> Result<Verdict, EngineError> {
+        // HAProxy's unique-id, so that audit logs and HAProxy's own can be joined; the agent's where there is none.
+        let mut transaction =
+            self.transaction(request.unique_id.as_deref().unwrap_or(request.id.as_bytes()))?;
+        let denied = request::phases(&mut transaction, request, &self.rules.body_checks)?;
+        if denied.is_some() || !self.waiting.is_possible() {
+            return close(&mut transaction, denied, 0, OF_REQUEST);
+        }
+        let matches = transaction.matches(0).map_err(failed)?;
+        let told = matches.count();
+        let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
+        verdict.waits_in = Some(self.worker);
+        let kept = Kept { transaction, told, bytes: request.payload.len() };
+        self.waiting.keep(request.id.clone(), kept, Instant::now());
+        Ok(verdict)
+    }
+
+    fn response(&mut self, response: &Response) -> Result<Verdict, EngineError> {
+        let ticket = response.transaction.as_deref().and_then(parse_ticket);
+        let kept = ticket.and_then(|(id, _)| self.waiting.take(id));
+        let is_lost = kept.is_none();
+        let (mut transaction, told) = match kept {
+            Some(kept) => (kept.transaction, kept.told),
+            None => {
+                let mut transaction = self.transaction(response.id.as_bytes())?;
+                request::stand_in(&mut transaction)?;
+                let told = transaction.matches(0).map_err(failed)?.count();
+                (transaction, told)
+            }
+        };
+        let denied = response::phases(&mut transaction, response)?;
+        let mut verdict = close(&mut transaction, denied, told, OF_RESPONSE)?;
+        verdict.is_lost = is_lost;
+        Ok(verdict)
+    }
+}
+
+impl Engine for ModSecurity3 {
+    type Request = HttpMessage;
+    type Verdict = Verdict;
+
+    fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, EngineError> {
+        match message {
+            HttpMessage::Request(request) => self.request(request),
+            HttpMessage::Response(response) => self.response(response),
+        }
+    }
+}
+
+/// The logging phase, which runs whatever the others found, and the verdict on all but the first `told` matches.
+fn close(
+    transaction: &mut Transaction,
+    denied: Option<v3::Intervention>,
+    told: usize,
+    scores: Scores,
+) -> Result<Verdict, EngineError> {
+    let status = denied.as_ref().map(|denied| Intervention::new(denied.status, denied.url.clone()).status);
+    let matches = match log(transaction, status, told) {
+        Ok(matches) => matches,
+        // A denial stands even if it could not be logged.
+        Err(_) if denied.is_some() => Matches::default(),
+        Err(exception) => return Err(failed(exception)),
+    };
+    Ok(verdict(transaction, denied, matches, scores))
+}
+
+fn log(transaction: &mut Transaction, denied: Option<u16>, told: usize) -> Result<Matches, Exception> {
+    if let Some(status) = denied {
+        transaction.update_status_code(status)?;
+    }
+    transaction.process_logging()?;
+    transaction.matches(told)
+}
+
+fn verdict(
+    transaction: &mut Transaction,
+    denied: Option<v3::Intervention>,
+    matches: Matches,
+    scores: Scores,
+) -> Verdict {
+    let Matches { kept, dropped, rules } = matches;
+    let deciding = kept.iter().rev().find(|found| found.disruptive);
+    let (intervention, message) = match denied {
+        Some(denied) => {
+            let mut intervention = Intervention::new(denied.status, denied.url);
+            if intervention.action == Action::Deny && deciding.is_some_and(|rule| rule.drops) {
+                intervention.action = Action::Drop;
+            }
+            // A rule with `nolog` is not among the matches; the engine has a text of its own then.
+            (Some(intervention), deciding.map(|found| found.message.clone()).or(denied.log))
+        }
+        None => {
+            let last = kept.iter().rev().find(|found| !found.message.is_empty());
+            (None, last.map(|found| found.message.clone()))
+        }
+    };
+    Verdict {
+        intervention,
+        message: message.unwrap_or_default(),
+        rules,
+        matches: kept.into_iter().map(rule_match).collect(),
+        more_matches: dropped,
+        // Rules that keep none have none.
+        anomaly_score: scores.iter().find_map(|name| transaction.tx_number(name).ok().flatten()),
+        ..Verdict::default()
+    }
+}
+
+fn rule_match(found: v3::Match) -> RuleMatch {
+    RuleMatch {
+        rule: found.rule,
+        source: format!("{}:{}", String::from_utf8_lossy(&found.file), found.line),
+        message: found.message,
+        data: found.data,
+        tags: found.tags,
+        severity: found.severity,
+    }
+}
+
+/// Where the Core Rule Set keeps the sum, in version 4 and in version 3.
+type Scores = [&'static CStr; 2];
+const OF_REQUEST: Scores = [c"blocking_inbound_anomaly_score", c"anomaly_score"];
+const OF_RESPONSE: Scores = [c"blocking_outbound_anomaly_score", c"outbound_anomaly_score"];
+
+/// A C string of bytes that were checked to hold no zero byte.
+fn text(bytes: &[u8]) -> Result<CString, EngineError> {
+    CString::new(bytes).map_err(|error| EngineError::Request(error.to_string()))
+}
+
+/// What an exception says may quote the request.
+fn failed(exception: Exception) -> EngineError {
+    EngineError::Request(exception.0.escape_debug().to_string())
+}

@@ -1,0 +1,88 @@
+//! The phases of a request.
+
+use std::ffi::{CStr, CString};
+
+use actors::EngineError;
+
+use super::{failed, text};
+use crate::engine::body_checks::VARIABLES;
+use crate::engine::partial;
+use crate::engine::request::{Endpoint, Request};
+use crate::ffi::v3::{Intervention, Transaction};
+
+/// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
+/// body could be parsed.
+pub(super) fn phases(
+    transaction: &mut Transaction,
+    request: &Request,
+    body_checks: &[i64],
+) -> Result<Option<Intervention>, EngineError> {
+    if request.truncated {
+        mark_truncated(transaction, body_checks)?;
+    }
+    let (client, server) = (address(request.client)?, address(request.server)?);
+    transaction
+        .process_connection((&client, request.client.port), (&server, request.server.port))
+        .map_err(failed)?;
+    if let Some(found) = transaction.intervention().map_err(failed)? {
+        return Ok(Some(found));
+    }
+    let (uri, method, version) = (text(&request.uri)?, text(&request.method)?, text(&request.version)?);
+    transaction.process_uri(&uri, &method, &version).map_err(failed)?;
+    if let Some(found) = transaction.intervention().map_err(failed)? {
+        return Ok(Some(found));
+    }
+    for header in request.headers.iter() {
+        let (name, value) = header.map_err(|cause| EngineError::Request(cause.to_string()))?;
+        transaction.add_request_header(name, value).map_err(failed)?;
+    }
+    transaction.process_request_headers().map_err(failed)?;
+    if let Some(found) = transaction.intervention().map_err(failed)? {
+        return Ok(Some(found));
+    }
+    if !request.body.is_empty() {
+        let body = match request.truncated {
+            true => partial::readable(request.headers.first("content-type"), &request.body),
+            false => request.body[..].into(),
+        };
+        transaction.append_request_body(&body).map_err(failed)?;
+        if let Some(found) = transaction.intervention().map_err(failed)? {
+            return Ok(Some(found));
+        }
+    }
+    transaction.process_request_body().map_err(failed)?;
+    transaction.intervention().map_err(failed)
+}
+
+/// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it; rules that want to
+/// know see `TX:body_truncated`.
+fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), EngineError> {
+    transaction.set_tx(c"body_truncated", c"1").map_err(failed)?;
+    for &rule in body_checks {
+        for variable in VARIABLES {
+            transaction.hide_from(rule, variable).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// The phases of a request that nobody has, so that a response can follow: they run the rules that set variables.
+pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), EngineError> {
+    transaction.process_connection((UNKNOWN_ADDRESS, 0), (UNKNOWN_ADDRESS, 0)).map_err(failed)?;
+    transaction.process_uri(c"/", c"GET", c"1.1").map_err(failed)?;
+    for (name, value) in [("Host", "unknown"), ("User-Agent", "unknown"), ("Accept", "*/*")] {
+        transaction.add_request_header(name.as_bytes(), value.as_bytes()).map_err(failed)?;
+    }
+    transaction.process_request_headers().map_err(failed)?;
+    transaction.process_request_body().map_err(failed)?;
+    // What they think of a request that nobody sent is of no interest.
+    transaction.intervention().map_err(failed).map(drop)
+}
+
+/// The address as rules see it. A client on a Unix socket has none: rules see 0.0.0.0, which no rule that trusts an
+/// address matches, unlike 127.0.0.1.
+fn address(end: Endpoint) -> Result<CString, EngineError> {
+    end.address.map_or_else(|| Ok(UNKNOWN_ADDRESS.to_owned()), |address| text(address.to_string().as_bytes()))
+}
+
+const UNKNOWN_ADDRESS: &CStr = c"0.0.0.0";

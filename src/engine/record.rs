@@ -1,0 +1,35 @@
+//! What the log says of a verdict.
+
+use slog::{Logger, info, warn};
+
+use crate::engine::http_message::HttpMessage;
+use crate::engine::text::Text;
+use crate::engine::verdict::Verdict;
+
+/// Lines that the matches of one message may take in the log. The line of a denial names all rules in any case.
+const MAX_MATCH_LINES: usize = 16;
+
+/// Tells the log of a verdict, if there is anything to tell.
+pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
+    if let Some(intervention) = &verdict.intervention {
+        let what = match message {
+            HttpMessage::Request(_) => "request denied",
+            HttpMessage::Response(_) => "response denied",
+        };
+        info!(log, "{}", what; message, "action" => intervention.action.name(),
+            "status" => intervention.status, "rules" => verdict.rule_ids(), "score" => verdict.score(),
+            "message" => %Text(&verdict.message));
+    }
+    for found in verdict.matches.iter().take(MAX_MATCH_LINES) {
+        info!(log, "rule matched"; message, "rule" => found.rule, "severity" => found.severity(),
+            "message" => %Text(&found.message), "data" => %Text(&found.data), "tags" => %Text(&found.tags),
+            "source" => &found.source);
+    }
+    let unsaid = verdict.matches.len().saturating_sub(MAX_MATCH_LINES) as u64 + verdict.more_matches;
+    if unsaid > 0 {
+        info!(log, "more rules matched"; "id" => message.transaction(), "rules" => unsaid);
+    }
+    if verdict.is_lost {
+        warn!(log, "response without its transaction, inspected on its own"; message);
+    }
+}
