@@ -225,6 +225,7 @@ impl<A: Agent> Connection<A> {
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
                 Event::HealthCheck => {
                     debug!(self.log, "health check answered");
+                    self.context.agent.health_check();
                     self.phase = Phase::Flushing;
                 }
                 Event::PeerClosed(said) => {

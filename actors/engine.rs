@@ -96,6 +96,12 @@ pub trait Agent: Send + Sync + 'static {
 
     /// Tells the log what the engine found. Called on the worker's thread once the answer is on its way.
     fn record(&self, request: &Self::Request, verdict: &Self::Verdict, log: &Logger);
+
+    /// HAProxy checked the agent's health on a link of its own.
+    fn health_check(&self) {}
+
+    /// Called about once a second: the occasion to tell the log of what showed over time.
+    fn review(&self, _: &Logger) {}
 }
 
 /// Why nobody inspected a request: what HAProxy reads in `error`.

@@ -134,6 +134,7 @@ impl<A: Agent> Root<A> {
 
     fn end(&mut self, ctx: &mut Context<Self>) {
         self.peer_log.flush();
+        self.agent.review(&self.log);
         self.tell(TreeEvent::Stopped);
         ctx.stop();
     }
@@ -152,7 +153,10 @@ impl<A: Agent> Actor for Root<A> {
         };
         let root = ctx.address().recipient();
         self.pool = Some(Pool::spawn(self.settings.workers, self.settings.restart, context, root));
-        ctx.run_interval(Duration::from_secs(1), |root, _| root.peer_log.flush());
+        ctx.run_interval(Duration::from_secs(1), |root, _| {
+            root.peer_log.flush();
+            root.agent.review(&root.log);
+        });
     }
 }
 

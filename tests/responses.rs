@@ -161,7 +161,9 @@ fn without_responses_nothing_is_kept() {
     let ack = request(&mut link, "word=marked");
     let answer = link.ask(&Message::response(&ack, "a secret"));
     assert_eq!((answer.code(), flag(&answer, "lost")), (Some(403), Some(true)));
-    agent.log.wait_for("what became of it", |line| line.contains("response without its transaction"));
+    agent
+        .log
+        .wait_for("what became of it", |line| line.contains(" responses come without their transaction "));
 }
 
 /// An audit log of one line for each transaction that is finished.

@@ -16,12 +16,13 @@ pub mod request;
 pub mod response;
 pub mod text;
 pub mod thread;
+mod traffic;
 pub mod verdict;
 mod watchdog;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actors::spop::ActionList;
 use actors::{Agent, Engine, EngineError, Failure, FailureKind, StartError};
@@ -34,6 +35,7 @@ use http_message::HttpMessage;
 use id::IdSource;
 use process::{EngineProcess, Keeper};
 use thread::{EngineThread, Threads};
+use traffic::Traffic;
 use verdict::Verdict;
 
 /// Where engines run.
@@ -51,6 +53,7 @@ pub struct ModSecurityAgent {
     policy: Policy,
     truncated: Truncated,
     ids: IdSource,
+    traffic: Traffic,
 }
 
 /// What becomes of a request of which HAProxy had only the beginning of the body (`--truncated`).
@@ -69,7 +72,7 @@ impl ModSecurityAgent {
     /// An agent whose engines run there.
     #[must_use]
     pub fn new(isolation: Isolation, policy: Policy, truncated: Truncated) -> Self {
-        Self { isolation, policy, truncated, ids: IdSource::default() }
+        Self { isolation, policy, truncated, ids: IdSource::default(), traffic: Traffic::default() }
     }
 }
 
@@ -167,7 +170,9 @@ impl Agent for ModSecurityAgent {
     }
 
     fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
-        decode::decode(payload, self.ids.next())
+        let message = decode::decode(payload, self.ids.next())?;
+        self.traffic.message(&message);
+        Ok(message)
     }
 
     fn answer(&self, message: Option<&HttpMessage>, outcome: Result<&Verdict, &Failure>) -> ActionList {
@@ -175,6 +180,15 @@ impl Agent for ModSecurityAgent {
     }
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
+        self.traffic.verdict(verdict);
         record::record(message, verdict, log);
+    }
+
+    fn health_check(&self) {
+        self.traffic.health_check();
+    }
+
+    fn review(&self, log: &Logger) {
+        self.traffic.review(log, Instant::now());
     }
 }

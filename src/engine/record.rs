@@ -1,6 +1,6 @@
 //! What the log says of a verdict.
 
-use slog::{Logger, info, warn};
+use slog::{Logger, info};
 
 use crate::engine::http_message::HttpMessage;
 use crate::engine::text::Text;
@@ -28,8 +28,5 @@ pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
     let unsaid = verdict.matches.len().saturating_sub(MAX_MATCH_LINES) as u64 + verdict.more_matches;
     if unsaid > 0 {
         info!(log, "more rules matched"; "id" => message.transaction(), "rules" => unsaid);
-    }
-    if verdict.is_lost {
-        warn!(log, "response without its transaction, inspected on its own"; message);
     }
 }

@@ -59,6 +59,11 @@ impl Haproxy {
 
     /// The same with variables of its own: `HAPROXY_BUFSIZE`, `TEST_MAXHDR`, `MODSEC_SPOE_CONF` …
     pub fn start_with(agent: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_from(&repository("deploy/haproxy.cfg"), agent, environment)
+    }
+
+    /// The same with another file in place of the deployed one.
+    pub fn start_from(config: &Path, agent: &str, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let v4 = TcpListener::bind("127.0.0.1:0").unwrap();
         let v6 = TcpListener::bind("[::1]:0").expect("this machine has no IPv6 loopback");
@@ -66,7 +71,7 @@ impl Haproxy {
         let path = folder.path().to_str().unwrap().to_owned();
 
         let mut command = guarded(&program());
-        command.args(["-db", "-f"]).arg(repository("deploy/haproxy.cfg"));
+        command.args(["-db", "-f"]).arg(config);
         command.arg("-f").arg(repository("tests/data/application.cfg"));
         command.stdin(OwnedFd::from(v4)).stdout(OwnedFd::from(v6)).stderr(Stdio::piped());
         command.env("HTTP_BIND", format!("fd@0,fd@1,unix@{path}/web.sock"));
@@ -135,6 +140,14 @@ impl Haproxy {
     /// Sends these bytes over IPv4 and reads one response.
     pub fn raw(&self, bytes: &[u8]) -> Answer {
         self.raw_from(|_| bytes.to_vec())
+    }
+
+    /// The same with bytes that come later than the rest: HAProxy has read the first, and nothing else, by then.
+    pub fn raw_in_two(&self, first: &[u8], rest: &[u8]) -> Answer {
+        let mark = self.log.lines().len();
+        let (mut answer, client) = client::raw_in_two(self.v4, first, rest);
+        answer.verdict = self.verdict(mark, &format!("{client} "));
+        answer
     }
 
     /// The same with bytes that depend on the client's address.
