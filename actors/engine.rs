@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam::channel::{self, Receiver};
@@ -21,6 +22,16 @@ pub trait Engine {
     ///
     /// A panic counts as [`EngineError::Dead`].
     fn inspect(&mut self, request: &Self::Request) -> Result<Self::Verdict, EngineError>;
+
+    /// Replaces what inspects by what [`Agent::start_engine`] would make now, and keeps what others may come back for.
+    fn renew(&mut self) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Does what there is to do when nothing is to be inspected; gives the time until there may be more to do.
+    fn tidy_up(&mut self) -> Option<Duration> {
+        None
+    }
 
     /// A channel that is closed when the engine dies while it has nothing to do. One that lives in the worker's thread
     /// cannot.

@@ -33,5 +33,5 @@ mod stream;
 mod worker;
 
 pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError};
-pub use root::{Root, Settings, Stop, TreeEvent};
+pub use root::{Renewed, Root, Settings, Stop, TreeEvent};
 pub use stream::Socket;

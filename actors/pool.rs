@@ -15,7 +15,7 @@ use slog::{error, info, warn};
 
 use crate::engine::Agent;
 use crate::restart::{RestartPolicy, Restarts};
-use crate::worker::{Exit, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport};
+use crate::worker::{Exit, Renew, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport};
 
 /// Ends of Workers without a verdict in between that are borne, at least.
 const FRUITLESS: usize = 6;
@@ -195,6 +195,17 @@ impl<A: Agent> Handler<WorkerReport> for Pool<A> {
         match report.event {
             WorkerEvent::Started => self.worker_started(report.worker),
             WorkerEvent::Ended { exit, uptime } => self.worker_ended(report.worker, &exit, uptime, ctx),
+        }
+    }
+}
+
+/// Tells the Pool to have its Workers renew their engines.
+impl<A: Agent> Handler<Renew> for Pool<A> {
+    type Result = ();
+
+    fn handle(&mut self, wish: Renew, _: &mut Self::Context) {
+        for worker in self.slots.iter().filter_map(|slot| slot.worker.as_ref()) {
+            worker.do_send(wish);
         }
     }
 }

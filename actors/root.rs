@@ -21,7 +21,7 @@ use crate::pool::{Pool, PoolEvent, StopPool};
 use crate::restart::RestartPolicy;
 use crate::spop::Limits;
 use crate::stream::{Acceptor, Socket};
-use crate::worker::WorkerContext;
+use crate::worker::{Renew, WorkerContext};
 
 /// How long a worker may take to end once there is nothing left to inspect. One that is stuck in its engine does not
 /// hold up the end of the program any longer.
@@ -180,6 +180,21 @@ impl<A: Agent> Handler<ListenerClosed> for Root<A> {
         if self.open_listeners == 0 {
             debug!(self.log, "all links are closed");
             self.stop_pool(ctx);
+        }
+    }
+}
+
+/// Tells the tree that engines are made of something else from now on: each Worker renews its own between two jobs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Renewed;
+
+impl<A: Agent> Handler<Renewed> for Root<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: Renewed, _: &mut Self::Context) {
+        if let Some(pool) = &self.pool {
+            pool.do_send(Renew);
         }
     }
 }

@@ -108,8 +108,8 @@ pub(crate) struct Worker<A: Agent> {
     id: WorkerId,
     context: Arc<WorkerContext<A>>,
     pool: Recipient<WorkerReport>,
-    /// Dropped to tell the thread to stop.
-    stop: Option<Sender<()>>,
+    /// Tells the thread to renew its engine; dropped, to stop.
+    control: Option<Sender<Renew>>,
 }
 
 impl<A: Agent> Worker<A> {
@@ -119,7 +119,7 @@ impl<A: Agent> Worker<A> {
         context: Arc<WorkerContext<A>>,
         pool: Recipient<WorkerReport>,
     ) -> Addr<Self> {
-        Self { id, context, pool, stop: None }.start()
+        Self { id, context, pool, control: None }.start()
     }
 }
 
@@ -127,8 +127,9 @@ impl<A: Agent> Actor for Worker<A> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let (stop, stopped) = channel::bounded(0);
-        self.stop = Some(stop);
+        // One wish is enough: what is renewed later is newer.
+        let (control, wishes) = channel::bounded(1);
+        self.control = Some(control);
         let guard =
             Guard { actor: ctx.address().recipient(), id: self.id, started: Instant::now(), exit: None };
         let context = Arc::clone(&self.context);
@@ -136,7 +137,7 @@ impl<A: Agent> Actor for Worker<A> {
         let thread = thread::Builder::new().name(format!("worker-{}", self.id.number));
         let spawned = thread.spawn(move || {
             let mut guard = guard;
-            let body = AssertUnwindSafe(|| run(&context, &guard, &stopped, &log));
+            let body = AssertUnwindSafe(|| run(&context, &guard, &wishes, &log));
             guard.exit = Some(catch_unwind(body).unwrap_or_else(|panic| Exit::Panicked(text_of(&*panic))));
         });
         // Without a thread the closure is dropped, and the guard in it reports that.
@@ -167,7 +168,23 @@ impl<A: Agent> Handler<StopWorker> for Worker<A> {
     type Result = ();
 
     fn handle(&mut self, _: StopWorker, _: &mut Self::Context) {
-        self.stop = None;
+        self.control = None;
+    }
+}
+
+/// Tells a Worker to renew its engine between two jobs.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Renew;
+
+impl<A: Agent> Handler<Renew> for Worker<A> {
+    type Result = ();
+
+    fn handle(&mut self, wish: Renew, _: &mut Self::Context) {
+        if let Some(control) = &self.control {
+            // Full: it has the wish already.
+            let _ = control.try_send(wish);
+        }
     }
 }
 
@@ -193,19 +210,35 @@ impl Drop for Guard {
 }
 
 /// The thread: one engine, one job after the other.
-fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<()>, log: &Logger) -> Exit {
+fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Renew>, log: &Logger) -> Exit {
     let mut engine = match context.agent.start_engine(guard.id.number, log) {
         Ok(engine) => engine,
         Err(error) => return Exit::NoEngine(error.0),
     };
     guard.report(WorkerEvent::Started);
-    let ([own, shared], end) = (context.queue.receivers(guard.id.number), engine.end());
+    let [own, shared] = context.queue.receivers(guard.id.number);
+    let mut end = engine.end();
+    let mut is_outdated = false;
     loop {
+        if std::mem::take(&mut is_outdated) {
+            match engine.renew() {
+                Ok(()) => end = engine.end(),
+                Err(error) => return Exit::NoEngine(error.0),
+            }
+        }
+        let more_to_do = engine.tidy_up().map_or_else(channel::never, channel::after);
         let job = crossbeam::channel::select_biased! {
-            recv(stopped) -> _ => return Exit::Stopped,
+            recv(wishes) -> wish => match wish {
+                Ok(Renew) => {
+                    is_outdated = true;
+                    continue;
+                }
+                Err(_) => return Exit::Stopped,
+            },
             recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_default()),
             recv(own) -> job => job,
             recv(shared) -> job => job,
+            recv(more_to_do) -> _ => continue,
         };
         let Ok(job) = job else { return Exit::Stopped };
         let start = Instant::now();
@@ -219,10 +252,13 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, stopped: &Receiver<(
             settle(context, job, &Failure::new(FailureKind::Timeout, "overdue before its turn"));
             continue;
         }
-        if !context.throttle.is_zero()
-            && stopped.recv_timeout(context.throttle) == Err(RecvTimeoutError::Disconnected)
-        {
-            return Exit::Stopped;
+        let until = start + context.throttle;
+        while !context.throttle.is_zero() {
+            match wishes.recv_deadline(until) {
+                Ok(Renew) => is_outdated = true,
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return Exit::Stopped,
+            }
         }
         let Some(ended) = process(context, &mut engine, job, log) else { continue };
         context.queue.load().served(start.elapsed());
