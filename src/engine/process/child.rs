@@ -1,8 +1,8 @@
-//! An engine process: reads jobs, inspects, writes verdicts, until its worker closes the socket.
+//! An engine process: reads jobs, inspects, writes verdicts, until its worker lets it go.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, dup2_stdin, getppid};
 
+use super::channel::EngineEnd;
 use super::wire;
 use crate::engine::decode::decode;
 use crate::engine::modsecurity3::ModSecurity3;
@@ -19,7 +20,7 @@ use crate::engine::verdict::Verdict;
 use crate::ffi::v3;
 
 /// The life of an engine process; what it returns is its exit status.
-pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3::Engine>) -> i32 {
+pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, library: Arc<v3::Engine>) -> i32 {
     // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
         return 1;
@@ -32,9 +33,10 @@ pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3:
     if !matches!(closed, Ok(Ok(()))) {
         return 1;
     }
-    match serve(socket, ModSecurity3::new(library)) {
+    let channel = EngineEnd::open(file.as_fd());
+    drop(file);
+    match channel.and_then(|channel| serve(channel, ModSecurity3::new(library))) {
         Ok(()) => 0,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             eprintln!("engine-{worker}: {error}");
             1
@@ -42,18 +44,14 @@ pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, library: Arc<v3:
     }
 }
 
-fn serve(mut socket: UnixStream, mut engine: ModSecurity3) -> io::Result<()> {
-    let (mut input, mut output) = (wire::Input::new(wire::MAX_JOB), BytesMut::new());
-    loop {
-        while let Some(job) = input.take_frame()? {
-            output.clear();
-            wire::encode_outcome(&inspect(&mut engine, job), &mut output);
-            socket.write_all(&output)?;
-        }
-        if input.fill(&mut socket)? == 0 {
-            return Ok(());
-        }
+fn serve(mut channel: EngineEnd, mut engine: ModSecurity3) -> io::Result<()> {
+    let mut output = BytesMut::new();
+    while let Some(job) = channel.next_job() {
+        output.clear();
+        wire::encode_outcome(&inspect(&mut engine, job?), &mut output);
+        channel.answer(&output)?;
     }
+    Ok(())
 }
 
 fn inspect(engine: &mut ModSecurity3, job: bytes::Bytes) -> Result<Verdict, String> {
