@@ -227,6 +227,24 @@ fn a_killed_zygote_is_rebuilt() {
     before.expect_no_growth(&subject, GROWTH_KIB);
 }
 
+#[test]
+fn an_engine_that_nobody_reaps_is_missed_all_the_same() {
+    let subject = Subject::with_options(&["--deadline", "10s", "--engine-limit", "600s"]);
+    let mut link = subject.agent.link();
+    link.send(&faulty("stop", 1).notify(1, 1));
+    let stopped = || subject.engines().into_iter().find(|engine| engine.state == 'T');
+    wait_until("an engine is stopped", || stopped().is_some());
+    let engine = stopped().unwrap();
+    let zygote = subject.zygote().pid;
+    signal(zygote, "STOP");
+    signal(engine.pid, "KILL");
+    let start = Instant::now();
+    assert_eq!(link.expect_ack().error(), Some("crash"));
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    signal(zygote, "CONT");
+    subject.expect_restarts(1);
+}
+
 /// An agent with four engines: one spins, one is stopped, two have nothing to do. With the zygote and the engines.
 fn agent_with_hanging_engines() -> (Subject, Link, Vec<Process>) {
     let subject = Subject::with_options(&["--deadline", "500ms", "--engine-limit", "600s"]);

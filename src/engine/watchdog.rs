@@ -25,11 +25,11 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Whether it could use CPU time if it were given some: a busy machine may keep it waiting.
-    fn is_runnable(&self) -> bool {
+    /// Its state, as a letter of ps(1)'s; a space when there is none.
+    fn state(&self) -> char {
         let stat = std::fs::read_to_string(&self.stat).unwrap_or_default();
         // The name before it may hold anything, so from behind.
-        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('R'))
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or(' ')
     }
 }
 
@@ -82,7 +82,14 @@ impl<'a> Watch<'a> {
         if used >= self.limit {
             return Err(Overrun::TooLong(used));
         }
-        if cpu > std::mem::replace(&mut self.last, cpu) || self.subject.is_runnable() {
+        let moves = cpu > std::mem::replace(&mut self.last, cpu);
+        let state = if moves { 'R' } else { self.subject.state() };
+        if matches!(state, 'Z' | 'X') {
+            // Dead, though nobody has reaped it yet.
+            return Err(Overrun::Gone);
+        }
+        if state == 'R' {
+            // It could use CPU time if it were given some: a busy machine may keep it waiting.
             self.still = None;
         } else {
             let (since, looks) = self.still.get_or_insert((Instant::now(), 0));

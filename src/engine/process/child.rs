@@ -1,11 +1,10 @@
-//! An engine process: reads jobs, inspects, writes verdicts, until its worker closes the socket.
+//! An engine process: reads jobs, inspects, writes verdicts, until its worker lets it go.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actors::{Engine, EngineError};
 use bytes::BytesMut;
@@ -13,6 +12,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, dup2_stdin, getppid};
 
+use super::channel::{EngineEnd, Next};
 use super::wire;
 use crate::engine::decode::decode;
 use crate::engine::load::RuleSet;
@@ -20,7 +20,7 @@ use crate::engine::modsecurity3::{Bounds, ModSecurity3};
 use crate::engine::verdict::Verdict;
 
 /// The life of an engine process; what it returns is its exit status.
-pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, rules: Arc<RuleSet>, bounds: Bounds) -> i32 {
+pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: Arc<RuleSet>, bounds: Bounds) -> i32 {
     // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
         return 1;
@@ -33,9 +33,10 @@ pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, rules: Arc<RuleS
     if !matches!(closed, Ok(Ok(()))) {
         return 1;
     }
-    match serve(socket, ModSecurity3::new(rules, worker as usize, bounds)) {
+    let channel = EngineEnd::open(file.as_fd());
+    drop(file);
+    match channel.and_then(|channel| serve(channel, ModSecurity3::new(rules, worker as usize, bounds))) {
         Ok(()) => 0,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             eprintln!("engine-{worker}: {error}");
             1
@@ -43,26 +44,17 @@ pub(super) fn run(zygote: Pid, worker: u64, socket: UnixStream, rules: Arc<RuleS
     }
 }
 
-fn serve(mut socket: UnixStream, mut engine: ModSecurity3) -> io::Result<()> {
-    let (mut input, mut output) = (wire::Input::new(wire::MAX_JOB), BytesMut::new());
-    let mut waits = None;
+fn serve(mut channel: EngineEnd, mut engine: ModSecurity3) -> io::Result<()> {
+    let mut output = BytesMut::new();
     loop {
-        while let Some(job) = input.take_frame()? {
-            output.clear();
-            wire::encode_outcome(&inspect(&mut engine, job), &mut output);
-            socket.write_all(&output)?;
-        }
-        // Zero would mean for ever to the socket.
-        let patience = engine.tidy_up().map(|time| time.max(Duration::from_micros(1)));
-        if patience != waits {
-            socket.set_read_timeout(patience)?;
-            waits = patience;
-        }
-        match input.fill(&mut socket) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return Err(error),
+        match channel.next_job(engine.tidy_up())? {
+            Next::Job(job) => {
+                output.clear();
+                wire::encode_outcome(&inspect(&mut engine, job), &mut output);
+                channel.answer(&output)?;
+            }
+            Next::Nothing => {}
+            Next::End => return Ok(()),
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) const MAX_MESSAGE: usize = 4096;
 /// What the front asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    /// An engine for the worker with this number; the job socket comes along.
+    /// An engine for the worker with this number; the memory for its jobs comes along.
     Spawn {
         /// Returned in the answer.
         token: u64,

@@ -3,19 +3,19 @@
 //! The worker waits for the verdict in ticks, and after each the watchdog looks at the CPU time of the process.
 
 use std::convert::Infallible;
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use bytes::BytesMut;
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, TryRecvError};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use slog::Logger;
 
+use super::channel::{self, Found, WorkerEnd};
 use super::keeper::Keeper;
 use super::wire;
 use crate::engine::http_message::HttpMessage;
@@ -31,7 +31,9 @@ const NEWS: Duration = Duration::from_secs(1);
 
 /// The engine of one worker.
 pub struct EngineProcess {
-    socket: UnixStream,
+    channel: WorkerEnd,
+    /// Room for a job, to be used again.
+    job: BytesMut,
     pid: Pid,
     subject: Subject,
     end: Receiver<Infallible>,
@@ -39,8 +41,6 @@ pub struct EngineProcess {
     /// By this program, and not by itself.
     was_ended: bool,
     limit: Duration,
-    input: wire::Input,
-    output: BytesMut,
     log: Logger,
 }
 
@@ -53,48 +53,55 @@ impl EngineProcess {
         log: &Logger,
     ) -> Result<Self, StartError> {
         let failed = |error: io::Error| StartError(error.to_string());
-        let (socket, theirs) = UnixStream::pair().map_err(failed)?;
-        socket.set_read_timeout(Some(TICK)).map_err(failed)?;
-        socket.set_write_timeout(Some(TICK)).map_err(failed)?;
-        let (pid, end) = keeper.spawn(worker, theirs.as_fd()).map_err(StartError)?;
+        let (channel, memory) = WorkerEnd::create().map_err(failed)?;
+        let (pid, end) = keeper.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError)?;
         let clock = clock_getcpuclockid(pid).map_err(|errno| StartError(errno.to_string()))?;
-        let (input, output) = (wire::Input::new(wire::MAX_VERDICT), BytesMut::new());
         let subject = Subject { clock, stat: format!("/proc/{pid}/stat") };
         Ok(Self {
-            socket,
+            channel,
+            job: BytesMut::new(),
             pid,
             subject,
             end,
             keeper,
             was_ended: false,
             limit,
-            input,
-            output,
             log: log.clone(),
         })
     }
 
-    /// Sends the job and waits for the frame that answers it.
-    fn exchange(&mut self, watch: &mut Watch<'_>) -> Result<bytes::Bytes, Trouble> {
-        let mut sent = 0;
-        while let Some(rest) = self.output.get(sent..).filter(|rest| !rest.is_empty()) {
-            match self.socket.write(rest) {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == ErrorKind::BrokenPipe && sent == 0 => {
-                    return Err(Trouble::EndedBefore);
-                }
-                Err(error) => look_after(watch, &error)?,
-            }
+    /// Hands over the job and waits for what came of it.
+    fn exchange(&mut self, request: &HttpMessage) -> Result<Result<Verdict, EngineError>, Trouble> {
+        self.job.clear();
+        wire::encode_job(request, &mut self.job);
+        if is_over(&self.end) {
+            return Err(Trouble::EndedBefore);
         }
+        if let Err(error) = self.channel.hand_over(&self.job) {
+            return Ok(Err(EngineError::Request(error.to_string())));
+        }
+        if self.job.capacity() > channel::KEPT {
+            self.job = BytesMut::new();
+        }
+        let mut watch = Watch::new(&self.subject, self.limit, TICK, &self.log, request);
+        let mut next_look = Instant::now() + TICK;
+        let mut patience = TICK;
         loop {
-            if let Some(frame) = self.input.take_frame().map_err(|_| Trouble::Garbled)? {
-                return Ok(frame);
+            let found = self.channel.wait(patience);
+            match found {
+                Found::Verdict(frame) => return wire::decode_outcome(&frame).map_err(|_| Trouble::Garbled),
+                Found::Garbage => return Err(Trouble::Garbled),
+                Found::Alarm | Found::Nothing if is_over(&self.end) => return Err(Trouble::Ended),
+                // Only the engine itself can have done that.
+                Found::Alarm => return Err(Trouble::Garbled),
+                Found::Nothing => {}
             }
-            match self.input.fill(&mut self.socket) {
-                Ok(0) => return Err(Trouble::Ended),
-                Ok(_) => {}
-                Err(error) => look_after(watch, &error)?,
+            let now = Instant::now();
+            if now >= next_look {
+                watch.look().map_err(Trouble::Overrun)?;
+                next_look = now + TICK;
             }
+            patience = next_look - now;
         }
     }
 
@@ -128,16 +135,7 @@ impl Engine for EngineProcess {
     type Verdict = Verdict;
 
     fn inspect(&mut self, request: &HttpMessage) -> Result<Verdict, EngineError> {
-        self.output.clear();
-        wire::encode_job(request, &mut self.output);
-        let log = self.log.clone();
-        let subject = self.subject.clone();
-        let mut watch = Watch::new(&subject, self.limit, TICK, &log, request);
-        let outcome = self.exchange(&mut watch).and_then(|frame| {
-            let outcome = wire::decode_outcome(&frame).map_err(|_| Trouble::Garbled)?;
-            if self.input.is_empty() { Ok(outcome) } else { Err(Trouble::Garbled) }
-        });
-        outcome.unwrap_or_else(|trouble| {
+        self.exchange(request).unwrap_or_else(|trouble| {
             let failure = self.bury(&trouble);
             Err(match trouble {
                 Trouble::EndedBefore => EngineError::DeadBefore(failure),
@@ -162,7 +160,7 @@ impl Engine for EngineProcess {
 
 impl Drop for EngineProcess {
     fn drop(&mut self) {
-        // It ends by itself when its socket is closed, which is next.
+        // It ends by itself when its channel is closed, which is next.
         self.keeper.forget(self.pid);
     }
 }
@@ -170,9 +168,9 @@ impl Drop for EngineProcess {
 /// Why an engine cannot be used any more.
 #[derive(Debug)]
 enum Trouble {
-    /// It closed its socket.
+    /// It is gone.
     Ended,
-    /// It had closed its socket before the request came.
+    /// It was gone before it got the request.
     EndedBefore,
     /// It wrote what is no verdict.
     Garbled,
@@ -180,14 +178,7 @@ enum Trouble {
     Overrun(Overrun),
 }
 
-/// After a read or write that did not get through: whether to try on.
-fn look_after(watch: &mut Watch<'_>, error: &io::Error) -> Result<(), Trouble> {
-    match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => watch.look().map_err(|overrun| match overrun {
-            Overrun::Gone => Trouble::Ended,
-            overrun => Trouble::Overrun(overrun),
-        }),
-        ErrorKind::Interrupted => Ok(()),
-        _ => Err(Trouble::Ended),
-    }
+/// Whether this channel is closed.
+fn is_over(end: &Receiver<Infallible>) -> bool {
+    end.try_recv() == Err(TryRecvError::Disconnected)
 }

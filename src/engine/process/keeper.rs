@@ -21,6 +21,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 use slog::{Logger, error, warn};
 
+use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{os, zygote};
 use crate::engine::load::RuleSource;
@@ -82,6 +83,8 @@ struct State {
     /// The zygote that lives, once it has loaded its rules.
     zygote: Option<(Pid, OwnedFd)>,
     next_token: u64,
+    /// How to tell the workers whose spawn requests are not answered yet that their engine has ended.
+    alarms: HashMap<u64, Alarm>,
     /// Answers to spawn requests that nobody has collected.
     answers: HashMap<u64, Answer>,
     /// Engines that run, and how those ended that nobody has asked about.
@@ -94,8 +97,8 @@ type Answer = Result<(i32, Receiver<Infallible>), i32>;
 
 /// An engine that its worker has not let go.
 enum EngineState {
-    /// It runs; the channel is closed when it ends.
-    Runs { _end: Sender<Infallible> },
+    /// It runs. When it ends, the channel is closed, and then its worker is woken.
+    Runs { _end: Sender<Infallible>, _alarm: Option<Alarm> },
     /// It has ended.
     Ended(End),
 }
@@ -157,20 +160,26 @@ impl Keeper {
         }
     }
 
-    /// Has an engine forked that reads its jobs from `socket`; gives its process, and a channel that closes with it.
+    /// Has an engine forked that finds its jobs in `memory`; gives its process, and a channel that closes with it. After
+    /// that the `alarm` goes off.
     pub(super) fn spawn(
         &self,
         worker: usize,
-        socket: BorrowedFd<'_>,
+        memory: BorrowedFd<'_>,
+        alarm: Alarm,
     ) -> Result<(Pid, Receiver<Infallible>), String> {
+        let mut alarm = Some(alarm);
         let asked = self.shared.wait(PATIENCE, |state| {
             let (zygote, control) = state.zygote.as_ref()?;
             let zygote = *zygote;
             let request = Request::Spawn { token: state.next_token, worker: worker as u64 };
-            let sent = os::send(control.as_fd(), &request.encode(), Some(socket));
+            let sent = os::send(control.as_fd(), &request.encode(), Some(memory));
             state.next_token += 1;
             // If it died just now there will be another.
-            sent.is_ok().then_some((zygote, state.next_token - 1))
+            sent.ok()?;
+            let token = state.next_token - 1;
+            state.alarms.extend(alarm.take().map(|alarm| (token, alarm)));
+            Some((zygote, token))
         });
         let (zygote, token) = asked.ok_or("there is no zygote")?;
         let answer = self.shared.wait(PATIENCE, |state| match state.answers.remove(&token) {
@@ -313,11 +322,14 @@ impl Zygote {
                 Report::Spawned { token, pid } => {
                     let mut state = shared.lock();
                     let (sender, end) = channel::bounded(0);
-                    state.engines.insert(pid, EngineState::Runs { _end: sender });
+                    let alarm = state.alarms.remove(&token);
+                    state.engines.insert(pid, EngineState::Runs { _end: sender, _alarm: alarm });
                     state.answers.insert(token, Ok((pid, end)));
                 }
                 Report::NotSpawned { token, errno } => {
-                    shared.lock().answers.insert(token, Err(errno));
+                    let mut state = shared.lock();
+                    state.alarms.remove(&token);
+                    state.answers.insert(token, Err(errno));
                 }
                 Report::Ended { pid, signal, status } => {
                     let end = if signal == 0 { End::Status(status) } else { End::Signal(signal) };
@@ -332,6 +344,7 @@ impl Zygote {
         let mut state = shared.lock();
         state.zygote = None;
         state.answers.clear();
+        state.alarms.clear();
         state.engines.clear();
         drop(state);
         shared.changed.notify_all();

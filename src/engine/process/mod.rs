@@ -4,16 +4,18 @@
 //! front process                            zygote                       engine processes
 //! Keeper (one thread) ── control socket ── loads the rules, one thread
 //!                                          forks, reaps and kills ────── engine 1 … n
-//! EngineProcess (per worker) ──────────── job socket ──────────────────┘
+//! EngineProcess (per worker) ─────────── shared memory ────────────────┘
 //! ```
 //!
 //! The zygote is the same binary under another name. It has one thread, so that a fork of it is whole. A worker that
-//! needs an engine sends the zygote one end of a socket pair; the engine that it forks reads jobs from there and writes
-//! verdicts. The end of an engine is seen at once by its worker, as the end of that socket, and its cause comes from the
-//! zygote, which reaps it. The kernel ends the engines when the zygote dies, and the zygote when the front does.
+//! needs an engine sends the zygote a piece of memory (memfd_create(2)); the engine that it forks finds its jobs there and
+//! writes verdicts, one at a time (`channel.rs`). The end of an engine is news from the zygote, which reaps it: the keeper
+//! passes them on to the engine's worker, and wakes it when it waits for a verdict. The kernel ends the engines when the
+//! zygote dies, and the zygote when the front does.
 //!
 //! What comes from an engine is as little trusted as what comes from a peer: it may be the exploited one.
 
+mod channel;
 mod child;
 mod control;
 mod engine;

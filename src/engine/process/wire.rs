@@ -1,10 +1,8 @@
-//! Jobs and verdicts on the socket between a worker and its engine: a length (`u32`, network byte order), then as many
+//! Jobs and verdicts between a worker and its engine, each a frame: a length (`u32`, network byte order), then as many
 //! bytes.
 //!
 //! A job is the transaction's identifier and the NOTIFY's payload, which the engine decodes once more: a microsecond,
 //! and no second way to write down a request.
-
-use std::io::{self, Read};
 
 use actors::EngineError;
 use actors::spop::reader::{Malformed, Reader};
@@ -22,10 +20,7 @@ pub(super) const MAX_VERDICT: usize = 1024 * 1024;
 pub(super) const MAX_JOB: usize = 17 * 1024 * 1024;
 
 /// Bytes of the length.
-const LENGTH: usize = 4;
-
-/// Bytes of the longest read.
-const READ_ROOM: usize = 64 * 1024;
+pub(super) const LENGTH: usize = 4;
 
 /// Appends a job.
 pub(super) fn encode_job(message: &HttpMessage, out: &mut BytesMut) {
@@ -46,45 +41,9 @@ pub(super) fn decode_job(mut job: Bytes) -> Result<(String, Bytes), Malformed> {
     Ok((id, job))
 }
 
-/// What has come from a socket and is not taken yet.
-pub(super) struct Input {
-    bytes: BytesMut,
-    limit: usize,
-    /// Where reads go. It stays initialised, which making room in `bytes` for each would not.
-    room: Box<[u8]>,
-}
-
-impl Input {
-    /// Nothing yet. A frame of more than `limit` bytes is an error.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { bytes: BytesMut::new(), limit, room: vec![0; READ_ROOM].into_boxed_slice() }
-    }
-
-    /// Whether nothing is left.
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Reads once; 0 is the end.
-    pub(super) fn fill(&mut self, socket: &mut impl Read) -> io::Result<usize> {
-        let count = socket.read(&mut self.room)?;
-        self.bytes.extend_from_slice(self.room.get(..count).unwrap_or_default());
-        Ok(count)
-    }
-
-    /// Takes a whole frame off the front, if one is there.
-    pub(super) fn take_frame(&mut self) -> io::Result<Option<Bytes>> {
-        let Some(&length) = self.bytes.first_chunk::<LENGTH>() else { return Ok(None) };
-        let length = u32::from_be_bytes(length) as usize;
-        if length > self.limit {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than allowed"));
-        }
-        if self.bytes.len() < LENGTH + length {
-            return Ok(None);
-        }
-        self.bytes.advance(LENGTH);
-        Ok(Some(self.bytes.split_to(length).freeze()))
-    }
+/// The bytes of the frame that begins so, its length included.
+pub(super) fn frame_length(head: [u8; LENGTH]) -> usize {
+    (u32::from_be_bytes(head) as usize).saturating_add(LENGTH)
 }
 
 /// Appends what came of a job. The texts are cut, so that it stays below [`MAX_VERDICT`].
@@ -238,9 +197,8 @@ mod tests {
     fn frame(outcome: &Result<Verdict, String>) -> Bytes {
         let mut out = BytesMut::new();
         encode_outcome(outcome, &mut out);
-        let mut input = Input::new(MAX_VERDICT);
-        input.fill(&mut &out[..]).unwrap();
-        input.take_frame().unwrap().unwrap()
+        assert_eq!(out.len(), frame_length(*out.first_chunk().unwrap()));
+        out.split_off(LENGTH).freeze()
     }
 
     #[test]
@@ -259,12 +217,5 @@ mod tests {
             assert!(decode_outcome(&whole[..end]).is_err(), "{end}");
         }
         assert!(decode_outcome(&[&whole[..], b"x"].concat()).is_err());
-    }
-
-    #[test]
-    fn a_length_beyond_the_limit_is_an_error_before_it_is_waited_for() {
-        let mut input = Input::new(MAX_VERDICT);
-        input.fill(&mut &b"\xff\xff\xff\xff"[..]).unwrap();
-        assert!(input.take_frame().is_err());
     }
 }

@@ -5,7 +5,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -187,13 +186,13 @@ impl Zygote {
     /// Does what the front asks for; `false` at the end.
     fn accept(&mut self) -> nix::Result<bool> {
         let mut buffer = [0; MAX_MESSAGE];
-        let (length, socket) = match os::receive(self.control.as_fd(), &mut buffer) {
+        let (length, memory) = match os::receive(self.control.as_fd(), &mut buffer) {
             Ok((0, _)) => return Ok(false),
             received => received?,
         };
-        match (Request::decode(buffer.get(..length).unwrap_or_default()), socket) {
-            (Some(Request::Spawn { token, worker }), Some(socket)) => {
-                let report = match self.spawn(worker, socket) {
+        match (Request::decode(buffer.get(..length).unwrap_or_default()), memory) {
+            (Some(Request::Spawn { token, worker }), Some(memory)) => {
+                let report = match self.spawn(worker, memory) {
                     Ok(pid) => Report::Spawned { token, pid: pid.as_raw() },
                     Err(errno) => Report::NotSpawned { token, errno: errno as i32 },
                 };
@@ -211,7 +210,7 @@ impl Zygote {
         Ok(true)
     }
 
-    fn spawn(&mut self, worker: u64, socket: OwnedFd) -> nix::Result<Pid> {
+    fn spawn(&mut self, worker: u64, memory: OwnedFd) -> nix::Result<Pid> {
         let (zygote, rules, bounds) = (getpid(), Arc::clone(&self.rules), self.bounds);
         let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
         let pid = os::fork_into(|| {
@@ -223,7 +222,7 @@ impl Zygote {
             let mut signals = SigSet::empty();
             signals.add(Signal::SIGCHLD);
             match signals.thread_unblock() {
-                Ok(()) => child::run(zygote, worker, UnixStream::from(socket), rules, bounds),
+                Ok(()) => child::run(zygote, worker, memory, rules, bounds),
                 Err(_) => 1,
             }
         })?;
