@@ -1,0 +1,117 @@
+//! Do the Core Rule Set's own tests pass through the agent? Those that do not are in tests/data/crs-known.txt with their
+//! causes, and the causes are shown: the engine alone says the same, and passes when the cause is taken away.
+//!
+//! A test names a rule that must match, or must not; the agent's `rule_ids` is compared with it. Some tests only expect a
+//! status of the web server, or no response at all: they are about HTTP itself, which over SPOP is HAProxy's part. Their
+//! requests are given to the agent all the same, and must be inspected. No test of 3.3.4 is about a response.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod cases;
+mod direct;
+mod ftw;
+mod http;
+mod known;
+mod rules;
+mod straight;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Write, stderr};
+use std::sync::OnceLock;
+
+use cases::Case;
+use known::Known;
+use straight::Rules;
+
+const LIST: &str = "tests/data/crs-known.txt";
+
+/// The list's cause for what is wrong with a test itself. All others are the engine's.
+const TEST: &str = "test";
+
+fn cases() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(cases::load)
+}
+
+/// What the agent says with the rules as they are installed.
+fn straight() -> &'static [Rules] {
+    static FOUND: OnceLock<Vec<Rules>> = OnceLock::new();
+    FOUND.get_or_init(|| straight::run(cases(), &straight::agent(&rules::installed())))
+}
+
+/// The tests of which the named rule did not do what they expect.
+fn failed(found: &[Rules]) -> Vec<&'static str> {
+    let failed = cases().iter().zip(found).filter(|(case, found)| {
+        case.expected.rule.is_some_and(|(rule, wanted)| found.contains(&rule) != wanted)
+    });
+    failed.map(|(case, _)| case.name.as_str()).collect()
+}
+
+/// Checks that what happened is what the list says, no more and no less.
+#[track_caller]
+fn assert_listed(what: &str, happened: &[&str], list: &Known) {
+    let unlisted: Vec<_> = happened.iter().filter(|name| !list.contains_key(**name)).collect();
+    let gone: Vec<_> = list.keys().filter(|name| !happened.contains(&name.as_str())).collect();
+    assert!(unlisted.is_empty(), "{what}, but not on the list: {unlisted:?}");
+    assert!(gone.is_empty(), "on the list of what {what}, but it does not: {gone:?}");
+}
+
+#[test]
+fn every_test_passes_but_those_on_the_list() {
+    let known = known::read(LIST);
+    let failed = failed(straight());
+    report(&failed, &known);
+    assert_listed("fails", &failed, &known);
+}
+
+/// A table of the first run.
+fn report(failed: &[&str], known: &Known) {
+    let asking = asking();
+    say("tests of the Core Rule Set", cases().len());
+    say("  only for the web server (a status, no response)", cases().len() - asking);
+    say("  that expect a rule to match, or not to", asking);
+    say_passed("    pass", failed);
+    let mut causes = BTreeMap::new();
+    for name in failed {
+        *causes.entry(known.get(*name).map_or("unknown", String::as_str)).or_insert(0) += 1;
+    }
+    for (cause, count) in causes {
+        say(&format!("    fail, cause: {cause}"), count);
+    }
+}
+
+fn asking() -> usize {
+    cases().iter().filter(|case| case.expected.rule.is_some()).count()
+}
+
+fn say_passed(what: &str, failed: &[&str]) {
+    let passed = asking() - failed.len();
+    say(&format!("{what}, {:.2} %", 100.0 * passed as f64 / asking() as f64), passed);
+}
+
+/// One line of a table, past the test harness, which would keep it for itself.
+fn say(what: &str, count: usize) {
+    drop(writeln!(stderr(), "{what:<60} {count:>5}"));
+}
+
+#[test]
+fn the_engine_alone_finds_the_same() {
+    let direct = direct::run(cases(), &rules::installed());
+    assert_eq!(direct.len(), cases().len());
+    for (case, (agent, engine)) in cases().iter().zip(straight().iter().zip(&direct)) {
+        assert_eq!(agent, engine, "{}: the agent, and the engine alone", case.name);
+    }
+}
+
+#[test]
+fn without_the_engine_s_causes_only_the_test_s_own_are_left() {
+    let mended = rules::Mended::new();
+    let found = straight::run(cases(), &straight::agent(&mended.rules));
+    let mut known = known::read(LIST);
+    known.retain(|_, cause| cause == TEST);
+    let failed = failed(&found);
+    say_passed("without the engine's causes: pass", &failed);
+    assert_listed("fails", &failed, &known);
+}
