@@ -26,7 +26,7 @@ use crate::ffi::fault::{self, Post};
 const TICK: Duration = Duration::from_millis(5);
 
 /// How long an engine may take to finish what waits in it.
-const LAST_GRACE: Duration = Duration::from_secs(1);
+const LAST_GRACE: Duration = Duration::from_secs(3);
 
 /// What engines in threads share.
 pub struct Threads {

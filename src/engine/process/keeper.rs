@@ -40,8 +40,8 @@ const POLICY: RestartPolicy = RestartPolicy {
     max_delay: Duration::from_secs(5),
 };
 
-/// How long a zygote may take to end.
-const LAST_GRACE: Duration = Duration::from_secs(1);
+/// How long a zygote may take to end: a little longer than it waits for its engines.
+const LAST_GRACE: Duration = Duration::from_secs(4);
 
 /// Why there is no zygote.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ use crate::engine::modsecurity3::Bounds;
 pub(super) const NAME: &str = "modsecurity-spoa-zygote";
 
 /// How long engines may take to end when the front is done with them. It waits longer for the zygote.
-const LAST_GRACE: Duration = Duration::from_millis(700);
+const LAST_GRACE: Duration = Duration::from_secs(3);
 
 /// Whether this process was started to be a zygote.
 pub fn invoked_as_zygote(words: &[OsString]) -> bool {
