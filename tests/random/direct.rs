@@ -1,5 +1,6 @@
 //! The engine without the agent: tests/data/direct.cc, and what it says.
 
+use super::super::SAME_GARBAGE;
 use super::super::support::haproxy::repository;
 use super::super::support::process::{end, guarded, spawn};
 use super::Request;
@@ -43,7 +44,7 @@ impl Direct {
     /// Starts it with these rule files, in this order.
     pub fn start(rules: &[PathBuf]) -> Self {
         let mut command = guarded(program().to_str().unwrap());
-        command.args(rules).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(rules).env(SAME_GARBAGE.0, SAME_GARBAGE.1).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn(command);
         let (requests, lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, requests, lines }
