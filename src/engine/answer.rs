@@ -8,7 +8,6 @@ use actors::spop::{ActionList, Scope, Value};
 
 use crate::engine::block_page::BlockPage;
 use crate::engine::http_message::HttpMessage;
-use crate::engine::id::ticket;
 use crate::engine::verdict::{Action, Intervention, Verdict};
 
 /// What the operator wants to be answered.
@@ -78,10 +77,9 @@ pub fn answer(
             set("error", Value::String(failure.kind.as_str().as_bytes()));
         }
     }
-    let waits_in = outcome.ok().and_then(|verdict| verdict.waits_in);
+    let ticket = outcome.ok().and_then(|verdict| verdict.ticket.as_ref()).map(ToString::to_string);
     match message {
         Some(HttpMessage::Request(request)) => {
-            let ticket = waits_in.map(|worker| ticket(&request.id, worker));
             set("id", Value::String(ticket.as_deref().unwrap_or(&request.id).as_bytes()));
             set("truncated", Value::Bool(request.truncated));
         }
@@ -95,7 +93,7 @@ pub fn answer(
     if let Ok(verdict) = outcome {
         let page = policy.block_page.as_ref().zip(verdict.intervention.as_ref()).zip(message);
         if let Some(((page, Intervention { status, action: Action::Deny }), message)) = page {
-            let body = page.fill(message.transaction(), *status);
+            let body = page.fill(&message.transaction(), *status);
             actions.set_var(Scope::Transaction, "body", Value::String(body.as_bytes()));
         }
         describe(verdict, &mut actions);

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
 use crate::engine::headers::Headers;
-use crate::engine::id::parse_ticket;
 use crate::engine::request::Request;
 use crate::engine::response::Response;
 
@@ -33,11 +32,11 @@ impl HttpMessage {
 
     /// The identifier of the transaction that it belongs to, as the log has it.
     #[must_use]
-    pub fn transaction(&self) -> &str {
+    pub fn transaction(&self) -> String {
         match self {
-            Self::Request(request) => &request.id,
+            Self::Request(request) => request.id.clone(),
             Self::Response(response) => {
-                response.transaction.as_deref().and_then(parse_ticket).map_or(&response.id, |(id, _)| id)
+                response.ticket().map_or_else(|| response.id.clone(), |ticket| ticket.id)
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Transaction identifiers of the agent's own.
 //!
-//! HAProxy gets them as they are, or, when an engine keeps the transaction for the response, as a ticket: the identifier,
-//! `-`, and the number of the worker to come back to.
+//! HAProxy gets them as they are, or, when an engine keeps the transaction for the response, on a [`Ticket`].
 
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,18 +29,35 @@ impl IdSource {
 /// Digits of an identifier.
 const DIGITS: usize = 32;
 
-/// What HAProxy is to come back with to the worker of this number.
-#[must_use]
-pub fn ticket(id: &str, worker: usize) -> String {
-    format!("{id}-{worker}")
+/// What HAProxy comes back with when a transaction waits for its response. As text: the three with `-` between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The transaction's identifier.
+    pub id: String,
+    /// The number of the worker that has it.
+    pub worker: usize,
+    /// Which of its engines: they count the reloads.
+    pub generation: u64,
 }
 
-/// The identifier and the worker's number on a ticket.
-#[must_use]
-pub fn parse_ticket(ticket: &[u8]) -> Option<(&str, usize)> {
-    let (id, worker) = std::str::from_utf8(ticket).ok()?.split_once('-')?;
-    let right = id.len() == DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Some((id, worker.parse().ok()?)).filter(|_| right)
+impl Ticket {
+    /// Reads a ticket.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let mut parts = std::str::from_utf8(text).ok()?.split('-');
+        let (id, worker, generation) = (parts.next()?, parts.next()?, parts.next()?);
+        let right =
+            id.len() == DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && parts.next().is_none();
+        let ticket =
+            Self { id: id.to_owned(), worker: worker.parse().ok()?, generation: generation.parse().ok()? };
+        Some(ticket).filter(|_| right)
+    }
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.id, self.worker, self.generation)
+    }
 }
 
 #[cfg(test)]
@@ -49,12 +66,21 @@ mod tests {
 
     #[test]
     fn tickets_come_back() {
-        let id = IdSource::default().next();
-        assert_eq!(parse_ticket(ticket(&id, 17).as_bytes()), Some((id.as_str(), 17)));
-        for bad in
-            [&id, "", "-1", &format!("{id}-"), &format!("{id}-x"), &format!("{id}--1"), &format!("{id}0-1")]
-        {
-            assert_eq!(parse_ticket(bad.as_bytes()), None, "{bad}");
+        let ticket = Ticket { id: IdSource::default().next(), worker: 17, generation: 3 };
+        assert_eq!(Ticket::parse(ticket.to_string().as_bytes()), Some(ticket.clone()));
+        let id = &ticket.id;
+        for bad in [
+            "",
+            "--",
+            "-1-1",
+            id,
+            &format!("{id}-1"),
+            &format!("{id}-1-"),
+            &format!("{id}-x-1"),
+            &format!("{id}0-1-1"),
+        ] {
+            assert_eq!(Ticket::parse(bad.as_bytes()), None, "{bad}");
         }
+        assert_eq!(Ticket::parse(format!("{ticket}-1").as_bytes()), None);
     }
 }

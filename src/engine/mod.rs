@@ -19,24 +19,25 @@ pub mod thread;
 mod traffic;
 pub mod verdict;
 mod watchdog;
+mod worker_engine;
 
-use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actors::spop::ActionList;
-use actors::{Agent, Engine, EngineError, Failure, FailureKind, StartError};
+use actors::{Agent, Failure, StartError};
 use bytes::Bytes;
-use crossbeam::channel::Receiver;
 use slog::Logger;
 
 use answer::Policy;
 use http_message::HttpMessage;
 use id::IdSource;
-use process::{EngineProcess, Keeper};
-use thread::{EngineThread, Threads};
+use modsecurity3::Bounds;
+use process::Keeper;
+use thread::Threads;
 use traffic::Traffic;
 use verdict::Verdict;
+pub use worker_engine::WorkerEngine;
 
 /// Where engines run.
 #[derive(Clone)]
@@ -49,11 +50,41 @@ pub enum Isolation {
 
 /// The agent that HAProxy talks to: the top of the tree's [`Agent`].
 pub struct ModSecurityAgent {
-    isolation: Isolation,
+    shared: Arc<Shared>,
     policy: Policy,
-    truncated: Truncated,
     ids: IdSource,
     traffic: Traffic,
+}
+
+/// What all engines are made of.
+struct Shared {
+    /// Where they run, and how many reloads there were.
+    isolation: Mutex<(u64, Isolation)>,
+    truncated: Truncated,
+    /// Transactions that may wait in each.
+    responses: Bounds,
+}
+
+impl Shared {
+    fn isolation(&self) -> (u64, Isolation) {
+        self.isolation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ModSecurityAgent {
+    /// An agent whose engines run there, with so many transactions that may wait in each.
+    #[must_use]
+    pub fn new(isolation: Isolation, policy: Policy, truncated: Truncated, responses: Bounds) -> Self {
+        let shared = Shared { isolation: Mutex::new((1, isolation)), truncated, responses };
+        Self { shared: Arc::new(shared), policy, ids: IdSource::default(), traffic: Traffic::default() }
+    }
+
+    /// From now on engines run there. Says how many times that has been changed, the start included.
+    pub fn replace(&self, isolation: Isolation) -> u64 {
+        let mut current = self.shared.isolation.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = (current.0 + 1, isolation);
+        current.0
+    }
 }
 
 /// What becomes of a request of which HAProxy had only the beginning of the body (`--truncated`).
@@ -68,92 +99,17 @@ pub enum Truncated {
     Error,
 }
 
-impl ModSecurityAgent {
-    /// An agent whose engines run there.
-    #[must_use]
-    pub fn new(isolation: Isolation, policy: Policy, truncated: Truncated) -> Self {
-        Self { isolation, policy, truncated, ids: IdSource::default(), traffic: Traffic::default() }
-    }
-}
-
-/// The engine of one worker.
-pub struct WorkerEngine {
-    form: Form,
-    truncated: Truncated,
-}
-
-enum Form {
-    Process(EngineProcess),
-    Thread(EngineThread),
-}
-
-impl WorkerEngine {
-    /// What is to be said of a request without asking the engine.
-    fn decide(&self, message: &HttpMessage) -> Option<Result<Verdict, EngineError>> {
-        let HttpMessage::Request(request) = message else { return None };
-        if !request.truncated {
-            return None;
-        }
-        let cause = "HAProxy sent only the beginning of the body";
-        match self.truncated {
-            Truncated::Inspect => None,
-            Truncated::Deny => Some(Ok(Verdict::denied(CONTENT_TOO_LARGE, cause))),
-            Truncated::Error => Some(Err(EngineError::Refused(Failure::new(FailureKind::Truncated, cause)))),
-        }
-    }
-}
-
-/// The status for a body that cannot be inspected to its end (RFC 9110, 15.5.14).
-const CONTENT_TOO_LARGE: u16 = 413;
-
-impl Engine for WorkerEngine {
-    type Request = HttpMessage;
-    type Verdict = Verdict;
-
-    fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, EngineError> {
-        if let Some(decided) = self.decide(message) {
-            return decided;
-        }
-        match &mut self.form {
-            Form::Process(engine) => engine.inspect(message),
-            Form::Thread(engine) => engine.inspect(message),
-        }
-    }
-
-    fn end(&self) -> Receiver<Infallible> {
-        match &self.form {
-            Form::Process(engine) => engine.end(),
-            Form::Thread(engine) => engine.end(),
-        }
-    }
-
-    fn cause_of_end(&self) -> Option<String> {
-        match &self.form {
-            Form::Process(engine) => engine.cause_of_end(),
-            Form::Thread(engine) => engine.cause_of_end(),
-        }
-    }
-}
-
 impl Agent for ModSecurityAgent {
     type Request = HttpMessage;
     type Verdict = Verdict;
     type Engine = WorkerEngine;
 
     fn start_engine(&self, worker: usize, log: &Logger) -> Result<WorkerEngine, StartError> {
-        let form = match &self.isolation {
-            Isolation::Process(keeper, limit) => {
-                Form::Process(EngineProcess::start(worker, Arc::clone(keeper), *limit, log)?)
-            }
-            Isolation::Thread(threads) => {
-                Form::Thread(EngineThread::start(worker, Arc::clone(threads), log)?)
-            }
-        };
-        Ok(WorkerEngine { form, truncated: self.truncated })
+        WorkerEngine::start(worker, Arc::clone(&self.shared), log)
     }
 
     fn rebuild(&self) {
-        if let Isolation::Process(keeper, _) = &self.isolation {
+        if let (_, Isolation::Process(keeper, _)) = self.shared.isolation() {
             keeper.rebuild();
         }
     }
@@ -165,7 +121,7 @@ impl Agent for ModSecurityAgent {
     fn affinity(&self, message: &HttpMessage) -> Option<usize> {
         match message {
             HttpMessage::Request(_) => None,
-            HttpMessage::Response(response) => response.worker(),
+            HttpMessage::Response(response) => response.ticket().map(|ticket| ticket.worker),
         }
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
 use crate::engine::headers::Headers;
-use crate::engine::id::parse_ticket;
+use crate::engine::id::Ticket;
 use crate::engine::text::Text;
 
 /// An HTTP response as the server sent it. The version holds no zero byte: engines take it as a C string.
@@ -30,10 +30,10 @@ pub struct Response {
 }
 
 impl Response {
-    /// The number of the worker whose engine has the transaction, if an engine has kept it.
+    /// Where the transaction is, if an engine has kept it.
     #[must_use]
-    pub fn worker(&self) -> Option<usize> {
-        parse_ticket(self.transaction.as_deref()?).map(|(_, worker)| worker)
+    pub fn ticket(&self) -> Option<Ticket> {
+        Ticket::parse(self.transaction.as_deref()?)
     }
 }
 
@@ -43,8 +43,8 @@ impl KV for Response {
         // Last first: that is the order of slog's pairs.
         serializer.emit_u16("response", self.status)?;
         match &self.transaction {
-            Some(transaction) => match parse_ticket(transaction) {
-                Some((id, _)) => serializer.emit_str("id", id),
+            Some(transaction) => match Ticket::parse(transaction) {
+                Some(ticket) => serializer.emit_str("id", &ticket.id),
                 None => serializer.emit_arguments("id", &format_args!("{}", Text(transaction))),
             },
             None => serializer.emit_str("id", &self.id),

@@ -93,7 +93,7 @@ impl EngineThread {
                 Err(error) => return drop(say.send(Err(error))),
             };
             // Transactions never leave their thread.
-            let mut engine = ModSecurity3::new(rules, worker, bounds);
+            let mut engine = ModSecurity3::new(rules, bounds);
             loop {
                 let order = match post.guard(|| engine.tidy_up()) {
                     Some(patience) => orders.recv_timeout(patience),

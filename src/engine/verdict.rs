@@ -1,5 +1,7 @@
 //! What an engine found, whatever engine.
 
+use crate::engine::id::Ticket;
+
 /// The outcome of an inspection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -15,8 +17,10 @@ pub struct Verdict {
     pub more_matches: u64,
     /// The score that the Core Rule Set came to.
     pub anomaly_score: Option<i64>,
-    /// The number of the worker in whose engine the transaction waits for its response.
-    pub waits_in: Option<usize>,
+    /// The engine keeps the transaction for its response.
+    pub is_kept: bool,
+    /// How to come back to it.
+    pub ticket: Option<Ticket>,
     /// The response had no transaction any more, and was inspected on its own.
     pub is_lost: bool,
 }

@@ -2,6 +2,7 @@
 
 mod logger;
 mod program;
+mod reload;
 mod sockets;
 mod successor;
 

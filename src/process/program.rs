@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, System};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{Root, Socket, Stop, TreeEvent};
+use actors::{Renewed, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info, warn};
 
 use crate::engine::load::{self, RuleSource};
@@ -19,6 +19,7 @@ use crate::engine::thread::Threads;
 use crate::engine::{self, Isolation, ModSecurityAgent};
 use crate::ffi::fault;
 use crate::ffi::v3::{self, RuleEngine, Summary};
+use crate::process::reload::{self, Reload, Reloaded};
 use crate::process::successor::Successor;
 use crate::process::{logger, sockets};
 use crate::settings::{self, Command, Settings};
@@ -71,14 +72,20 @@ fn serve(settings: Settings) -> ExitCode {
         Err(error) => return fail(1, &*error),
     };
     describe(&log, &settings, &summary);
-    let agent = Arc::new(ModSecurityAgent::new(isolation, settings.answers, settings.truncated));
+    let agent = Arc::new(ModSecurityAgent::new(
+        isolation,
+        settings.answers.clone(),
+        settings.truncated,
+        settings.responses,
+    ));
+    let settings = Arc::new(settings);
     let system = System::new();
     let end = Arc::<Mutex<End>>::default();
     let started = system.block_on(async {
         if settings.isolation == settings::Isolation::Thread {
             *lock(&end) = End::Stop { successor: Some(Successor::new(&sockets)?) };
         }
-        let program = Program::start(settings.tree, agent, sockets, Arc::clone(&end), &log)?;
+        let program = Program::start(Arc::clone(&settings), agent, sockets, Arc::clone(&end), &log)?;
         // It is set nowhere else.
         let _ = taint.set(program.recipient());
         Ok(())
@@ -180,30 +187,43 @@ fn describe(log: &Logger, settings: &Settings, summary: &Summary) {
     }
 }
 
-/// The actor above Root: turns signals into [`Stop`], and the end of the tree into the end of the program.
+/// The actor above Root: turns signals into what the tree is to do, and the end of the tree into the end of the program.
 struct Program {
     root: Addr<Root<ModSecurityAgent>>,
+    settings: Arc<Settings>,
+    agent: Arc<ModSecurityAgent>,
+    reloading: Reloading,
     /// What to do when the tree has ended.
     end: Arc<Mutex<End>>,
     log: Logger,
 }
 
+/// Whether the rules are being read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reloading {
+    No,
+    Yes,
+    /// They may have changed since that began.
+    Again,
+}
+
 impl Program {
     fn start(
-        settings: actors::Settings,
+        settings: Arc<Settings>,
         agent: Arc<ModSecurityAgent>,
         sockets: Vec<Socket>,
         end: Arc<Mutex<End>>,
         log: &Logger,
     ) -> io::Result<Addr<Self>> {
-        let root = Root::new(settings, agent, sockets, log.clone())?;
+        let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
         Ok(Self::create(|ctx| {
             for (signals, what) in signals {
                 Self::watch(signals, what, ctx);
             }
-            Self { root: root.spawn(ctx.address().recipient()), end, log: log.clone() }
+            let root = root.spawn(ctx.address().recipient());
+            Self { root, settings, agent, reloading: Reloading::No, end, log: log.clone() }
         }))
     }
 
@@ -221,12 +241,55 @@ impl Program {
                     info!(program.log, "stopping"; "signal" => name);
                     program.root.do_send(Stop);
                 }
-                OnSignal::Ignore(name) => {
-                    warn!(program.log, "signal ignored, this version cannot reload: restart it"; "signal" => name);
+                OnSignal::Reload(name) => {
+                    info!(program.log, "reloading"; "signal" => name);
+                    program.reload(ctx);
                 }
             }
             Self::watch(signals, what, ctx);
         }));
+    }
+
+    fn reload(&mut self, ctx: &Context<Self>) {
+        if self.reloading == Reloading::No {
+            self.reloading = Reloading::Yes;
+            reload::start(Arc::clone(&self.settings), self.log.clone(), ctx.address().recipient());
+        } else {
+            self.reloading = Reloading::Again;
+        }
+    }
+
+    /// Ends the tree, to become a new process.
+    fn replace(&self) {
+        let mut end = lock(&self.end);
+        match std::mem::take(&mut *end) {
+            End::Stop { successor: Some(successor) } => *end = End::Replace(successor),
+            unchanged => *end = unchanged,
+        }
+        drop(end);
+        self.root.do_send(Stop);
+    }
+}
+
+impl Handler<Reloaded> for Program {
+    type Result = ();
+
+    fn handle(&mut self, Reloaded(read): Reloaded, ctx: &mut Self::Context) {
+        match read {
+            Ok(Reload::Engines(isolation, summary)) => {
+                let generation = self.agent.replace(isolation);
+                info!(self.log, "rules reloaded"; "rules" => summary.rules, "generation" => generation);
+                self.root.do_send(Renewed);
+            }
+            Ok(Reload::Process) => {
+                info!(self.log, "rules are right, replacing the process");
+                self.replace();
+            }
+            Err(cause) => error!(self.log, "cannot reload, the old rules stay"; "cause" => cause),
+        }
+        if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
+            self.reload(ctx);
+        }
     }
 }
 
@@ -234,13 +297,13 @@ impl Program {
 #[derive(Clone, Copy)]
 enum OnSignal {
     Stop(&'static str),
-    Ignore(&'static str),
+    Reload(&'static str),
 }
 
 const SIGNALS: [(SignalKind, OnSignal); 3] = [
     (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
-    (SignalKind::hangup(), OnSignal::Ignore("SIGHUP")),
+    (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
 ];
 
 impl Actor for Program {
@@ -271,11 +334,6 @@ impl Handler<Tainted> for Program {
             self.log,
             "tainted: an engine faulted in this process; it finishes what it has and is replaced"
         );
-        let mut end = lock(&self.end);
-        match std::mem::take(&mut *end) {
-            End::Stop { successor: Some(successor) } => *end = End::Replace(successor),
-            unchanged => *end = unchanged,
-        }
-        self.root.do_send(Stop);
+        self.replace();
     }
 }

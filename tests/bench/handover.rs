@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     let log = Logger::root(Discard, o!());
     let (keeper, _) = Keeper::start(&rules, Bounds::NONE, &log).unwrap();
     let mut process = EngineProcess::start(1, Arc::new(keeper), Duration::from_secs(2), &log).unwrap();
-    let mut thread = ModSecurity3::new(Arc::new(load(&rules).unwrap().0), 1, Bounds::NONE);
+    let mut thread = ModSecurity3::new(Arc::new(load(&rules).unwrap().0), Bounds::NONE);
     let payload = message::payload_with_body(&[b'a'; 3000]).freeze();
     let request = decode(&payload, "16aa3d069273781eed0baf45dbef0b7b".to_owned()).unwrap();
     let (here, there) = ("/proc/thread-self/schedstat", engine_process());

@@ -110,6 +110,11 @@ impl Agent {
         self.wait().code()
     }
 
+    /// The process ids of its zygote and engines.
+    pub fn helpers(&self) -> Vec<u32> {
+        family(self.pid()).into_iter().filter(|&pid| pid != self.pid()).collect()
+    }
+
     /// The process ids of its engines.
     pub fn engines(&self) -> Vec<u32> {
         let is_engine = |pid: &u32| {

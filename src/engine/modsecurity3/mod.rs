@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use actors::{Engine, EngineError};
 
 use crate::engine::http_message::HttpMessage;
-use crate::engine::id::parse_ticket;
 use crate::engine::load::RuleSet;
 use crate::engine::request::Request;
 use crate::engine::response::Response;
@@ -23,16 +22,14 @@ use waiting::{Kept, Waiting};
 /// The engine of one worker. All share the rules.
 pub struct ModSecurity3 {
     rules: Arc<RuleSet>,
-    /// The worker's number, for responses to come back to.
-    worker: usize,
     waiting: Waiting,
 }
 
 impl ModSecurity3 {
-    /// An engine with these rules for the worker of this number; transactions wait for their response within `bounds`.
+    /// An engine with these rules; transactions wait for their response within `bounds`.
     #[must_use]
-    pub fn new(rules: Arc<RuleSet>, worker: usize, bounds: Bounds) -> Self {
-        Self { rules, worker, waiting: Waiting::new(bounds) }
+    pub fn new(rules: Arc<RuleSet>, bounds: Bounds) -> Self {
+        Self { rules, waiting: Waiting::new(bounds) }
     }
 
     /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
@@ -55,15 +52,14 @@ impl ModSecurity3 {
         let matches = transaction.matches(0).map_err(failed)?;
         let told = matches.count();
         let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
-        verdict.waits_in = Some(self.worker);
+        verdict.is_kept = true;
         let kept = Kept { transaction, told, bytes: request.payload.len() };
         self.waiting.keep(request.id.clone(), kept, Instant::now());
         Ok(verdict)
     }
 
     fn response(&mut self, response: &Response) -> Result<Verdict, EngineError> {
-        let ticket = response.transaction.as_deref().and_then(parse_ticket);
-        let kept = ticket.and_then(|(id, _)| self.waiting.take(id));
+        let kept = response.ticket().and_then(|ticket| self.waiting.take(&ticket.id));
         let is_lost = kept.is_none();
         let (mut transaction, told) = match kept {
             Some(kept) => (kept.transaction, kept.told),

@@ -35,7 +35,7 @@ pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: Arc<RuleSet>, 
     }
     let channel = EngineEnd::open(file.as_fd());
     drop(file);
-    match channel.and_then(|channel| serve(channel, ModSecurity3::new(rules, worker as usize, bounds))) {
+    match channel.and_then(|channel| serve(channel, ModSecurity3::new(rules, bounds))) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("engine-{worker}: {error}");

@@ -92,7 +92,7 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     encode_bytes(cut(&verdict.message), out);
     out.put_u8(verdict.anomaly_score.is_some().into());
     varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
-    varint::encode(verdict.waits_in.unwrap_or_default() as u64, out);
+    out.put_u8(verdict.is_kept.into());
     out.put_u8(verdict.is_lost.into());
     varint::encode(verdict.rules.len() as u64, out);
     for &rule in &verdict.rules {
@@ -141,8 +141,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let message = reader.bytes("the message")?.to_vec();
     let scored = reader.byte("the score")? != 0;
     let score = reader.varint("the score")? as i64;
-    // Workers count from 1.
-    let waits_in = Some(reader.varint("a worker")? as usize).filter(|&worker| worker > 0);
+    let is_kept = reader.byte("whether it is kept")? != 0;
     let is_lost = reader.byte("whether it is lost")? != 0;
     let mut rules = Vec::new();
     for _ in 0..reader.varint("the number of rules")? {
@@ -161,7 +160,18 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         });
     }
     let anomaly_score = scored.then_some(score);
-    Ok(Verdict { intervention, message, rules, matches, more_matches, anomaly_score, waits_in, is_lost })
+    Ok(Verdict {
+        intervention,
+        message,
+        rules,
+        matches,
+        more_matches,
+        anomaly_score,
+        is_kept,
+        // The front's to give.
+        ticket: None,
+        is_lost,
+    })
 }
 
 #[cfg(test)]
@@ -184,7 +194,8 @@ mod tests {
             matches: vec![found(942_100), found(-1)],
             more_matches: 7,
             anomaly_score: Some(-5),
-            waits_in: Some(3),
+            is_kept: true,
+            ticket: None,
             is_lost: true,
         }
     }
