@@ -128,6 +128,13 @@ fn a_body_that_comes_after_its_headers_is_inspected() {
 }
 
 #[test]
+fn a_long_request_line_does_not_push_the_verdict_out_of_the_log() {
+    // HAProxy logs 1024 bytes of it, and was to cut lines after as many. `curl` finds the verdict in the log.
+    let attack = format!("/?page={}&id=1'%20OR%20'1'%3D'1", "a".repeat(3000));
+    shared().haproxy.curl(&attack, &[]).assert_denied();
+}
+
+#[test]
 fn every_request_of_a_connection_is_inspected() {
     let mut stream = TcpStream::connect(shared().haproxy.v4).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

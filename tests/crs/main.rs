@@ -4,9 +4,12 @@
 //! A test names a rule that must match, or must not; the agent's `rule_ids` is compared with it. Some tests only expect a
 //! status of the web server, or no response at all: they are about HTTP itself, which over SPOP is HAProxy's part. Their
 //! requests are given to the agent all the same, and must be inspected. No test of 3.3.4 is about a response.
+//!
+//! A second run sends the same bytes to HAProxy. What is different then is in tests/data/crs-haproxy.txt.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod behind;
 mod cases;
 mod direct;
 mod ftw;
@@ -21,11 +24,13 @@ use std::collections::BTreeMap;
 use std::io::{Write, stderr};
 use std::sync::OnceLock;
 
+use behind::Outcome;
 use cases::Case;
 use known::Known;
 use straight::Rules;
 
 const LIST: &str = "tests/data/crs-known.txt";
+const HAPROXY_LIST: &str = "tests/data/crs-haproxy.txt";
 
 /// The list's cause for what is wrong with a test itself. All others are the engine's.
 const TEST: &str = "test";
@@ -114,4 +119,34 @@ fn without_the_engine_s_causes_only_the_test_s_own_are_left() {
     let failed = failed(&found);
     say_passed("without the engine's causes: pass", &failed);
     assert_listed("fails", &failed, &known);
+}
+
+#[test]
+fn behind_haproxy_it_is_the_same_but_for_what_is_on_the_list() {
+    let outcomes = behind::run(cases(), &straight::agent(&rules::installed()));
+    let all = cases().iter().zip(straight()).zip(&outcomes);
+    let remarks: Vec<_> =
+        all.filter_map(|((case, straight), outcome)| outcome.remark(case, straight)).collect();
+    report_behind(&outcomes);
+    let remarks: Vec<_> = remarks.iter().map(String::as_str).collect();
+    assert_listed("differs", &remarks, &known::read(HAPROXY_LIST));
+}
+
+/// A table of the second run.
+fn report_behind(outcomes: &[Outcome]) {
+    let seen: Vec<_> = cases().iter().zip(outcomes).filter(|(_, outcome)| outcome.rules.is_some()).collect();
+    let asking = seen.iter().filter_map(|(case, outcome)| Some((case.expected.rule?, outcome)));
+    let passed: Vec<_> = asking
+        .map(|((rule, wanted), outcome)| outcome.rules.as_ref().unwrap().contains(&rule) == wanted)
+        .collect();
+    let count = passed.iter().filter(|passed| **passed).count();
+    say("tests sent to HAProxy", outcomes.len());
+    say("  refused by it", outcomes.len() - seen.len());
+    say("  inspected", seen.len());
+    say("    that expect a rule to match, or not to", passed.len());
+    say(&format!("      pass, {:.2} %", 100.0 * count as f64 / passed.len() as f64), count);
+    let web: Vec<_> = cases().iter().zip(outcomes).filter(|(case, _)| case.expected.rule.is_none()).collect();
+    say("  only for the web server", web.len());
+    let web = web.iter().filter(|(case, outcome)| outcome.is_what_the_web_server_should_say(case));
+    say("    pass", web.count());
 }

@@ -57,6 +57,11 @@ impl Log {
         self.kept().lines.clone()
     }
 
+    /// How many lines there are so far.
+    pub fn count(&self) -> usize {
+        self.kept().lines.len()
+    }
+
     /// The lines so far that contain this text.
     pub fn lines_with(&self, text: &str) -> Vec<String> {
         let mut lines = self.lines();
