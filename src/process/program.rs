@@ -21,7 +21,7 @@ use crate::ffi::fault;
 use crate::ffi::v3::{self, RuleEngine, Summary};
 use crate::process::reload::{self, Reload, Reloaded};
 use crate::process::successor::Successor;
-use crate::process::{logger, sockets};
+use crate::process::{descriptors, logger, sockets};
 use crate::settings::{self, Command, Settings};
 
 /// The name in messages.
@@ -66,6 +66,7 @@ fn serve(settings: Settings) -> ExitCode {
         Err(error) => return fail(1, &error),
     };
     let (log, guard) = logger::start(settings.debug);
+    descriptors::raise(&log);
     let taint = Arc::<OnceLock<Recipient<Tainted>>>::default();
     let (isolation, summary) = match isolate(&settings, &log, Arc::clone(&taint)) {
         Ok(isolated) => isolated,
