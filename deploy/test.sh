@@ -62,6 +62,7 @@ haproxy_configuration() {
 
 dependencies() {
   cargo deny --locked --all-features check licenses bans sources
+  cargo deny --locked --manifest-path tests/fuzz/Cargo.toml --config deny.toml check licenses bans sources
   echo "Fetching the advisory database ..."
   if timeout 120 cargo deny fetch db; then
     cargo deny --locked --all-features check --disable-fetch advisories
@@ -80,10 +81,12 @@ step "README's commands" readme_commands
 step "shell scripts" shellcheck deploy/*.sh .ci/run
 step "HAProxy's configuration" haproxy_configuration
 step "format" cargo fmt --all --check
+step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 step "dependencies" dependencies
 step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "tests" cargo test --workspace --locked
 step "documentation" documentation
+step "fuzzing" deploy/fuzz.sh 15
 step "demo" deploy/demo.sh --once
 step "installed rules" ./target/release/modsecurity-spoa --check
 
