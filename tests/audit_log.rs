@@ -128,6 +128,8 @@ fn serial(isolation: &str) {
     audited.ask_all();
     let records = audit::native(&audited.log(), PARTS);
     assert_complete(&records);
+    let boundaries: BTreeSet<_> = records.iter().map(|record| &record.boundary).collect();
+    assert_eq!(boundaries.len(), REQUESTS, "engines use the same boundaries");
 }
 
 fn json(isolation: &str) {

@@ -15,9 +15,10 @@ pub struct ModSecurity3 {
 }
 
 impl ModSecurity3 {
-    /// An engine with the rules that were loaded into `library`.
+    /// An engine with the rules that were loaded into `library`. In a process of its own: made after the fork.
     #[must_use]
     pub fn new(library: Arc<v3::Engine>) -> Self {
+        v3::reseed();
         Self { library }
     }
 }
