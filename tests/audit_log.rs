@@ -173,3 +173,14 @@ fn concurrent_with_processes() {
 fn concurrent_with_threads() {
     concurrent("thread");
 }
+
+#[test]
+fn a_unique_id_that_is_no_file_name_costs_no_record() {
+    for id in ["a/b", "../../../../elsewhere", &"x".repeat(250)] {
+        let audited = Audited::start("SecAuditLogType Concurrent", "process");
+        let ack = audited.agent.link().ask(&request(1).with("unique-id", text(id)));
+        let records = audit::concurrent(&audited.log(), &audited.folder.path().join("storage"), PARTS);
+        let ids: Vec<_> = records.iter().map(|record| record.id.as_str()).collect();
+        assert_eq!(ids, [ack.get("id").unwrap().str()], "unique-id {id}");
+    }
+}

@@ -28,9 +28,7 @@ impl Engine for ModSecurity3 {
     type Verdict = Verdict;
 
     fn inspect(&mut self, request: &Request) -> Result<Verdict, EngineError> {
-        // HAProxy's unique-id, so that audit logs and HAProxy's own can be joined; the agent's where there is none.
-        let id = request.unique_id.as_deref().unwrap_or(request.id.as_bytes());
-        let mut transaction = Transaction::new(&self.library, &text(id)?).map_err(failed)?;
+        let mut transaction = Transaction::new(&self.library, &text(id(request))?).map_err(failed)?;
         let denied = phases(&mut transaction, request)?;
         let log = denied.as_ref().and_then(|denied| denied.log.clone());
         let mut intervention = denied.map(|denied| Intervention::new(denied.status, denied.url));
@@ -62,6 +60,17 @@ impl Engine for ModSecurity3 {
             anomaly_score: score(&mut transaction),
         })
     }
+}
+
+/// Bytes of the longest id that the engine can make a file name of: 255, less the date and time before it.
+const MAX_FILE_ID: usize = 200;
+
+/// The transaction as audit logs name it: HAProxy's unique-id, so that they and HAProxy's own can be joined; the agent's
+/// where there is none. A concurrent audit log has it in the name of a file, and the engine leaves out a record, without
+/// a word, whose file it cannot open: so whoever can put a slash into the unique-id must not get his way.
+fn id(request: &Request) -> &[u8] {
+    let unique_id = request.unique_id.as_deref().filter(|id| id.len() <= MAX_FILE_ID && !id.contains(&b'/'));
+    unique_id.unwrap_or(request.id.as_bytes())
 }
 
 fn rule_match(found: v3::Match) -> RuleMatch {
