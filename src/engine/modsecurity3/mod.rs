@@ -26,9 +26,11 @@ pub struct ModSecurity3 {
 }
 
 impl ModSecurity3 {
-    /// An engine with these rules; transactions wait for their response within `bounds`.
+    /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
+    /// after the fork.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>, bounds: Bounds) -> Self {
+        v3::reseed();
         Self { rules, waiting: Waiting::new(bounds) }
     }
 
@@ -42,9 +44,7 @@ impl ModSecurity3 {
     }
 
     fn request(&mut self, request: &Request) -> Result<Verdict, EngineError> {
-        // HAProxy's unique-id, so that audit logs and HAProxy's own can be joined; the agent's where there is none.
-        let mut transaction =
-            self.transaction(request.unique_id.as_deref().unwrap_or(request.id.as_bytes()))?;
+        let mut transaction = self.transaction(id(request))?;
         let denied = request::phases(&mut transaction, request, &self.rules.body_checks)?;
         if denied.is_some() || !self.waiting.is_possible() {
             return close(&mut transaction, denied, 0, OF_REQUEST);
@@ -87,6 +87,17 @@ impl Engine for ModSecurity3 {
             HttpMessage::Response(response) => self.response(response),
         }
     }
+}
+
+/// Bytes of the longest id that the engine can make a file name of: 255, less the date and time before it.
+const MAX_FILE_ID: usize = 200;
+
+/// The transaction as audit logs name it: HAProxy's unique-id, so that they and HAProxy's own can be joined; the agent's
+/// where there is none. A concurrent audit log has it in the name of a file, and the engine leaves out a record, without
+/// a word, whose file it cannot open: so whoever can put a slash into the unique-id must not get his way.
+fn id(request: &Request) -> &[u8] {
+    let unique_id = request.unique_id.as_deref().filter(|id| id.len() <= MAX_FILE_ID && !id.contains(&b'/'));
+    unique_id.unwrap_or(request.id.as_bytes())
 }
 
 /// The logging phase, which runs whatever the others found, and the verdict on all but the first `told` matches.

@@ -70,6 +70,9 @@ void mss_silence(ModSecurity *engine);
 /* Writes out what C and C++ hold back of standard output. */
 void mss_flush_output(void);
 
+/* Seeds rand(3) from the system's random bytes, if it has some. */
+void mss_reseed(void);
+
 /* The version of libmodsecurity that the shim was compiled for, like "3.0.9". */
 const char *mss_compiled_version(void);
 
