@@ -146,6 +146,26 @@ fn an_identifier_that_is_taken_from_one_request_does_not_serve_another() {
 }
 
 #[test]
+fn the_core_rule_set_finds_what_a_database_says() {
+    let agent = Agent::start(&["--responses", "100", "-n", "1"]);
+    let mut link = agent.link();
+    let error = "<p>You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version</p>";
+    for (body, code) in [("<p>hello</p>", 0), (error, 403)] {
+        let ack = request(&mut link, "word=x");
+        for lost in [false, true] {
+            // The second time the transaction is gone.
+            let answer = link.ask(&Message::response(&ack, body));
+            assert_eq!((answer.code(), flag(&answer, "lost")), (Some(code), Some(lost)), "{answer:?}");
+            if code > 0 {
+                let rules = string(&answer, "rule_ids").unwrap();
+                assert!(rules.contains("951230") && rules.contains("959100"), "{rules}");
+                assert_eq!(answer.get("anomaly_score").map(Value::int), Some(5));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_denied_request_is_finished_at_once() {
     let rules = format!("{RULES}SecRule ARGS:word \"@streq bad\" \"id:9,phase:2,deny,log\"\n");
     let agent = Agent::with_rules(&rules, &["--responses", "100"]);
