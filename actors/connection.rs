@@ -73,7 +73,7 @@ pub(crate) struct Connection<A: Agent> {
     input: BytesMut,
     output: BytesMut,
     /// The NOTIFYs without an ACK, by ticket. Whoever settles one first takes it out.
-    unanswered: HashMap<u64, FrameId>,
+    unanswered: HashMap<u64, (FrameId, A::Dialect)>,
     next_ticket: u64,
     /// When they are due, in that order; those answered meanwhile among them.
     deadlines: VecDeque<(Instant, u64)>,
@@ -197,9 +197,9 @@ impl<A: Agent> Connection<A> {
 
     /// Answers a job that a worker may still be at.
     fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        if let Some(id) = self.unanswered.remove(&ticket) {
+        if let Some((id, dialect)) = self.unanswered.remove(&ticket) {
             self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
-            self.acknowledge(id, &self.failed(None, failure));
+            self.acknowledge(id, dialect, &self.failed(Err(dialect), failure));
         }
     }
 
@@ -243,11 +243,12 @@ impl<A: Agent> Connection<A> {
 
     /// Hands one NOTIFY to the workers, or settles it here and now.
     fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
+        let dialect = self.context.agent.dialect(payload);
         let request = match self.context.agent.decode(payload) {
             Ok(request) => request,
             Err(failure) => {
                 self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-                self.acknowledge(id, &self.failed(None, &failure));
+                self.acknowledge(id, dialect, &self.failed(Err(dialect), &failure));
                 return;
             }
         };
@@ -258,28 +259,28 @@ impl<A: Agent> Connection<A> {
         let deadline = now + self.context.deadline;
         match self.context.queue.offer(Job { request, deadline, reply }, &self.context.agent, now) {
             Ok(()) => {
-                self.unanswered.insert(ticket, id);
+                self.unanswered.insert(ticket, (id, dialect));
                 self.deadlines.push_back((deadline, ticket));
             }
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
-                self.acknowledge(id, &self.failed(Some(&job.request), &failure));
+                self.acknowledge(id, dialect, &self.failed(Ok(&job.request), &failure));
                 job.reply.forget();
             }
         }
     }
 
-    fn failed(&self, request: Option<&A::Request>, failure: &Failure) -> Actions {
+    fn failed(&self, request: Result<&A::Request, A::Dialect>, failure: &Failure) -> Actions {
         self.context.agent.answer(request, Err(failure)).into_payload()
     }
 
-    fn acknowledge(&mut self, id: FrameId, actions: &Actions) {
+    fn acknowledge(&mut self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
         if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
             return;
         }
         let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
         error!(self.log, "answer too long for the frame size");
-        let short = self.failed(None, &failure);
+        let short = self.failed(Err(dialect), &failure);
         if self.session.acknowledge(id, &short, &mut self.output).is_err() {
             self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
         }
@@ -342,16 +343,16 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
     type Result = ();
 
     fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
-        let Some(id) = self.unanswered.remove(&settled.ticket) else {
+        let Some((id, dialect)) = self.unanswered.remove(&settled.ticket) else {
             return;
         };
         let actions = settled.actions.unwrap_or_else(|| {
             let kind = if self.phase == Phase::Serving { FailureKind::Crash } else { FailureKind::Shutdown };
             let failure = Failure::new(kind, "the worker went away");
             self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-            self.failed(None, &failure)
+            self.failed(Err(dialect), &failure)
         });
-        self.acknowledge(id, &actions);
+        self.acknowledge(id, dialect, &actions);
     }
 }
 

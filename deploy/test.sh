@@ -57,6 +57,10 @@ readme_commands() {
 haproxy_configuration() {
   "${HAPROXY:-haproxy}" -v | head -n 1
   "${HAPROXY:-haproxy}" -c -V -dW -f deploy/haproxy.cfg
+  local sample
+  for sample in deploy/haproxy/*/haproxy.cfg; do
+    "${HAPROXY:-haproxy}" -c -dW -f "$sample"
+  done
   APP_SERVER=unix@/tmp/app.sock "${HAPROXY:-haproxy}" -c -V -dW -f deploy/haproxy.cfg -f deploy/demo-app.cfg
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
 use crate::engine::headers::Headers;
-use crate::engine::request::Request;
+use crate::engine::request::{Request, Wishes};
 use crate::engine::response::Response;
 
 /// One or the other.
@@ -47,6 +47,15 @@ impl HttpMessage {
         match self {
             Self::Request(request) => &request.payload,
             Self::Response(response) => &response.payload,
+        }
+    }
+
+    /// What the answer is to be like.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes {
+        match self {
+            Self::Request(request) => request.wishes,
+            Self::Response(response) => response.wishes,
         }
     }
 

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod block_page;
 mod body_checks;
 pub mod decode;
+pub mod dialect;
 pub mod headers;
 pub mod http_message;
 pub mod id;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 use slog::Logger;
 
 use answer::Policy;
+use dialect::Dialect;
 use http_message::HttpMessage;
 use id::IdSource;
 use modsecurity3::Bounds;
@@ -102,6 +104,7 @@ pub enum Truncated {
 impl Agent for ModSecurityAgent {
     type Request = HttpMessage;
     type Verdict = Verdict;
+    type Dialect = Dialect;
     type Engine = WorkerEngine;
 
     fn start_engine(&self, worker: usize, log: &Logger) -> Result<WorkerEngine, StartError> {
@@ -131,7 +134,15 @@ impl Agent for ModSecurityAgent {
         Ok(message)
     }
 
-    fn answer(&self, message: Option<&HttpMessage>, outcome: Result<&Verdict, &Failure>) -> ActionList {
+    fn dialect(&self, payload: &Bytes) -> Dialect {
+        decode::dialect(payload)
+    }
+
+    fn answer(
+        &self,
+        message: Result<&HttpMessage, Dialect>,
+        outcome: Result<&Verdict, &Failure>,
+    ) -> ActionList {
         answer::answer(message, outcome, &self.policy)
     }
 

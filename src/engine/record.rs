@@ -12,9 +12,11 @@ const MAX_MATCH_LINES: usize = 16;
 /// Tells the log of a verdict, if there is anything to tell.
 pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
     if let Some(intervention) = &verdict.intervention {
-        let what = match message {
-            HttpMessage::Request(_) => "request denied",
-            HttpMessage::Response(_) => "response denied",
+        let what = match (message, message.wishes().detect_only) {
+            (HttpMessage::Request(_), false) => "request denied",
+            (HttpMessage::Response(_), false) => "response denied",
+            (HttpMessage::Request(_), true) => "request would be denied, HAProxy wants detection only",
+            (HttpMessage::Response(_), true) => "response would be denied, HAProxy wants detection only",
         };
         info!(log, "{}", what; message, "action" => intervention.action.name(),
             "status" => intervention.status, "rules" => verdict.rule_ids(), "score" => verdict.score(),

@@ -7,6 +7,8 @@ use crate::engine::id::Ticket;
 pub struct Verdict {
     /// What to do instead of letting the request through; `None` when it is clean.
     pub intervention: Option<Intervention>,
+    /// The rule that intervened, if it wants to be logged.
+    pub deciding: Option<i64>,
     /// The message of the rule that intervened, or of the last that matched; bytes of the request's may be in it.
     pub message: Vec<u8>,
     /// The ids of the rules that matched and want to be logged, each once, in their order. Bounded.

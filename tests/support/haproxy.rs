@@ -41,12 +41,12 @@ pub fn repository(path: &str) -> PathBuf {
 
 /// The deployed SPOE configuration with time for a busy machine: its 600 ms are right for production, but a test that
 /// asks for a verdict must not fail because a compiler runs beside it.
-fn patient_spoe_file(folder: &Path) -> PathBuf {
-    let deployed = std::fs::read_to_string(repository("deploy/spoe-modsecurity.conf")).unwrap();
+pub fn patient_spoe_file(deployed: &Path, folder: &Path) -> PathBuf {
+    let deployed = std::fs::read_to_string(deployed).unwrap();
     let patient = deployed.replace("timeout processing 600ms", "timeout processing 20s");
     let patient = patient.replace("timeout hello 500ms", "timeout hello 10s");
-    assert_ne!(deployed, patient, "spoe-modsecurity.conf has other timeouts now: adapt the tests");
-    let path = folder.join("spoe-modsecurity.conf");
+    assert_ne!(deployed, patient, "the SPOE configuration has other timeouts now: adapt the tests");
+    let path = folder.join("spoe.conf");
     std::fs::write(&path, patient).unwrap();
     path
 }
@@ -77,7 +77,10 @@ impl Haproxy {
         command.env("HTTP_BIND", format!("fd@0,fd@1,unix@{path}/web.sock"));
         command.env("APP_SERVER", format!("unix@{path}/application.sock"));
         command.env("MODSEC_AGENT", agent.replace("unix:", "unix@"));
-        command.env("MODSEC_SPOE_CONF", patient_spoe_file(folder.path()));
+        command.env(
+            "MODSEC_SPOE_CONF",
+            patient_spoe_file(&repository("deploy/spoe-modsecurity.conf"), folder.path()),
+        );
         command.env("TEST_FOLDER", &path);
         // Over UDP: on stderr HAProxy's threads sometimes lose each other's lines.
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();

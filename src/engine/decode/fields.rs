@@ -5,8 +5,9 @@ use actors::spop::{Argument, Message, Value};
 use bytes::Bytes;
 
 use super::invalid;
+use crate::engine::dialect::Dialect;
 use crate::engine::headers::Headers;
-use crate::engine::request::Endpoint;
+use crate::engine::request::{Endpoint, Wishes};
 use crate::engine::text::Text;
 
 /// The C daemon's arguments.
@@ -41,6 +42,19 @@ pub(super) const LONG_FORM: [Field; 12] = [
 const RESPONSE_FORM: [Field; 6] =
     [Field::UniqueId, Field::Status, Field::Version, Field::Headers, Field::BodySize, Field::Body];
 
+/// The request of an early Coraza agent.
+const CORAZA_FORM: [Field; 9] = [
+    Field::UniqueId,
+    Field::SourceAddress,
+    Field::Method,
+    Field::Path,
+    Field::Query,
+    Field::Version,
+    Field::Headers,
+    Field::BodySize,
+    Field::Body,
+];
+
 /// What an argument means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -60,10 +74,16 @@ pub(super) enum Field {
     Headers,
     BodySize,
     Body,
+    /// Whether the answer names the rules.
+    ExportRules,
+    /// Whether nothing is to be denied.
+    DetectOnly,
+    /// Rules that do not apply to this request.
+    IgnoredRules,
 }
 
 /// What a request has.
-const REQUEST: [Field; 13] = [
+const REQUEST: [Field; 16] = [
     Field::Application,
     Field::UniqueId,
     Field::SourceAddress,
@@ -77,10 +97,13 @@ const REQUEST: [Field; 13] = [
     Field::Headers,
     Field::BodySize,
     Field::Body,
+    Field::ExportRules,
+    Field::DetectOnly,
+    Field::IgnoredRules,
 ];
 
 /// What a response has. Its identifier is that of its transaction, which the agent gave.
-const RESPONSE: [Field; 7] = [
+const RESPONSE: [Field; 9] = [
     Field::Application,
     Field::UniqueId,
     Field::Status,
@@ -88,6 +111,8 @@ const RESPONSE: [Field; 7] = [
     Field::Headers,
     Field::BodySize,
     Field::Body,
+    Field::ExportRules,
+    Field::DetectOnly,
 ];
 
 impl Field {
@@ -108,6 +133,9 @@ impl Field {
             b"headers" | b"reqhdrs" => Self::Headers,
             b"body-size" => Self::BodySize,
             b"body" | b"reqbody" => Self::Body,
+            b"exportRuleIDs" => Self::ExportRules,
+            b"detect-only" => Self::DetectOnly,
+            b"ignorerules" => Self::IgnoredRules,
             _ => return None,
         })
     }
@@ -128,12 +156,15 @@ impl Field {
             Self::Headers => "headers",
             Self::BodySize => "body-size",
             Self::Body => "body",
+            Self::ExportRules => "exportRuleIDs",
+            Self::DetectOnly => "detect-only",
+            Self::IgnoredRules => "ignorerules",
         }
     }
 }
 
 /// How many fields there are.
-const COUNT: usize = Field::Body as usize + 1;
+const COUNT: usize = Field::IgnoredRules as usize + 1;
 
 /// The values of a message's arguments, by what they mean; NULL where there is none.
 pub(super) struct Fields<'a> {
@@ -147,6 +178,14 @@ impl<'a> Fields<'a> {
         let mut fields = Self::none();
         if has_names(message) {
             fields.by_name(message, &REQUEST)?;
+        } else if message.name == super::CORAZA_REQUEST {
+            if message.arguments.len() < CORAZA_FORM.len() {
+                return Err(invalid(format!(
+                    "{} arguments without names, expected 9",
+                    message.arguments.len()
+                )));
+            }
+            fields.by_position(message, &CORAZA_FORM)?;
         } else {
             fields.request_by_position(message)?;
         }
@@ -274,6 +313,35 @@ impl<'a> Fields<'a> {
             None => u16::try_from(value.unsigned()?).ok(),
         })?;
         Ok(Endpoint { address: address.map(|address| address.to_canonical()), port: port.unwrap_or(0) })
+    }
+
+    fn flag(&self, field: Field) -> Result<Option<bool>, Failure> {
+        self.optional(field, "a boolean", |value| match value {
+            Value::Bool(flag) => Some(flag),
+            _ => None,
+        })
+    }
+
+    /// What is wanted of the answer.
+    pub(super) fn wishes(&self, dialect: Dialect) -> Result<Wishes, Failure> {
+        Ok(Wishes {
+            dialect,
+            detect_only: self.flag(Field::DetectOnly)?.unwrap_or(false),
+            export_rules: self.flag(Field::ExportRules)?.unwrap_or(true),
+        })
+    }
+
+    /// The rules that do not apply: their ids, with commas or spaces between them.
+    pub(super) fn ignored_rules(&self) -> Result<Vec<i64>, Failure> {
+        let list = self.bytes(Field::IgnoredRules)?.unwrap_or_default();
+        let words = list.split(|byte| b", ".contains(byte)).filter(|word| !word.is_empty());
+        let id = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
+        let ids = words.map(|word| {
+            id(word).ok_or_else(|| {
+                invalid(format!("argument ignorerules has {}, expected ids of rules", Text(word)))
+            })
+        });
+        ids.collect()
     }
 
     pub(super) fn headers(&self, payload: &Bytes) -> Result<Headers, Failure> {

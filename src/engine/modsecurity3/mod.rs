@@ -133,6 +133,7 @@ fn verdict(
 ) -> Verdict {
     let Matches { kept, dropped, rules } = matches;
     let deciding = kept.iter().rev().find(|found| found.disruptive);
+    let rule = deciding.map(|found| found.rule);
     let (intervention, message) = match denied {
         Some(denied) => {
             let mut intervention = Intervention::new(denied.status, denied.url);
@@ -148,6 +149,7 @@ fn verdict(
         }
     };
     Verdict {
+        deciding: intervention.as_ref().and(rule),
         intervention,
         message: message.unwrap_or_default(),
         rules,

@@ -89,6 +89,8 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
             encode_bytes(location, out);
         }
     }
+    out.put_u8(verdict.deciding.is_some().into());
+    varint::encode(verdict.deciding.unwrap_or_default() as u64, out);
     encode_bytes(cut(&verdict.message), out);
     out.put_u8(verdict.anomaly_score.is_some().into());
     varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
@@ -138,6 +140,8 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         }
         _ => return Err(Malformed::WrongType("the intervention")),
     };
+    let decided = reader.byte("the deciding rule")? != 0;
+    let deciding = Some(reader.varint("the deciding rule")? as i64).filter(|_| decided);
     let message = reader.bytes("the message")?.to_vec();
     let scored = reader.byte("the score")? != 0;
     let score = reader.varint("the score")? as i64;
@@ -162,6 +166,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let anomaly_score = scored.then_some(score);
     Ok(Verdict {
         intervention,
+        deciding,
         message,
         rules,
         matches,
@@ -189,6 +194,7 @@ mod tests {
         };
         Verdict {
             intervention: Some(Intervention::new(302, Some(b"/elsewhere".to_vec()))),
+            deciding: Some(942_100),
             message: b"why".to_vec(),
             rules: vec![942_100, -1],
             matches: vec![found(942_100), found(-1)],

@@ -159,6 +159,13 @@ int mss_set_tx(Transaction *transaction, const char *name, const char *value, ms
     });
 }
 
+int mss_ignore_rule(Transaction *transaction, long long rule, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->m_ruleRemoveById.push_back(static_cast<int>(rule));
+        return 0;
+    });
+}
+
 int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error) {
     return guarded(error, [&] {
         transaction->m_ruleRemoveTargetById.emplace_back(static_cast<int>(rule), variable);
