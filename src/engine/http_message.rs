@@ -50,6 +50,15 @@ impl HttpMessage {
         }
     }
 
+    /// The application whose rules are to be used.
+    #[must_use]
+    pub fn application(&self) -> Option<&[u8]> {
+        match self {
+            Self::Request(request) => request.application.as_deref(),
+            Self::Response(response) => response.application.as_deref(),
+        }
+    }
+
     /// What the answer is to be like.
     #[must_use]
     pub fn wishes(&self) -> Wishes {
@@ -74,10 +83,12 @@ impl HttpMessage {
     pub fn fingerprint(&self) -> u64 {
         match self {
             Self::Request(request) => {
-                FINGERPRINTS.hash_one((&request.method, &request.uri, bytes(&request.headers), &request.body))
+                let Request { application, method, uri, headers, body, .. } = request;
+                FINGERPRINTS.hash_one((application, method, uri, bytes(headers), body))
             }
             Self::Response(response) => {
-                FINGERPRINTS.hash_one((response.status, bytes(&response.headers), &response.body))
+                let Response { application, status, headers, body, .. } = response;
+                FINGERPRINTS.hash_one((application, status, bytes(headers), body))
             }
         }
     }

@@ -32,6 +32,8 @@ pub struct Request {
     pub body: Bytes,
     /// The body is longer than that.
     pub truncated: bool,
+    /// The application whose rules are to be used.
+    pub application: Option<Bytes>,
     /// How it is answered.
     pub wishes: Wishes,
     /// Rules that do not apply to it.

@@ -26,6 +26,8 @@ pub struct Response {
     pub body: Bytes,
     /// The body is longer than that.
     pub truncated: bool,
+    /// The application whose rules are to be used.
+    pub application: Option<Bytes>,
     /// How it is answered.
     pub wishes: Wishes,
     /// The payload that all of this was read from.

@@ -1,5 +1,6 @@
 //! What concerns the process: sockets, signals, its start and its end.
 
+mod describe;
 mod logger;
 mod program;
 mod reload;

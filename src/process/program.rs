@@ -13,12 +13,13 @@ use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{Renewed, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info, warn};
 
-use crate::engine::load::{self, RuleSource};
+use crate::engine::application::load_all;
 use crate::engine::process::Keeper;
 use crate::engine::thread::Threads;
 use crate::engine::{self, Isolation, ModSecurityAgent};
 use crate::ffi::fault;
-use crate::ffi::v3::{self, RuleEngine, Summary};
+use crate::ffi::v3::{self, Summary};
+use crate::process::describe::describe;
 use crate::process::reload::{self, Reload, Reloaded};
 use crate::process::successor::Successor;
 use crate::process::{logger, sockets};
@@ -51,9 +52,14 @@ fn fail(status: u8, cause: &dyn Display) -> ExitCode {
 }
 
 fn check(settings: &Settings) -> ExitCode {
-    match load::load(&settings.rules) {
-        Ok((_, summary)) => {
-            println!("rules fine: {} rules; {}", summary.rules, settings.rules);
+    match load_all(&settings.rules) {
+        Ok((_, summaries)) => {
+            for ((application, source), summary) in settings.rules.each().zip(summaries) {
+                match application {
+                    None => println!("rules fine: {} rules; {source}", summary.rules),
+                    Some(name) => println!("rules fine for {name}: {} rules; {source}", summary.rules),
+                }
+            }
             ExitCode::SUCCESS
         }
         Err(error) => fail(1, &error),
@@ -67,16 +73,17 @@ fn serve(settings: Settings) -> ExitCode {
     };
     let (log, guard) = logger::start(settings.debug);
     let taint = Arc::<OnceLock<Recipient<Tainted>>>::default();
-    let (isolation, summary) = match isolate(&settings, &log, Arc::clone(&taint)) {
+    let (isolation, summaries) = match isolate(&settings, &log, Arc::clone(&taint)) {
         Ok(isolated) => isolated,
         Err(error) => return fail(1, &*error),
     };
-    describe(&log, &settings, &summary);
+    describe(&log, &settings, &summaries);
     let agent = Arc::new(ModSecurityAgent::new(
         isolation,
         settings.answers.clone(),
         settings.truncated,
         settings.responses,
+        settings.applications(),
     ));
     let settings = Arc::new(settings);
     let system = System::new();
@@ -136,55 +143,25 @@ fn isolate(
     settings: &Settings,
     log: &Logger,
     taint: Arc<OnceLock<Recipient<Tainted>>>,
-) -> Result<(Isolation, Summary), Box<dyn Display>> {
+) -> Result<(Isolation, Vec<Summary>), Box<dyn Display>> {
     fn boxed<E: Display + 'static>(error: E) -> Box<dyn Display> {
         Box::new(error)
     }
     if settings.isolation == settings::Isolation::Process {
-        let (keeper, summary) = Keeper::start(&settings.rules, settings.responses, log).map_err(boxed)?;
-        return Ok((Isolation::Process(Arc::new(keeper), settings.engine_limit), summary));
+        let started = Keeper::start(&settings.rules, settings.responses, log);
+        let (keeper, summaries) = started.map_err(boxed)?;
+        return Ok((Isolation::Process(Arc::new(keeper), settings.engine_limit), summaries));
     }
     fault::cancel_last_resort();
     fault::install().map_err(boxed)?;
-    let (rules, summary) = load::load(&settings.rules).map_err(boxed)?;
+    let (rules, summaries) = load_all(&settings.rules).map_err(boxed)?;
     let on_taint = Box::new(move || {
         if let Some(program) = taint.get() {
             program.do_send(Tainted);
         }
     });
     let threads = Threads::new(rules, settings.responses, settings.engine_limit, on_taint);
-    Ok((Isolation::Thread(Arc::new(threads)), summary))
-}
-
-/// Says what is about to run.
-fn describe(log: &Logger, settings: &Settings, summary: &Summary) {
-    info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"),
-        "engine" => format!("libmodsecurity {}", v3::compiled_version()));
-    info!(log, "rules loaded"; "rules" => summary.rules, "from" => %settings.rules);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = settings.tree.workers;
-    if workers > 4 * cores || workers < cores {
-        info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
-    }
-    match summary.engine {
-        RuleEngine::On => {}
-        RuleEngine::DetectionOnly => {
-            warn!(log, "the rules detect only, nothing will be denied (SecRuleEngine DetectionOnly)");
-        }
-        RuleEngine::Off => warn!(log, "the rules are off, nothing will be inspected (no SecRuleEngine On)"),
-    }
-    if !summary.request_body_access && matches!(settings.rules, RuleSource::Files(_)) {
-        warn!(log, "request bodies will not be inspected (no SecRequestBodyAccess On)");
-    }
-    if settings.responses.count > 0
-        && !summary.response_body_access
-        && matches!(settings.rules, RuleSource::Files(_))
-    {
-        warn!(log, "response bodies will not be inspected (no SecResponseBodyAccess On)");
-    }
-    for name in &settings.unknown_variables {
-        warn!(log, "environment variable is none of mine"; "name" => name);
-    }
+    Ok((Isolation::Thread(Arc::new(threads)), summaries))
 }
 
 /// The actor above Root: turns signals into what the tree is to do, and the end of the tree into the end of the program.
@@ -276,9 +253,10 @@ impl Handler<Reloaded> for Program {
 
     fn handle(&mut self, Reloaded(read): Reloaded, ctx: &mut Self::Context) {
         match read {
-            Ok(Reload::Engines(isolation, summary)) => {
+            Ok(Reload::Engines(isolation, summaries)) => {
                 let generation = self.agent.replace(isolation);
-                info!(self.log, "rules reloaded"; "rules" => summary.rules, "generation" => generation);
+                let rules: usize = summaries.iter().map(|summary| summary.rules).sum();
+                info!(self.log, "rules reloaded"; "rules" => rules, "generation" => generation);
                 self.root.do_send(Renewed);
             }
             Ok(Reload::Process) => {

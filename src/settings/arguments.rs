@@ -33,6 +33,15 @@ pub(super) struct Arguments {
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) rules: Vec<PathBuf>,
 
+    /// File of rules for requests whose argument app is NAME; may be repeated, also for the same NAME
+    #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
+    pub(super) app: Vec<OsString>,
+
+    /// What becomes of a request that names another application: default (the rules of -f inspect it) or error (nobody
+    /// does: see --on-error) [default: default]
+    #[structopt(long, value_name = "POLICY")]
+    pub(super) unknown_app: Option<String>,
+
     /// Largest frame in bytes, 256 to 16777216. HAProxy offers its tune.bufsize less 4 [default: 16384]
     #[structopt(short, long, value_name = "SIZE")]
     pub(super) max_frame_size: Option<String>,
@@ -120,9 +129,11 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 18] = [
+const OPTIONS: [(&str, Kind); 20] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
+    ("app", Kind::List),
+    ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),
     ("port", Kind::Value),
     ("workers", Kind::Value),

@@ -59,7 +59,7 @@ const CORAZA_FORM: [Field; 9] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Field {
-    /// The application; with a single set of rules there is nothing to choose.
+    /// Whose rules.
     Application,
     UniqueId,
     SourceAddress,

@@ -34,6 +34,7 @@ pub(super) fn response(
         headers: fields.headers(payload)?,
         truncated: body_size.is_some_and(|size| size > body.len() as u64),
         body: payload.slice_ref(body),
+        application: fields.bytes(Field::Application)?.map(|name| payload.slice_ref(name)),
         wishes: fields.wishes(dialect)?,
         payload: payload.clone(),
     })

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use actors::{Engine, EngineError};
 
+use crate::engine::application::RuleSets;
 use crate::engine::http_message::HttpMessage;
 use crate::engine::load::RuleSet;
 use crate::engine::request::Request;
@@ -21,7 +22,7 @@ use waiting::{Kept, Waiting};
 
 /// The engine of one worker. All share the rules.
 pub struct ModSecurity3 {
-    rules: Arc<RuleSet>,
+    rules: Arc<RuleSets>,
     waiting: Waiting,
 }
 
@@ -29,7 +30,7 @@ impl ModSecurity3 {
     /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
     /// after the fork.
     #[must_use]
-    pub fn new(rules: Arc<RuleSet>, bounds: Bounds) -> Self {
+    pub fn new(rules: Arc<RuleSets>, bounds: Bounds) -> Self {
         v3::reseed();
         Self { rules, waiting: Waiting::new(bounds) }
     }
@@ -39,13 +40,10 @@ impl ModSecurity3 {
         self.waiting.expire(Instant::now())
     }
 
-    fn transaction(&self, id: &[u8]) -> Result<Transaction, EngineError> {
-        Transaction::new(Arc::clone(&self.rules.engine), &text(id)?).map_err(failed)
-    }
-
     fn request(&mut self, request: &Request) -> Result<Verdict, EngineError> {
-        let mut transaction = self.transaction(id(request))?;
-        let denied = request::phases(&mut transaction, request, &self.rules.body_checks)?;
+        let rules = self.rules.of(request.application.as_deref());
+        let mut transaction = transaction(rules, id(request))?;
+        let denied = request::phases(&mut transaction, request, &rules.body_checks)?;
         if denied.is_some() || !self.waiting.is_possible() {
             return close(&mut transaction, denied, 0, OF_REQUEST);
         }
@@ -64,7 +62,8 @@ impl ModSecurity3 {
         let (mut transaction, told) = match kept {
             Some(kept) => (kept.transaction, kept.told),
             None => {
-                let mut transaction = self.transaction(response.id.as_bytes())?;
+                let rules = self.rules.of(response.application.as_deref());
+                let mut transaction = transaction(rules, response.id.as_bytes())?;
                 request::stand_in(&mut transaction)?;
                 let told = transaction.matches(0).map_err(failed)?.count();
                 (transaction, told)
@@ -87,6 +86,10 @@ impl Engine for ModSecurity3 {
             HttpMessage::Response(response) => self.response(response),
         }
     }
+}
+
+fn transaction(rules: &RuleSet, id: &[u8]) -> Result<Transaction, EngineError> {
+    Transaction::new(Arc::clone(&rules.engine), &text(id)?).map_err(failed)
 }
 
 /// Bytes of the longest id that the engine can make a file name of: 255, less the date and time before it.
