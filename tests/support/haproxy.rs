@@ -19,6 +19,7 @@ use tempfile::TempDir;
 /// A running HAProxy. Ends when dropped.
 pub struct Haproxy {
     child: Child,
+    recipe: Recipe,
     /// What it logs, one line per request.
     pub log: Log,
     complaints: Log,
@@ -27,6 +28,25 @@ pub struct Haproxy {
     /// … and on IPv6.
     pub v6: SocketAddr,
     folder: TempDir,
+}
+
+/// How to start it, once more if need be.
+struct Recipe {
+    config: PathBuf,
+    variables: Vec<(String, String)>,
+    sockets: [TcpListener; 2],
+}
+
+impl Recipe {
+    fn command(&self) -> Command {
+        let mut command = guarded(&program());
+        command.args(["-db", "-f"]).arg(&self.config);
+        command.arg("-f").arg(repository("tests/data/application.cfg"));
+        let [v4, v6] = self.sockets.each_ref().map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
+        command.stdin(v4).stdout(v6).stderr(Stdio::piped());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
 }
 
 /// The program to test with.
@@ -70,29 +90,41 @@ impl Haproxy {
         let (address_v4, address_v6) = (v4.local_addr().unwrap(), v6.local_addr().unwrap());
         let path = folder.path().to_str().unwrap().to_owned();
 
-        let mut command = guarded(&program());
-        command.args(["-db", "-f"]).arg(config);
-        command.arg("-f").arg(repository("tests/data/application.cfg"));
-        command.stdin(OwnedFd::from(v4)).stdout(OwnedFd::from(v6)).stderr(Stdio::piped());
-        command.env("HTTP_BIND", format!("fd@0,fd@1,unix@{path}/web.sock"));
-        command.env("APP_SERVER", format!("unix@{path}/application.sock"));
-        command.env("MODSEC_AGENT", agent.replace("unix:", "unix@"));
-        command.env(
-            "MODSEC_SPOE_CONF",
-            patient_spoe_file(&repository("deploy/spoe-modsecurity.conf"), folder.path()),
-        );
-        command.env("TEST_FOLDER", &path);
+        let spoe = patient_spoe_file(&repository("deploy/spoe-modsecurity.conf"), folder.path());
         // Over UDP: on stderr HAProxy's threads sometimes lose each other's lines.
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        command.env("HAPROXY_LOG", receiver.local_addr().unwrap().to_string());
-        command.env("HAPROXY_USER", identity("-un")).env("HAPROXY_GROUP", identity("-gn"));
-        command.envs(environment.iter().copied());
+        let variables = [
+            ("HTTP_BIND", format!("fd@0,fd@1,unix@{path}/web.sock")),
+            ("APP_SERVER", format!("unix@{path}/application.sock")),
+            ("MODSEC_AGENT", agent.replace("unix:", "unix@")),
+            ("MODSEC_SPOE_CONF", spoe.to_str().unwrap().to_owned()),
+            ("TEST_FOLDER", path),
+            ("HAPROXY_LOG", receiver.local_addr().unwrap().to_string()),
+            ("HAPROXY_USER", identity("-un")),
+            ("HAPROXY_GROUP", identity("-gn")),
+        ];
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut recipe = Recipe { config: config.to_owned(), variables: Vec::new(), sockets: [v4, v6] };
+        recipe.variables.extend(variables.map(|(name, value)| (name.to_owned(), value)));
+        recipe.variables.extend(environment.iter().map(owned));
 
+        let command = recipe.command();
         let mut child = spawn(command);
         let (log, complaints) = (Log::receive(receiver), Log::follow(child.stderr.take().unwrap()));
-        let mut haproxy = Self { child, log, complaints, v4: address_v4, v6: address_v6, folder };
+        let (v4, v6) = (address_v4, address_v6);
+        let mut haproxy = Self { child, recipe, log, complaints, v4, v6, folder };
         haproxy.wait_until_up();
         haproxy
+    }
+
+    /// Reloads it as a service manager does: a new process takes over, and the old one ends when it has nothing left to do.
+    /// Gives the old one.
+    pub fn reload(&mut self) -> Child {
+        let mut command = self.recipe.command();
+        command.args(["-sf", &self.child.id().to_string()]);
+        let mut child = spawn(command);
+        self.complaints = Log::follow(child.stderr.take().unwrap());
+        std::mem::replace(&mut self.child, child)
     }
 
     fn wait_until_up(&mut self) {
