@@ -60,7 +60,7 @@ tests_with_haproxy() {
   files=$(grep -lE 'support::(haproxy|site)\b' tests/*.rs)
   for file in $files; do
     # What these ask does not depend on HAProxy's version, and takes long.
-    case $file in tests/overload.rs | tests/endurance.rs) continue ;; esac
+    case $file in tests/overload.rs | tests/endurance.rs | tests/crashes.rs | tests/differential.rs) continue ;; esac
     tests+=(--test "$(basename "$file" .rs)")
   done
   HAPROXY=$program cargo test --locked "${tests[@]}"
