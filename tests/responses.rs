@@ -308,6 +308,10 @@ fn haproxy_shows_the_agents_page_in_place_of_what_leaks() {
     let leak = haproxy.curl("/say?words=secret", &[]);
     assert_eq!((leak.status, leak.verdict.code), (403, Some(403)), "{leak:?}");
     let line = agent.log.wait_for("the denial", |line| line.contains(" response denied, "));
+    assert!(line.contains("uri: \"/say?words=secret\"") && line.contains("client: 127.0.0.1:"), "{line}");
+    let line =
+        agent.log.wait_for("the rule", |line| line.contains(" rule matched, ") && line.contains("rule: 4,"));
+    assert!(line.contains("uri: \"/say?words=secret\"") && line.contains("client: 127.0.0.1:"), "{line}");
     let id = support::log::value(&line, "id").unwrap();
     assert_eq!(leak.body, format!("<h1>403</h1><p>Ask for {id}</p>"));
     let marked = haproxy.curl("/say?words=x&word=marked", &[]);

@@ -23,8 +23,19 @@ pub struct Verdict {
     pub is_kept: bool,
     /// How to come back to it.
     pub ticket: Option<Ticket>,
+    /// Of a response: the request that it answers, if its transaction was there.
+    pub answers: Option<Answered>,
     /// The response had no transaction any more, and was inspected on its own.
     pub is_lost: bool,
+}
+
+/// What the log says of the request that a response answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Who sent it.
+    pub client: String,
+    /// Its path and query.
+    pub uri: Vec<u8>,
 }
 
 /// What to do with a request that is not let through.

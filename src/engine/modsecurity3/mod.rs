@@ -15,7 +15,7 @@ use crate::engine::http_message::HttpMessage;
 use crate::engine::load::RuleSet;
 use crate::engine::request::Request;
 use crate::engine::response::Response;
-use crate::engine::verdict::{Action, Intervention, RuleMatch, Verdict};
+use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
 use crate::ffi::v3::{self, Exception, Matches, Transaction};
 pub use waiting::Bounds;
 use waiting::{Kept, Waiting};
@@ -51,7 +51,8 @@ impl ModSecurity3 {
         let told = matches.count();
         let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
         verdict.is_kept = true;
-        let kept = Kept { transaction, told, bytes: request.payload.len() };
+        let about = Answered { client: request.client.to_string(), uri: request.uri.to_vec() };
+        let kept = Kept { transaction, told, request: about, bytes: request.payload.len() };
         self.waiting.keep(request.id.clone(), kept, Instant::now());
         Ok(verdict)
     }
@@ -59,19 +60,20 @@ impl ModSecurity3 {
     fn response(&mut self, response: &Response) -> Result<Verdict, EngineError> {
         let kept = response.ticket().and_then(|ticket| self.waiting.take(&ticket.id));
         let is_lost = kept.is_none();
-        let (mut transaction, told) = match kept {
-            Some(kept) => (kept.transaction, kept.told),
+        let (mut transaction, told, answers) = match kept {
+            Some(kept) => (kept.transaction, kept.told, Some(kept.request)),
             None => {
                 let rules = self.rules.of(response.application.as_deref());
                 let mut transaction = transaction(rules, response.id.as_bytes())?;
                 request::stand_in(&mut transaction)?;
                 let told = transaction.matches(0).map_err(failed)?.count();
-                (transaction, told)
+                (transaction, told, None)
             }
         };
         let denied = response::phases(&mut transaction, response)?;
         let mut verdict = close(&mut transaction, denied, told, OF_RESPONSE)?;
         verdict.is_lost = is_lost;
+        verdict.answers = answers;
         Ok(verdict)
     }
 }

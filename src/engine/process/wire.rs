@@ -11,7 +11,7 @@ use actors::spop::varint;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::engine::http_message::HttpMessage;
-use crate::engine::verdict::{Action, Intervention, RuleMatch, Verdict};
+use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
 
 /// Bytes of the longest verdict that is believed.
 pub(super) const MAX_VERDICT: usize = 1024 * 1024;
@@ -95,6 +95,11 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     out.put_u8(verdict.anomaly_score.is_some().into());
     varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
     out.put_u8(verdict.is_kept.into());
+    out.put_u8(verdict.answers.is_some().into());
+    if let Some(Answered { client, uri }) = &verdict.answers {
+        encode_bytes(cut(client.as_bytes()), out);
+        encode_bytes(cut(uri), out);
+    }
     out.put_u8(verdict.is_lost.into());
     varint::encode(verdict.rules.len() as u64, out);
     for &rule in &verdict.rules {
@@ -146,6 +151,13 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let scored = reader.byte("the score")? != 0;
     let score = reader.varint("the score")? as i64;
     let is_kept = reader.byte("whether it is kept")? != 0;
+    let answers = match reader.byte("whether it answers")? {
+        0 => None,
+        _ => Some(Answered {
+            client: String::from_utf8_lossy(reader.bytes("a client")?).escape_debug().to_string(),
+            uri: reader.bytes("a uri")?.to_vec(),
+        }),
+    };
     let is_lost = reader.byte("whether it is lost")? != 0;
     let mut rules = Vec::new();
     for _ in 0..reader.varint("the number of rules")? {
@@ -175,6 +187,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         is_kept,
         // The front's to give.
         ticket: None,
+        answers,
         is_lost,
     })
 }
@@ -202,6 +215,7 @@ mod tests {
             anomaly_score: Some(-5),
             is_kept: true,
             ticket: None,
+            answers: Some(Answered { client: "192.0.2.1:7".to_owned(), uri: b"/\xff".to_vec() }),
             is_lost: true,
         }
     }
