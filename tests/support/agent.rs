@@ -129,6 +129,41 @@ impl Agent {
     }
 }
 
+/// CPU time used so far, in seconds.
+#[derive(Clone, Copy)]
+pub struct CpuTime {
+    /// By the agent's own process.
+    pub front: f64,
+    /// By all that it has started: the zygote and the engines.
+    pub engines: f64,
+    /// By this process, the client.
+    pub client: f64,
+}
+
+impl CpuTime {
+    /// What was used since then.
+    pub fn since(self, then: Self) -> Self {
+        Self {
+            front: self.front - then.front,
+            engines: self.engines - then.engines,
+            client: self.client - then.client,
+        }
+    }
+}
+
+impl Agent {
+    /// The CPU time of all who take part.
+    pub fn cpu_time(&self) -> CpuTime {
+        let all = family(self.pid());
+        let (front, engines) = all.split_first().unwrap();
+        CpuTime {
+            front: cpu_time(*front),
+            engines: engines.iter().map(|pid| cpu_time(*pid)).sum(),
+            client: cpu_time(std::process::id()),
+        }
+    }
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
         end(&mut self.child);
@@ -160,4 +195,11 @@ fn resident_kib(pid: u32) -> u64 {
         std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()).map_or(0, |number| number.parse().unwrap())
+}
+
+/// In the user's code and in the kernel, from /proc/PID/stat: hundredths of a second (sysconf(_SC_CLK_TCK)).
+fn cpu_time(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let times = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    times.map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
 }
