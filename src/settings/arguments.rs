@@ -17,7 +17,7 @@ const PREFIX: &str = "MODSECURITY_SPOA_";
 #[derive(Debug, StructOpt)]
 #[structopt(
     name = "modsecurity-spoa",
-    about = "Agent that lets ModSecurity inspect the requests of HAProxy (SPOE).",
+    about = "Agent that lets ModSecurity inspect the requests and responses of HAProxy (SPOE).",
     after_help = "Every option can be given in the environment too, as MODSECURITY_SPOA_ and its long name in capitals\n\
                   with _ for -: MODSECURITY_SPOA_WORKERS=8. Options that may be repeated take several values, separated by\n\
                   commas; switches take 1 or 0. The command line wins.\n\n\
