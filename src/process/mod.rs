@@ -4,6 +4,7 @@ mod describe;
 mod logger;
 mod program;
 mod reload;
+mod service;
 mod sockets;
 mod successor;
 
