@@ -70,6 +70,7 @@ tests_with_haproxy() {
 haproxy_configuration() {
   "${HAPROXY:-haproxy}" -v | head -n 1
   "${HAPROXY:-haproxy}" -c -V -dW -f deploy/haproxy.cfg
+  MODSEC_RESPONSES=1 "${HAPROXY:-haproxy}" -c -V -dW -f deploy/haproxy.cfg
   local sample
   for sample in deploy/haproxy/*/haproxy.cfg; do
     "${HAPROXY:-haproxy}" -c -dW -f "$sample"
