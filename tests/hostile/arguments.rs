@@ -8,9 +8,9 @@ use super::support::wire::{Value, sized, text, varint};
 /// For each argument, what becomes of a request when it has the types NULL, BOOL, INT32, UINT32, INT64, UINT64, IPV4,
 /// IPV6, STRING and BINARY: `.` is inspected (and clean), `x` is invalid. Last, what becomes of it without the argument.
 ///
-/// `app` is read nowhere yet. A request without path and query is one for `*`, and one with a query alone is invalid.
+/// A request without path and query is one for `*`, and one with a query alone is invalid.
 const TABLE: [(&str, &str, char); 13] = [
-    ("app", "..........", '.'),
+    ("app", ".xxxxxxx..", '.'),
     ("unique-id", ".xxxxxxx..", '.'),
     ("src-ip", ".xxxxx..xx", '.'),
     ("src-port", ".x....xx..", '.'),
