@@ -78,6 +78,8 @@ fn read_words(words: &[OsString]) -> Option<(RuleSources, Bounds)> {
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
 pub fn run(words: &[OsString]) -> i32 {
     os::set_signals();
+    // It was started as /proc/self/exe. Without a name of its own it works just as well.
+    let _ = prctl::set_name(c"zygote");
     // Who can crash engines must not fill the disk with them, nor what they had in hand be found there.
     if setrlimit(Resource::RLIMIT_CORE, 0, 0).is_err() {
         return 1;
