@@ -9,7 +9,7 @@ use support::client::{self, Answer};
 use support::haproxy::{Haproxy, patient_spoe_file, repository};
 use support::process::signal;
 use support::spop::{Ack, Message};
-use support::wire::{Value, text};
+use support::wire::{Frame, NOTIFY, Value, text};
 
 /// An agent behind a HAProxy with one of the configurations in deploy/haproxy.
 struct Site {
@@ -155,6 +155,18 @@ fn coraza_reads_action_fail_ruleid_and_a_number_in_error() {
             (Some(255), None, None),
             "{ack:?}"
         );
+    }
+}
+
+#[test]
+fn coraza_reads_a_number_for_a_message_that_ends_too_early() {
+    let agent = Agent::with_rules(RULES, &[]);
+    let mut link = agent.link();
+    let whole = coraza("q=good").encode();
+    for end in [whole.len() - 1, 40, 12] {
+        link.send(&Frame::new(NOTIFY, 1, 1, whole[..end].to_vec()));
+        let ack = link.expect_ack();
+        assert_eq!((number(&ack, "error"), ack.get("action")), (Some(255), None), "{end}: {ack:?}");
     }
 }
 

@@ -10,6 +10,7 @@ mod response;
 
 use std::borrow::Cow;
 
+use actors::spop::reader::Reader;
 use actors::spop::{Message, Messages};
 use actors::{Failure, FailureKind};
 use bytes::Bytes;
@@ -52,7 +53,9 @@ pub fn decode(payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
 /// How the message in a payload is to be answered, whether it can be understood or not.
 #[must_use]
 pub fn dialect(payload: &[u8]) -> Dialect {
-    speaker(find_message(payload).map_or(&b""[..], |message| message.name))
+    // One that ends too early still says its name first.
+    let first = || Reader::new(payload).bytes("a name").unwrap_or_default();
+    speaker(find_message(payload).map_or_else(|_| first(), |message| message.name))
 }
 
 fn speaker(name: &[u8]) -> Dialect {
