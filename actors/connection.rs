@@ -21,8 +21,10 @@ use slog::{Logger, debug, error, o};
 
 use crate::engine::{Agent, Failure, FailureKind};
 use crate::job::{Job, Queue, Reply, Settled};
+use crate::later::run_later;
 use crate::peer_log::PeerLog;
 use crate::spop::{Actions, Disconnect, Event, FrameId, Limits, Session, Status};
+use crate::stall::{Finding, Stalls};
 use crate::stream::Stream;
 
 /// Unwritten bytes above which nothing more is read.
@@ -79,6 +81,7 @@ pub(crate) struct Connection<A: Agent> {
     deadlines: VecDeque<(Instant, u64)>,
     /// Runs until the first of them.
     timer: Pin<Box<Sleep>>,
+    stalls: Stalls,
     peer: String,
     log: Logger,
     _presence: Presence,
@@ -121,6 +124,7 @@ impl<A: Agent> Connection<A> {
             next_ticket: 0,
             deadlines: VecDeque::new(),
             timer: Box::pin(sleep(Duration::ZERO)),
+            stalls: Stalls::default(),
             peer,
             _presence: presence,
         }
@@ -143,12 +147,13 @@ impl<A: Agent> Connection<A> {
                 Phase::Flushing if flushed => {
                     ready!(self.stream.poll_shutdown(task))?;
                     self.phase = Phase::Lingering;
-                    ctx.run_later(LINGER, |_, ctx| ctx.stop());
+                    run_later(ctx, LINGER, |_, ctx| ctx.stop());
                 }
                 Phase::Flushing => return Poll::Pending,
                 Phase::Serving | Phase::Draining { all_read: false } | Phase::Lingering => {}
             }
             if self.output.len() > HIGH_WATER {
+                self.stalls.reading_stopped();
                 return Poll::Pending;
             }
             self.input.reserve(READ_ROOM);
@@ -156,6 +161,7 @@ impl<A: Agent> Connection<A> {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => self.receive(ctx),
                 Poll::Pending => {
+                    self.stalls.reading(!self.input.is_empty());
                     if self.input.is_empty() {
                         // An idle link keeps no buffer.
                         self.input = BytesMut::new();
@@ -205,10 +211,15 @@ impl<A: Agent> Connection<A> {
 
     fn poll_flush(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
-            match ready!(self.stream.poll_write(task, &self.output))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.output.advance(written),
+            match self.stream.poll_write(task, &self.output)? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(written) => self.output.advance(written),
+                Poll::Pending => {
+                    self.stalls.blocked();
+                    return Poll::Pending;
+                }
             }
+            self.stalls.written();
         }
         Poll::Ready(Ok(()))
     }
@@ -219,7 +230,9 @@ impl<A: Agent> Connection<A> {
             self.input.clear();
         }
         self.session.set_healthy(!self.context.queue.load().is_down());
+        let mut whole = false;
         while let Some(event) = self.session.receive(&mut self.input, &mut self.output) {
+            whole = true;
             match event {
                 Event::Open(agreed) => debug!(self.log, "link open"; "agreed" => ?agreed),
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
@@ -239,6 +252,7 @@ impl<A: Agent> Connection<A> {
                 }
             }
         }
+        self.stalls.read(whole, !self.input.is_empty());
     }
 
     /// Hands one NOTIFY to the workers, or settles it here and now.
@@ -299,6 +313,41 @@ impl<A: Agent> Connection<A> {
         }
     }
 
+    /// Sees to it that the clocks of a peer that owes something are looked at.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        if let Some(after) = self.stalls.watch() {
+            run_later(ctx, after, Self::stall_is_due);
+        }
+    }
+
+    fn stall_is_due(&mut self, ctx: &mut Context<Self>) {
+        let finding = self.stalls.find(Instant::now());
+        let cause = match finding {
+            Finding::Nothing => return,
+            Finding::Wait(left) => {
+                run_later(ctx, left, Self::stall_is_due);
+                return;
+            }
+            Finding::Frame => Disconnect::new(Status::Timeout, "the rest of a frame does not come"),
+            Finding::Write => Disconnect::new(
+                Status::Timeout,
+                format!("it does not read, {} bytes wait for it", self.output.len()),
+            ),
+        };
+        if finding == Finding::Write {
+            self.context.peer_log.rejection(&self.peer, &cause);
+            ctx.stop();
+            return;
+        }
+        if self.phase == Phase::Serving {
+            self.context.peer_log.rejection(&self.peer, &cause);
+            self.disconnect(&cause);
+        }
+        // It may have to be watched once more, for the DISCONNECT.
+        self.stalls.reading_stopped();
+        self.stall_is_due(ctx);
+    }
+
     /// Settles what the workers did not settle in time and closes the link.
     fn drain_is_due(&mut self, _: &mut Context<Self>) {
         let failure = Failure::new(FailureKind::Shutdown, "the agent is going down");
@@ -312,7 +361,7 @@ impl<A: Agent> Actor for Connection<A> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_later(HELLO_TIMEOUT, Self::hello_is_due);
+        run_later(ctx, HELLO_TIMEOUT, Self::hello_is_due);
         ctx.spawn(Io);
     }
 }
@@ -329,7 +378,9 @@ impl<A: Agent> ActorFuture<Connection<A>> for Io {
         ctx: &mut Context<Connection<A>>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
-        match ready!(connection.poll_io(ctx, task)) {
+        let io = connection.poll_io(ctx, task);
+        connection.watch(ctx);
+        match ready!(io) {
             Ok(()) => debug!(connection.log, "link closed"),
             // HAProxy closes idle links by a reset as often as not.
             Err(error) => debug!(connection.log, "link closed"; "error" => %error),
@@ -369,9 +420,9 @@ impl<A: Agent> Handler<Drain> for Connection<A> {
     fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
         if self.phase == Phase::Serving {
             self.phase = Phase::Draining { all_read: false };
-            ctx.run_later(drain.grace, Self::drain_is_due);
+            run_later(ctx, drain.grace, Self::drain_is_due);
             // A peer that never reads must not hold up the end.
-            ctx.run_later(drain.grace + LINGER, |_, ctx| ctx.stop());
+            run_later(ctx, drain.grace + LINGER, |_, ctx| ctx.stop());
         }
     }
 }

@@ -21,6 +21,7 @@ compile_error!("the worker's guard needs panic = \"unwind\"");
 mod connection;
 pub mod engine;
 mod job;
+mod later;
 mod listener;
 mod load;
 mod peer_log;
@@ -29,6 +30,7 @@ mod quarantine;
 pub mod restart;
 pub mod root;
 pub mod spop;
+mod stall;
 mod stream;
 mod worker;
 

@@ -1,6 +1,7 @@
 //! What concerns the process: sockets, signals, its start and its end.
 
 mod describe;
+mod descriptors;
 mod logger;
 mod program;
 mod reload;

@@ -18,7 +18,7 @@ use crate::ffi::v3::{self, Summary};
 use crate::process::describe::describe;
 use crate::process::service::{End, Program, Tainted, lock};
 use crate::process::successor::Successor;
-use crate::process::{logger, sockets};
+use crate::process::{descriptors, logger, sockets};
 use crate::settings::{self, Command, Settings};
 
 /// The name in messages.
@@ -68,6 +68,7 @@ fn serve(settings: Settings) -> ExitCode {
         Err(error) => return fail(1, &error),
     };
     let (log, guard) = logger::start(settings.debug);
+    descriptors::raise(&log);
     let taint = Arc::<OnceLock<Recipient<Tainted>>>::default();
     let (isolation, summaries) = match isolate(&settings, &log, Arc::clone(&taint)) {
         Ok(isolated) => isolated,

@@ -127,6 +127,11 @@ impl Agent {
     pub fn resident_kib(&self) -> u64 {
         family(self.pid()).iter().map(|pid| resident_kib(*pid)).sum()
     }
+
+    /// That of its front process alone, which has the links.
+    pub fn front_resident_kib(&self) -> u64 {
+        resident_kib(self.pid())
+    }
 }
 
 /// CPU time used so far, in seconds.
