@@ -34,6 +34,16 @@ pub fn program() -> String {
     std::env::var("HAPROXY").unwrap_or_else(|_| "/usr/sbin/haproxy".to_owned())
 }
 
+/// Its version: 2.6 is (2, 6).
+pub fn version() -> (u32, u32) {
+    let output = Command::new(program()).arg("-v").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/"
+    let mut numbers =
+        text.split_whitespace().nth(2).unwrap().split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
 /// A file of this repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -41,7 +51,7 @@ pub fn repository(path: &str) -> PathBuf {
 
 /// The deployed SPOE configuration with time for a busy machine: its 600 ms are right for production, but a test that
 /// asks for a verdict must not fail because a compiler runs beside it.
-fn patient_spoe_file(folder: &Path) -> PathBuf {
+pub fn patient_spoe_file(folder: &Path) -> PathBuf {
     let deployed = std::fs::read_to_string(repository("deploy/spoe-modsecurity.conf")).unwrap();
     let patient = deployed.replace("timeout processing 600ms", "timeout processing 20s");
     let patient = patient.replace("timeout hello 500ms", "timeout hello 10s");
