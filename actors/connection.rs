@@ -23,7 +23,7 @@ use crate::engine::{Agent, Failure, FailureKind};
 use crate::job::{Job, Queue, Reply, Settled};
 use crate::later::run_later;
 use crate::peer_log::PeerLog;
-use crate::spop::{Actions, Disconnect, Event, FrameId, Limits, Session, Status};
+use crate::spop::{Actions, Budget, Disconnect, Event, Excess, FrameId, Limits, Session, Status};
 use crate::stall::{Finding, Stalls};
 use crate::stream::Stream;
 
@@ -48,9 +48,14 @@ pub(crate) struct ConnectionContext<A: Agent> {
     pub(crate) agent: Arc<A>,
     pub(crate) queue: Queue<A>,
     pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
     pub(crate) deadline: Duration,
     pub(crate) peer_log: Arc<PeerLog>,
     pub(crate) log: Logger,
+}
+
+fn going_down() -> Failure {
+    Failure::new(FailureKind::Shutdown, "the agent is going down")
 }
 
 /// What is to be done with the link.
@@ -58,7 +63,7 @@ pub(crate) struct ConnectionContext<A: Agent> {
 enum Phase {
     /// Read and answer.
     Serving,
-    /// Read what is there already, answer all of it, then disconnect.
+    /// Read what is there already, answer all of it, then disconnect with the code in `farewell`.
     Draining { all_read: bool },
     /// The session is closed: write what is left, then shut our side.
     Flushing,
@@ -72,11 +77,14 @@ pub(crate) struct Connection<A: Agent> {
     stream: Stream,
     session: Session,
     phase: Phase,
+    farewell: Status,
     input: BytesMut,
     output: BytesMut,
     /// The NOTIFYs without an ACK, by ticket. Whoever settles one first takes it out.
     unanswered: HashMap<u64, (FrameId, A::Dialect)>,
     next_ticket: u64,
+    /// The one of them that comes in fragments and has not come whole, and when it is due.
+    begun: Option<(u64, Instant)>,
     /// When they are due, in that order; those answered meanwhile among them.
     deadlines: VecDeque<(Instant, u64)>,
     /// Runs until the first of them.
@@ -114,14 +122,16 @@ impl<A: Agent> Connection<A> {
     ) -> Addr<Self> {
         Self {
             log: context.log.new(o!("peer" => peer.clone())),
-            session: Session::new(context.limits),
+            session: Session::new(context.limits, context.budget.clone()),
             context,
             stream,
             phase: Phase::Serving,
+            farewell: Status::Normal,
             input: BytesMut::new(),
             output: BytesMut::new(),
             unanswered: HashMap::new(),
             next_ticket: 0,
+            begun: None,
             deadlines: VecDeque::new(),
             timer: Box::pin(sleep(Duration::ZERO)),
             stalls: Stalls::default(),
@@ -135,13 +145,16 @@ impl<A: Agent> Connection<A> {
     fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         for _ in 0..READS_PER_TURN {
             self.poll_deadlines(task);
+            if let (Phase::Draining { all_read: true }, Some((ticket, _))) = (self.phase, self.begun) {
+                self.settle_here(ticket, &going_down());
+            }
             let flushed = self.poll_flush(task)?.is_ready();
             match self.phase {
                 Phase::Draining { all_read: true } => {
                     if !self.unanswered.is_empty() {
                         return Poll::Pending;
                     }
-                    self.disconnect(&Disconnect::new(Status::Normal, "the agent is going down"));
+                    self.disconnect(&Disconnect::new(self.farewell, "everything is answered"));
                     continue;
                 }
                 Phase::Flushing if flushed => {
@@ -187,8 +200,7 @@ impl<A: Agent> Connection<A> {
                 self.deadlines.pop_front();
             } else if due <= Instant::now() {
                 self.deadlines.pop_front();
-                let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
-                self.settle_here(ticket, &failure);
+                self.overdue(ticket);
             } else {
                 if self.timer.deadline() != due.into() {
                     self.timer.as_mut().reset(due.into());
@@ -201,11 +213,33 @@ impl<A: Agent> Connection<A> {
         }
     }
 
-    /// Answers a job that a worker may still be at.
+    /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
+    /// at once, and uses no link any more on which it was told of an abort.
+    fn overdue(&mut self, ticket: u64) {
+        if self.begun.is_none_or(|(begun, _)| begun != ticket) {
+            let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
+            return self.settle_here(ticket, &failure);
+        }
+        const CAUSE: &str = "the last fragment did not come within the deadline";
+        self.settle_here(ticket, &Failure::new(FailureKind::Timeout, CAUSE));
+        if self.phase == Phase::Serving {
+            self.farewell = Status::Timeout;
+            self.phase = Phase::Draining { all_read: true };
+            self.context.peer_log.rejection(&self.peer, &Disconnect::new(self.farewell, CAUSE));
+        }
+    }
+
+    /// Answers a job that a worker may still be at, or that has not come whole.
     fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        if let Some((id, dialect)) = self.unanswered.remove(&ticket) {
-            self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
-            self.acknowledge(id, dialect, &self.failed(Err(dialect), failure));
+        let Some((id, dialect)) = self.unanswered.remove(&ticket) else {
+            return;
+        };
+        self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
+        let actions = self.failed(Err(dialect), failure);
+        if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
+            self.acknowledge(id, dialect, &actions);
+        } else if self.session.abort(&actions, &mut self.output).is_err() {
+            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
         }
     }
 
@@ -236,6 +270,17 @@ impl<A: Agent> Connection<A> {
             match event {
                 Event::Open(agreed) => debug!(self.log, "link open"; "agreed" => ?agreed),
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
+                Event::Begun { id, start } => {
+                    let (ticket, deadline) = self.next_job();
+                    self.expect(ticket, (id, self.context.agent.dialect(&start)), deadline);
+                    self.begun = Some((ticket, deadline));
+                }
+                Event::TooMuch(excess) => self.refuse(excess),
+                Event::GivenUp => {
+                    if let Some((ticket, _)) = self.begun.take() {
+                        self.unanswered.remove(&ticket);
+                    }
+                }
                 Event::HealthCheck => {
                     debug!(self.log, "health check answered");
                     self.context.agent.health_check();
@@ -255,33 +300,68 @@ impl<A: Agent> Connection<A> {
         self.stalls.read(whole, !self.input.is_empty());
     }
 
+    /// A ticket, and the time at which what arrives now is due.
+    fn next_job(&mut self) -> (u64, Instant) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        (ticket, Instant::now() + self.context.deadline)
+    }
+
+    fn expect(&mut self, ticket: u64, whom: (FrameId, A::Dialect), deadline: Instant) {
+        self.unanswered.insert(ticket, whom);
+        self.deadlines.push_back((deadline, ticket));
+    }
+
     /// Hands one NOTIFY to the workers, or settles it here and now.
     fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
+        let begun = self.begun.take();
         let dialect = self.context.agent.dialect(payload);
         let request = match self.context.agent.decode(payload) {
             Ok(request) => request,
             Err(failure) => {
                 self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-                self.acknowledge(id, dialect, &self.failed(Err(dialect), &failure));
+                self.answer_at_once(begun, (id, dialect), &self.failed(Err(dialect), &failure));
                 return;
             }
         };
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
+        let (ticket, deadline) = begun.unwrap_or_else(|| self.next_job());
         let reply = Reply::new(ctx.address().recipient(), ticket);
-        let now = Instant::now();
-        let deadline = now + self.context.deadline;
-        match self.context.queue.offer(Job { request, deadline, reply }, &self.context.agent, now) {
-            Ok(()) => {
-                self.unanswered.insert(ticket, (id, dialect));
-                self.deadlines.push_back((deadline, ticket));
-            }
+        let job = Job { request, deadline, reply };
+        match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
+            Ok(()) if begun.is_none() => self.expect(ticket, (id, dialect), deadline),
+            Ok(()) => {}
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
-                self.acknowledge(id, dialect, &self.failed(Ok(&job.request), &failure));
+                self.answer_at_once(begun, (id, dialect), &self.failed(Ok(&job.request), &failure));
                 job.reply.forget();
             }
         }
+    }
+
+    /// Answers a payload that was not put together.
+    fn refuse(&mut self, excess: Excess) {
+        let failure = match excess {
+            Excess::Payload => Failure::new(FailureKind::TooLarge, "it is larger than the largest payload"),
+            Excess::Budget => Failure::new(FailureKind::Overload, "too many payloads in fragments at a time"),
+        };
+        self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+        let begun = self.begun.take();
+        let known = begun.and_then(|(ticket, _)| self.unanswered.get(&ticket).copied());
+        if let Some((id, dialect)) = known {
+            self.answer_at_once(begun, (id, dialect), &self.failed(Err(dialect), &failure));
+        }
+    }
+
+    fn answer_at_once(
+        &mut self,
+        begun: Option<(u64, Instant)>,
+        (id, dialect): (FrameId, A::Dialect),
+        actions: &Actions,
+    ) {
+        if let Some((ticket, _)) = begun {
+            self.unanswered.remove(&ticket);
+        }
+        self.acknowledge(id, dialect, actions);
     }
 
     fn failed(&self, request: Result<&A::Request, A::Dialect>, failure: &Failure) -> Actions {
@@ -350,7 +430,7 @@ impl<A: Agent> Connection<A> {
 
     /// Settles what the workers did not settle in time and closes the link.
     fn drain_is_due(&mut self, _: &mut Context<Self>) {
-        let failure = Failure::new(FailureKind::Shutdown, "the agent is going down");
+        let failure = going_down();
         for ticket in self.unanswered.keys().copied().collect::<Vec<_>>() {
             self.settle_here(ticket, &failure);
         }
@@ -398,7 +478,8 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
             return;
         };
         let actions = settled.actions.unwrap_or_else(|| {
-            let kind = if self.phase == Phase::Serving { FailureKind::Crash } else { FailureKind::Shutdown };
+            let is_stopping = self.phase != Phase::Serving && self.farewell == Status::Normal;
+            let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
             self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
             self.failed(Err(dialect), &failure)
@@ -421,8 +502,8 @@ impl<A: Agent> Handler<Drain> for Connection<A> {
         if self.phase == Phase::Serving {
             self.phase = Phase::Draining { all_read: false };
             run_later(ctx, drain.grace, Self::drain_is_due);
-            // A peer that never reads must not hold up the end.
-            run_later(ctx, drain.grace + LINGER, |_, ctx| ctx.stop());
         }
+        // A peer that never reads must not hold up the end.
+        run_later(ctx, drain.grace + LINGER, |_, ctx| ctx.stop());
     }
 }

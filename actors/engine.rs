@@ -138,13 +138,15 @@ pub enum FailureKind {
     Invalid,
     /// Only a part of it came, and a part is not to be inspected.
     Truncated,
+    /// It came in fragments that are more than the largest payload.
+    TooLarge,
     /// The agent is going down.
     Shutdown,
 }
 
 impl FailureKind {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Timeout,
         Self::Overload,
         Self::Crash,
@@ -152,6 +154,7 @@ impl FailureKind {
         Self::Engine,
         Self::Invalid,
         Self::Truncated,
+        Self::TooLarge,
         Self::Shutdown,
     ];
 
@@ -166,6 +169,7 @@ impl FailureKind {
             Self::Engine => "engine",
             Self::Invalid => "invalid",
             Self::Truncated => "truncated",
+            Self::TooLarge => "too-large",
             Self::Shutdown => "shutdown",
         }
     }

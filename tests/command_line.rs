@@ -77,6 +77,15 @@ fn bad_frame_sizes_are_refused() {
 }
 
 #[test]
+fn bad_payload_sizes_are_refused() {
+    // Below the frame size that was not given, and that was; above what an engine takes.
+    for value in ["16383", "16777217", "0", "large", "1M"] {
+        refused_value("--max-payload", value);
+    }
+    assert!(refused(&["-m", "65536", "--max-payload", "65535"], 2).contains("max-payload"));
+}
+
+#[test]
 fn bad_ports_are_refused() {
     for value in ["65536", "http", "12345x"] {
         refused_value("--port", value);
@@ -215,6 +224,7 @@ fn help_mentions_every_option() {
             "debug",
             "rules",
             "max-frame-size",
+            "max-payload",
             "port",
             "workers",
             "capability",

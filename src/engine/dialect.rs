@@ -27,6 +27,7 @@ pub(super) fn number(failure: FailureKind) -> i32 {
     match failure {
         FailureKind::Timeout => 1,
         FailureKind::Overload => 2,
+        FailureKind::TooLarge => 3,
         FailureKind::Crash
         | FailureKind::Quarantine
         | FailureKind::Engine

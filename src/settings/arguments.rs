@@ -46,6 +46,11 @@ pub(super) struct Arguments {
     #[structopt(short, long, value_name = "SIZE")]
     pub(super) max_frame_size: Option<String>,
 
+    /// Largest request in bytes that HAProxy up to 3.0 may send in several frames (fragments), from the frame size to
+    /// 16777216; in all links together 64 times as much [default: 1048576, or the frame size]
+    #[structopt(long, value_name = "SIZE")]
+    pub(super) max_payload: Option<String>,
+
     /// Port to listen on, on the loopback address [default: 12345]
     #[structopt(short, long, value_name = "PORT")]
     pub(super) port: Option<String>,
@@ -54,7 +59,7 @@ pub(super) struct Arguments {
     #[structopt(short = "n", long, value_name = "NUM")]
     pub(super) workers: Option<String>,
 
-    /// Capability to announce: pipelining; may be repeated. Without it: all
+    /// Capability to announce: pipelining, fragmentation; may be repeated. Without it: all
     #[structopt(short, long, value_name = "NAME", number_of_values = 1)]
     pub(super) capability: Vec<String>,
 
@@ -129,12 +134,13 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 20] = [
+const OPTIONS: [(&str, Kind); 21] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
     ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),
+    ("max-payload", Kind::Value),
     ("port", Kind::Value),
     ("workers", Kind::Value),
     ("capability", Kind::List),

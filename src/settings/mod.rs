@@ -38,6 +38,10 @@ const MAX_QUEUE: usize = 65_536;
 /// The watchdog looks every 20 ms, so a shorter limit would mean nothing.
 const MIN_ENGINE_LIMIT: Duration = Duration::from_millis(100);
 
+/// The largest payload in fragments without `--max-payload`. HAProxy sends what its buffer holds, and that is hardly
+/// ever larger.
+const MAX_PAYLOAD: u32 = 1024 * 1024;
+
 /// More workers than any machine has use for.
 const MAX_WORKERS: usize = 1024;
 
@@ -136,6 +140,11 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
     let workers = number::parse("--workers", &or(arguments.workers, "5"), 1, MAX_WORKERS)?;
     let max_frame_size = or(arguments.max_frame_size, "16384");
     let max_frame_size = number::parse("--max-frame-size", &max_frame_size, MIN_FRAME_SIZE, MAX_FRAME_SIZE)?;
+    let max_payload = match arguments.max_payload {
+        // What comes in fragments may be as large as what comes in one frame, which an engine takes.
+        Some(word) => number::parse("--max-payload", &word, max_frame_size, MAX_FRAME_SIZE)?,
+        None => MAX_PAYLOAD.max(max_frame_size),
+    };
     let default = match arguments.rules.is_empty() {
         true => RuleSource::Default,
         false => RuleSource::Files(arguments.rules),
@@ -204,7 +213,11 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
             throttle,
             deadline,
             restart: RestartPolicy::default(),
-            limits: Limits { max_frame_size, capabilities: capability::parse_all(&arguments.capability)? },
+            limits: Limits {
+                max_frame_size,
+                max_payload: max_payload as usize,
+                capabilities: capability::parse_all(&arguments.capability)?,
+            },
             grace: GRACE,
         },
         unknown_variables,

@@ -111,7 +111,7 @@ fn start(workers: usize) -> SocketAddr {
         throttle: Duration::ZERO,
         deadline: Duration::from_millis(500),
         restart: RestartPolicy::default(),
-        limits: Limits { max_frame_size: 16384, capabilities: Capabilities::ALL },
+        limits: Limits { max_frame_size: 16384, max_payload: 1 << 20, capabilities: Capabilities::ALL },
         grace: Duration::ZERO,
     };
     let (ready, is_ready) = mpsc::channel();

@@ -54,6 +54,16 @@ pub fn program() -> String {
     std::env::var("HAPROXY").unwrap_or_else(|_| "/usr/sbin/haproxy".to_owned())
 }
 
+/// Its version: 2.6 is (2, 6).
+pub fn version() -> (u32, u32) {
+    let output = Command::new(program()).arg("-v").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/"
+    let mut numbers =
+        text.split_whitespace().nth(2).unwrap().split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
 /// A file of this repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

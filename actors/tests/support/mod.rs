@@ -225,7 +225,7 @@ pub fn settings() -> Settings {
             first_delay: Duration::from_millis(10),
             max_delay: Duration::from_millis(40),
         },
-        limits: Limits { max_frame_size: 4096, capabilities: Capabilities::ALL },
+        limits: Limits { max_frame_size: 4096, max_payload: 1 << 20, capabilities: Capabilities::ALL },
         grace: Duration::from_secs(5),
     }
 }
