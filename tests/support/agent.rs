@@ -117,10 +117,8 @@ impl Agent {
 
     /// The process ids of its engines.
     pub fn engines(&self) -> Vec<u32> {
-        let is_engine = |pid: &u32| {
-            std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().starts_with("engine-")
-        };
-        family(self.pid()).into_iter().filter(is_engine).collect()
+        // By their place, as they take their name only a moment after their start.
+        children(self.pid()).into_iter().flat_map(children).collect()
     }
 
     /// The resident memory of it and of all processes that it has started, in KiB.
@@ -184,15 +182,15 @@ pub fn rule_file(rules: &str) -> (TempDir, PathBuf) {
 }
 
 fn family(pid: u32) -> Vec<u32> {
-    let mut all = vec![pid];
+    std::iter::once(pid).chain(children(pid).into_iter().flat_map(family)).collect()
+}
+
+fn children(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    for task in tasks {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children.split_whitespace() {
-            all.extend(family(child.parse().unwrap()));
-        }
-    }
-    all
+    let lists = tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    lists
+        .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
 }
 
 fn resident_kib(pid: u32) -> u64 {
