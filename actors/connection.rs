@@ -4,8 +4,6 @@
 //! stops reading while more than [`HIGH_WATER`] bytes wait to be written. Settled jobs come as messages; actix polls the
 //! future after them, so the ACKs of all that settled meanwhile leave in one write.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use actix_rt::time::{Sleep, sleep};
 use bytes::{Buf, Bytes, BytesMut};
 use slog::{Logger, debug, error, o};
 
@@ -26,6 +23,7 @@ use crate::peer_log::PeerLog;
 use crate::spop::{Actions, Budget, Disconnect, Event, Excess, FrameId, Limits, Session, Status};
 use crate::stall::{Finding, Stalls};
 use crate::stream::Stream;
+use crate::unanswered::Unanswered;
 
 /// Unwritten bytes above which nothing more is read.
 const HIGH_WATER: usize = 256 * 1024;
@@ -63,7 +61,7 @@ fn going_down() -> Failure {
 enum Phase {
     /// Read and answer.
     Serving,
-    /// Read what is there already, answer all of it, then disconnect with the code in `farewell`.
+    /// Read what is there already, answer all of it, then disconnect with what is in `farewell`.
     Draining { all_read: bool },
     /// The session is closed: write what is left, then shut our side.
     Flushing,
@@ -77,18 +75,13 @@ pub(crate) struct Connection<A: Agent> {
     stream: Stream,
     session: Session,
     phase: Phase,
-    farewell: Status,
+    farewell: Disconnect,
     input: BytesMut,
     output: BytesMut,
-    /// The NOTIFYs without an ACK, by ticket. Whoever settles one first takes it out.
-    unanswered: HashMap<u64, (FrameId, A::Dialect)>,
-    next_ticket: u64,
+    /// The NOTIFYs without an ACK. Whoever settles one first takes it out.
+    unanswered: Unanswered<A::Dialect>,
     /// The one of them that comes in fragments and has not come whole, and when it is due.
     begun: Option<(u64, Instant)>,
-    /// When they are due, in that order; those answered meanwhile among them.
-    deadlines: VecDeque<(Instant, u64)>,
-    /// Runs until the first of them.
-    timer: Pin<Box<Sleep>>,
     stalls: Stalls,
     peer: String,
     log: Logger,
@@ -123,17 +116,14 @@ impl<A: Agent> Connection<A> {
         Self {
             log: context.log.new(o!("peer" => peer.clone())),
             session: Session::new(context.limits, context.budget.clone()),
+            unanswered: Unanswered::new(context.deadline),
             context,
             stream,
             phase: Phase::Serving,
-            farewell: Status::Normal,
+            farewell: Disconnect::new(Status::Normal, "the agent is going down"),
             input: BytesMut::new(),
             output: BytesMut::new(),
-            unanswered: HashMap::new(),
-            next_ticket: 0,
             begun: None,
-            deadlines: VecDeque::new(),
-            timer: Box::pin(sleep(Duration::ZERO)),
             stalls: Stalls::default(),
             peer,
             _presence: presence,
@@ -144,7 +134,9 @@ impl<A: Agent> Connection<A> {
     /// As much input and output as is possible now. `Ready` at the end of the link.
     fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         for _ in 0..READS_PER_TURN {
-            self.poll_deadlines(task);
+            while let Poll::Ready(ticket) = self.unanswered.poll_overdue(task) {
+                self.overdue(ticket);
+            }
             if let (Phase::Draining { all_read: true }, Some((ticket, _))) = (self.phase, self.begun) {
                 self.settle_here(ticket, &going_down());
             }
@@ -154,7 +146,7 @@ impl<A: Agent> Connection<A> {
                     if !self.unanswered.is_empty() {
                         return Poll::Pending;
                     }
-                    self.disconnect(&Disconnect::new(self.farewell, "everything is answered"));
+                    self.disconnect(&self.farewell.clone());
                     continue;
                 }
                 Phase::Flushing if flushed => {
@@ -193,26 +185,6 @@ impl<A: Agent> Connection<A> {
         Poll::Pending
     }
 
-    /// Settles what is overdue, and sees to it that the task wakes when the next is.
-    fn poll_deadlines(&mut self, task: &mut Task<'_>) {
-        while let Some(&(due, ticket)) = self.deadlines.front() {
-            if !self.unanswered.contains_key(&ticket) {
-                self.deadlines.pop_front();
-            } else if due <= Instant::now() {
-                self.deadlines.pop_front();
-                self.overdue(ticket);
-            } else {
-                if self.timer.deadline() != due.into() {
-                    self.timer.as_mut().reset(due.into());
-                }
-                // Done already: the clock has moved on since it was looked at.
-                if self.timer.as_mut().poll(task).is_pending() {
-                    return;
-                }
-            }
-        }
-    }
-
     /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
     /// at once, and uses no link any more on which it was told of an abort.
     fn overdue(&mut self, ticket: u64) {
@@ -222,16 +194,21 @@ impl<A: Agent> Connection<A> {
         }
         const CAUSE: &str = "the last fragment did not come within the deadline";
         self.settle_here(ticket, &Failure::new(FailureKind::Timeout, CAUSE));
+        self.part_with(Disconnect::new(Status::Timeout, CAUSE));
+    }
+
+    /// Reads no more from a peer that breaks off, answers what it has asked, and closes the link.
+    fn part_with(&mut self, cause: Disconnect) {
         if self.phase == Phase::Serving {
-            self.farewell = Status::Timeout;
+            self.context.peer_log.rejection(&self.peer, &cause);
+            self.farewell = cause;
             self.phase = Phase::Draining { all_read: true };
-            self.context.peer_log.rejection(&self.peer, &Disconnect::new(self.farewell, CAUSE));
         }
     }
 
     /// Answers a job that a worker may still be at, or that has not come whole.
     fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        let Some((id, dialect)) = self.unanswered.remove(&ticket) else {
+        let Some((id, dialect)) = self.unanswered.take(ticket) else {
             return;
         };
         self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
@@ -271,14 +248,14 @@ impl<A: Agent> Connection<A> {
                 Event::Open(agreed) => debug!(self.log, "link open"; "agreed" => ?agreed),
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
                 Event::Begun { id, start } => {
-                    let (ticket, deadline) = self.next_job();
-                    self.expect(ticket, (id, self.context.agent.dialect(&start)), deadline);
-                    self.begun = Some((ticket, deadline));
+                    let job = self.unanswered.ticket();
+                    self.unanswered.insert(job, (id, self.context.agent.dialect(&start)));
+                    self.begun = Some(job);
                 }
                 Event::TooMuch(excess) => self.refuse(excess),
                 Event::GivenUp => {
                     if let Some((ticket, _)) = self.begun.take() {
-                        self.unanswered.remove(&ticket);
+                        self.unanswered.take(ticket);
                     }
                 }
                 Event::HealthCheck => {
@@ -300,18 +277,6 @@ impl<A: Agent> Connection<A> {
         self.stalls.read(whole, !self.input.is_empty());
     }
 
-    /// A ticket, and the time at which what arrives now is due.
-    fn next_job(&mut self) -> (u64, Instant) {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        (ticket, Instant::now() + self.context.deadline)
-    }
-
-    fn expect(&mut self, ticket: u64, whom: (FrameId, A::Dialect), deadline: Instant) {
-        self.unanswered.insert(ticket, whom);
-        self.deadlines.push_back((deadline, ticket));
-    }
-
     /// Hands one NOTIFY to the workers, or settles it here and now.
     fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
         let begun = self.begun.take();
@@ -324,11 +289,11 @@ impl<A: Agent> Connection<A> {
                 return;
             }
         };
-        let (ticket, deadline) = begun.unwrap_or_else(|| self.next_job());
+        let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
         let reply = Reply::new(ctx.address().recipient(), ticket);
         let job = Job { request, deadline, reply };
         match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
-            Ok(()) if begun.is_none() => self.expect(ticket, (id, dialect), deadline),
+            Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), (id, dialect)),
             Ok(()) => {}
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
@@ -345,10 +310,8 @@ impl<A: Agent> Connection<A> {
             Excess::Budget => Failure::new(FailureKind::Overload, "too many payloads in fragments at a time"),
         };
         self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-        let begun = self.begun.take();
-        let known = begun.and_then(|(ticket, _)| self.unanswered.get(&ticket).copied());
-        if let Some((id, dialect)) = known {
-            self.answer_at_once(begun, (id, dialect), &self.failed(Err(dialect), &failure));
+        if let Some((id, dialect)) = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket)) {
+            self.acknowledge(id, dialect, &self.failed(Err(dialect), &failure));
         }
     }
 
@@ -359,7 +322,7 @@ impl<A: Agent> Connection<A> {
         actions: &Actions,
     ) {
         if let Some((ticket, _)) = begun {
-            self.unanswered.remove(&ticket);
+            self.unanswered.take(ticket);
         }
         self.acknowledge(id, dialect, actions);
     }
@@ -419,10 +382,7 @@ impl<A: Agent> Connection<A> {
             ctx.stop();
             return;
         }
-        if self.phase == Phase::Serving {
-            self.context.peer_log.rejection(&self.peer, &cause);
-            self.disconnect(&cause);
-        }
+        self.part_with(cause);
         // It may have to be watched once more, for the DISCONNECT.
         self.stalls.reading_stopped();
         self.stall_is_due(ctx);
@@ -431,7 +391,7 @@ impl<A: Agent> Connection<A> {
     /// Settles what the workers did not settle in time and closes the link.
     fn drain_is_due(&mut self, _: &mut Context<Self>) {
         let failure = going_down();
-        for ticket in self.unanswered.keys().copied().collect::<Vec<_>>() {
+        for ticket in self.unanswered.tickets() {
             self.settle_here(ticket, &failure);
         }
     }
@@ -474,11 +434,11 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
     type Result = ();
 
     fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
-        let Some((id, dialect)) = self.unanswered.remove(&settled.ticket) else {
+        let Some((id, dialect)) = self.unanswered.take(settled.ticket) else {
             return;
         };
         let actions = settled.actions.unwrap_or_else(|| {
-            let is_stopping = self.phase != Phase::Serving && self.farewell == Status::Normal;
+            let is_stopping = self.phase != Phase::Serving && self.farewell.status() == Status::Normal;
             let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
             self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
