@@ -187,14 +187,6 @@ impl Haproxy {
         self.raw_from(|_| bytes.to_vec())
     }
 
-    /// The same with bytes that come later than the rest: HAProxy has read the first, and nothing else, by then.
-    pub fn raw_in_two(&self, first: &[u8], rest: &[u8]) -> Answer {
-        let mark = self.log.lines().len();
-        let (mut answer, client) = client::raw_in_two(self.v4, first, rest);
-        answer.verdict = self.verdict(mark, &format!("{client} "));
-        answer
-    }
-
     /// The same with bytes that depend on the client's address.
     pub fn raw_from(&self, request: impl Fn(SocketAddr) -> Vec<u8>) -> Answer {
         let mark = self.log.lines().len();

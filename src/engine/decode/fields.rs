@@ -82,8 +82,8 @@ pub(super) enum Field {
     IgnoredRules,
 }
 
-/// What a request has.
-const REQUEST: [Field; 16] = [
+/// All of them, in the order of their discriminants.
+const ALL: [Field; COUNT] = [
     Field::Application,
     Field::UniqueId,
     Field::SourceAddress,
@@ -93,19 +93,6 @@ const REQUEST: [Field; 16] = [
     Field::Method,
     Field::Path,
     Field::Query,
-    Field::Version,
-    Field::Headers,
-    Field::BodySize,
-    Field::Body,
-    Field::ExportRules,
-    Field::DetectOnly,
-    Field::IgnoredRules,
-];
-
-/// What a response has. Its identifier is that of its transaction, which the agent gave.
-const RESPONSE: [Field; 9] = [
-    Field::Application,
-    Field::UniqueId,
     Field::Status,
     Field::Version,
     Field::Headers,
@@ -113,6 +100,7 @@ const RESPONSE: [Field; 9] = [
     Field::Body,
     Field::ExportRules,
     Field::DetectOnly,
+    Field::IgnoredRules,
 ];
 
 impl Field {
@@ -138,6 +126,21 @@ impl Field {
             b"ignorerules" => Self::IgnoredRules,
             _ => return None,
         })
+    }
+
+    /// Whether a request has it.
+    fn is_of_request(self) -> bool {
+        self != Self::Status
+    }
+
+    /// Whether a response has it. Its identifier is that of its transaction, which the agent gave.
+    fn is_of_response(self) -> bool {
+        match self {
+            Self::Application | Self::UniqueId | Self::Status | Self::Version | Self::Headers => true,
+            Self::BodySize | Self::Body | Self::ExportRules | Self::DetectOnly => true,
+            Self::SourceAddress | Self::SourcePort | Self::TargetAddress | Self::TargetPort => false,
+            Self::Method | Self::Path | Self::Query | Self::IgnoredRules => false,
+        }
     }
 
     fn name(self) -> &'static str {
@@ -177,7 +180,7 @@ impl<'a> Fields<'a> {
     pub(super) fn of_request(message: &Message<'a>) -> Result<Self, Failure> {
         let mut fields = Self::none();
         if has_names(message) {
-            fields.by_name(message, &REQUEST)?;
+            fields.by_name(message, Field::is_of_request)?;
         } else if message.name == super::CORAZA_REQUEST {
             if message.arguments.len() < CORAZA_FORM.len() {
                 return Err(invalid(format!(
@@ -196,7 +199,7 @@ impl<'a> Fields<'a> {
     pub(super) fn of_response(message: &Message<'a>) -> Result<Self, Failure> {
         let mut fields = Self::none();
         if has_names(message) {
-            fields.by_name(message, &RESPONSE)?;
+            fields.by_name(message, Field::is_of_response)?;
         } else if message.arguments.len() >= RESPONSE_FORM.len() {
             fields.by_position(message, &RESPONSE_FORM)?;
         } else {
@@ -209,13 +212,14 @@ impl<'a> Fields<'a> {
         Self { values: [Value::Null; COUNT], given: [false; COUNT] }
     }
 
-    fn by_name(&mut self, message: &Message<'a>, known: &[Field]) -> Result<(), Failure> {
+    fn by_name(&mut self, message: &Message<'a>, is_known: fn(Field) -> bool) -> Result<(), Failure> {
         for (index, Argument { name, value }) in message.arguments.enumerate() {
             if name.is_empty() {
                 return Err(invalid(format!("argument {} has no name, though others have", index + 1)));
             }
-            let field = Field::named(name).filter(|field| known.contains(field)).ok_or_else(|| {
-                let known: Vec<_> = known.iter().map(|field| field.name()).collect();
+            let field = Field::named(name).filter(|&field| is_known(field)).ok_or_else(|| {
+                let known = ALL.into_iter().filter(|&field| is_known(field));
+                let known: Vec<_> = known.map(Field::name).collect();
                 invalid(format!("unknown argument {}, expected some of {}", Text(name), known.join(" ")))
             })?;
             self.set(field, value)?;
