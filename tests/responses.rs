@@ -225,6 +225,24 @@ fn the_oldest_gives_way_and_is_logged() {
 }
 
 #[test]
+fn large_requests_give_way_before_their_number_is_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rules, log) = audited(folder.path(), "");
+    // 100 places, with 8 KiB of requests for each: 60 of some 15 KB are more than that.
+    let agent = Agent::with_rules(&rules, &["--responses", "100", "-n", "1"]);
+    let mut link = agent.link();
+    let body = vec![b'x'; 15_000];
+    let message = Message::get("/", Some("word=x")).with("method", text("POST"));
+    let message = message.with("body-size", Value::Int64(15_000)).with("body", Value::Binary(body));
+    let acks: Vec<_> = (0..60).map(|_| link.ask(&message)).collect();
+    wait_until_finished(&log, 1);
+    let gone = finished(&log);
+    assert!((5..15).contains(&gone), "{gone} of 60 have given way");
+    assert_eq!(flag(&link.ask(&Message::response(&acks[gone - 1], "a page")), "lost"), Some(true));
+    assert_eq!(flag(&link.ask(&Message::response(&acks[gone], "a page")), "lost"), Some(false));
+}
+
+#[test]
 fn what_waits_too_long_is_finished_though_nothing_else_happens() {
     for isolation in ["process", "thread"] {
         let folder = tempfile::tempdir().unwrap();
