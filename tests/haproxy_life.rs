@@ -50,7 +50,13 @@ fn links_are_used_again() {
 fn requests_share_links_at_the_same_time() {
     // Each takes its time, so that they are there together.
     let agent = Agent::with_rules(RULES, &["--debug", "-n", "2", "-t", "100ms"]);
-    let haproxy = Haproxy::start(agent.address());
+    // A thread of HAProxy's has links of its own, and shares one only once that has shaken hands.
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("haproxy.cfg");
+    let deployed = std::fs::read_to_string(repository("deploy/haproxy.cfg")).unwrap();
+    std::fs::write(&config, deployed.replacen("\nglobal\n", "\nglobal\n    nbthread 1\n", 1)).unwrap();
+    let haproxy = Haproxy::start_from(&config, agent.address(), &[]);
+    assert_eq!(curl(&haproxy, "/").status, 200);
     thread::scope(|scope| {
         for _ in 0..40 {
             scope.spawn(|| assert_eq!(curl(&haproxy, "/").status, 200));
