@@ -4,8 +4,6 @@
 //! stops reading while more than [`HIGH_WATER`] bytes wait to be written. Settled jobs come as messages; actix polls the
 //! future after them, so the ACKs of all that settled meanwhile leave in one write.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use actix_rt::time::{Sleep, sleep};
 use bytes::{Buf, Bytes, BytesMut};
 use slog::{Logger, debug, error, o};
 
@@ -23,9 +20,10 @@ use crate::engine::{Agent, Failure, FailureKind};
 use crate::job::{Job, Queue, Reply, Settled};
 use crate::later::run_later;
 use crate::peer_log::PeerLog;
-use crate::spop::{Actions, Disconnect, Event, FrameId, Limits, Session, Status};
+use crate::spop::{Actions, Budget, Disconnect, Event, Excess, FrameId, Limits, Session, Status};
 use crate::stall::{Finding, Stalls};
 use crate::stream::Stream;
+use crate::unanswered::Unanswered;
 
 /// Unwritten bytes above which nothing more is read.
 const HIGH_WATER: usize = 256 * 1024;
@@ -48,9 +46,14 @@ pub(crate) struct ConnectionContext<A: Agent> {
     pub(crate) agent: Arc<A>,
     pub(crate) queue: Queue<A>,
     pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
     pub(crate) deadline: Duration,
     pub(crate) peer_log: Arc<PeerLog>,
     pub(crate) log: Logger,
+}
+
+fn going_down() -> Failure {
+    Failure::new(FailureKind::Shutdown, "the agent is going down")
 }
 
 /// What is to be done with the link.
@@ -58,7 +61,7 @@ pub(crate) struct ConnectionContext<A: Agent> {
 enum Phase {
     /// Read and answer.
     Serving,
-    /// Read what is there already, answer all of it, then disconnect.
+    /// Read what is there already, answer all of it, then disconnect with what is in `farewell`.
     Draining { all_read: bool },
     /// The session is closed: write what is left, then shut our side.
     Flushing,
@@ -72,15 +75,13 @@ pub(crate) struct Connection<A: Agent> {
     stream: Stream,
     session: Session,
     phase: Phase,
+    farewell: Disconnect,
     input: BytesMut,
     output: BytesMut,
-    /// The NOTIFYs without an ACK, by ticket. Whoever settles one first takes it out.
-    unanswered: HashMap<u64, FrameId>,
-    next_ticket: u64,
-    /// When they are due, in that order; those answered meanwhile among them.
-    deadlines: VecDeque<(Instant, u64)>,
-    /// Runs until the first of them.
-    timer: Pin<Box<Sleep>>,
+    /// The NOTIFYs without an ACK. Whoever settles one first takes it out.
+    unanswered: Unanswered<A::Dialect>,
+    /// The one of them that comes in fragments and has not come whole, and when it is due.
+    begun: Option<(u64, Instant)>,
     stalls: Stalls,
     peer: String,
     log: Logger,
@@ -114,16 +115,15 @@ impl<A: Agent> Connection<A> {
     ) -> Addr<Self> {
         Self {
             log: context.log.new(o!("peer" => peer.clone())),
-            session: Session::new(context.limits),
+            session: Session::new(context.limits, context.budget.clone()),
+            unanswered: Unanswered::new(context.deadline),
             context,
             stream,
             phase: Phase::Serving,
+            farewell: Disconnect::new(Status::Normal, "the agent is going down"),
             input: BytesMut::new(),
             output: BytesMut::new(),
-            unanswered: HashMap::new(),
-            next_ticket: 0,
-            deadlines: VecDeque::new(),
-            timer: Box::pin(sleep(Duration::ZERO)),
+            begun: None,
             stalls: Stalls::default(),
             peer,
             _presence: presence,
@@ -134,14 +134,19 @@ impl<A: Agent> Connection<A> {
     /// As much input and output as is possible now. `Ready` at the end of the link.
     fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         for _ in 0..READS_PER_TURN {
-            self.poll_deadlines(task);
+            while let Poll::Ready(ticket) = self.unanswered.poll_overdue(task) {
+                self.overdue(ticket);
+            }
+            if let (Phase::Draining { all_read: true }, Some((ticket, _))) = (self.phase, self.begun) {
+                self.settle_here(ticket, &going_down());
+            }
             let flushed = self.poll_flush(task)?.is_ready();
             match self.phase {
                 Phase::Draining { all_read: true } => {
                     if !self.unanswered.is_empty() {
                         return Poll::Pending;
                     }
-                    self.disconnect(&Disconnect::new(Status::Normal, "the agent is going down"));
+                    self.disconnect(&self.farewell.clone());
                     continue;
                 }
                 Phase::Flushing if flushed => {
@@ -180,32 +185,38 @@ impl<A: Agent> Connection<A> {
         Poll::Pending
     }
 
-    /// Settles what is overdue, and sees to it that the task wakes when the next is.
-    fn poll_deadlines(&mut self, task: &mut Task<'_>) {
-        while let Some(&(due, ticket)) = self.deadlines.front() {
-            if !self.unanswered.contains_key(&ticket) {
-                self.deadlines.pop_front();
-            } else if due <= Instant::now() {
-                self.deadlines.pop_front();
-                let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
-                self.settle_here(ticket, &failure);
-            } else {
-                if self.timer.deadline() != due.into() {
-                    self.timer.as_mut().reset(due.into());
-                }
-                // Done already: the clock has moved on since it was looked at.
-                if self.timer.as_mut().poll(task).is_pending() {
-                    return;
-                }
-            }
+    /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
+    /// at once, and uses no link any more on which it was told of an abort.
+    fn overdue(&mut self, ticket: u64) {
+        if self.begun.is_none_or(|(begun, _)| begun != ticket) {
+            let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
+            return self.settle_here(ticket, &failure);
+        }
+        const CAUSE: &str = "the last fragment did not come within the deadline";
+        self.settle_here(ticket, &Failure::new(FailureKind::Timeout, CAUSE));
+        self.part_with(Disconnect::new(Status::Timeout, CAUSE));
+    }
+
+    /// Reads no more from a peer that breaks off, answers what it has asked, and closes the link.
+    fn part_with(&mut self, cause: Disconnect) {
+        if self.phase == Phase::Serving {
+            self.context.peer_log.rejection(&self.peer, &cause);
+            self.farewell = cause;
+            self.phase = Phase::Draining { all_read: true };
         }
     }
 
-    /// Answers a job that a worker may still be at.
+    /// Answers a job that a worker may still be at, or that has not come whole.
     fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        if let Some(id) = self.unanswered.remove(&ticket) {
-            self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
-            self.acknowledge(id, &self.failed(None, failure));
+        let Some((id, dialect)) = self.unanswered.take(ticket) else {
+            return;
+        };
+        self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
+        let actions = self.failed(Err(dialect), failure);
+        if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
+            self.acknowledge(id, dialect, &actions);
+        } else if self.session.abort(&actions, &mut self.output).is_err() {
+            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
         }
     }
 
@@ -236,6 +247,17 @@ impl<A: Agent> Connection<A> {
             match event {
                 Event::Open(agreed) => debug!(self.log, "link open"; "agreed" => ?agreed),
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
+                Event::Begun { id, start } => {
+                    let job = self.unanswered.ticket();
+                    self.unanswered.insert(job, (id, self.context.agent.dialect(&start)));
+                    self.begun = Some(job);
+                }
+                Event::TooMuch(excess) => self.refuse(excess),
+                Event::GivenUp => {
+                    if let Some((ticket, _)) = self.begun.take() {
+                        self.unanswered.take(ticket);
+                    }
+                }
                 Event::HealthCheck => {
                     debug!(self.log, "health check answered");
                     self.context.agent.health_check();
@@ -257,43 +279,65 @@ impl<A: Agent> Connection<A> {
 
     /// Hands one NOTIFY to the workers, or settles it here and now.
     fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
+        let begun = self.begun.take();
+        let dialect = self.context.agent.dialect(payload);
         let request = match self.context.agent.decode(payload) {
             Ok(request) => request,
             Err(failure) => {
                 self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-                self.acknowledge(id, &self.failed(None, &failure));
+                self.answer_at_once(begun, (id, dialect), &self.failed(Err(dialect), &failure));
                 return;
             }
         };
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
+        let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
         let reply = Reply::new(ctx.address().recipient(), ticket);
-        let now = Instant::now();
-        let deadline = now + self.context.deadline;
-        match self.context.queue.offer(Job { request, deadline, reply }, &self.context.agent, now) {
-            Ok(()) => {
-                self.unanswered.insert(ticket, id);
-                self.deadlines.push_back((deadline, ticket));
-            }
+        let job = Job { request, deadline, reply };
+        match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
+            Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), (id, dialect)),
+            Ok(()) => {}
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
-                self.acknowledge(id, &self.failed(Some(&job.request), &failure));
+                self.answer_at_once(begun, (id, dialect), &self.failed(Ok(&job.request), &failure));
                 job.reply.forget();
             }
         }
     }
 
-    fn failed(&self, request: Option<&A::Request>, failure: &Failure) -> Actions {
+    /// Answers a payload that was not put together.
+    fn refuse(&mut self, excess: Excess) {
+        let failure = match excess {
+            Excess::Payload => Failure::new(FailureKind::TooLarge, "it is larger than the largest payload"),
+            Excess::Budget => Failure::new(FailureKind::Overload, "too many payloads in fragments at a time"),
+        };
+        self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+        if let Some((id, dialect)) = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket)) {
+            self.acknowledge(id, dialect, &self.failed(Err(dialect), &failure));
+        }
+    }
+
+    fn answer_at_once(
+        &mut self,
+        begun: Option<(u64, Instant)>,
+        (id, dialect): (FrameId, A::Dialect),
+        actions: &Actions,
+    ) {
+        if let Some((ticket, _)) = begun {
+            self.unanswered.take(ticket);
+        }
+        self.acknowledge(id, dialect, actions);
+    }
+
+    fn failed(&self, request: Result<&A::Request, A::Dialect>, failure: &Failure) -> Actions {
         self.context.agent.answer(request, Err(failure)).into_payload()
     }
 
-    fn acknowledge(&mut self, id: FrameId, actions: &Actions) {
+    fn acknowledge(&mut self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
         if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
             return;
         }
         let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
         error!(self.log, "answer too long for the frame size");
-        let short = self.failed(None, &failure);
+        let short = self.failed(Err(dialect), &failure);
         if self.session.acknowledge(id, &short, &mut self.output).is_err() {
             self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
         }
@@ -338,10 +382,7 @@ impl<A: Agent> Connection<A> {
             ctx.stop();
             return;
         }
-        if self.phase == Phase::Serving {
-            self.context.peer_log.rejection(&self.peer, &cause);
-            self.disconnect(&cause);
-        }
+        self.part_with(cause);
         // It may have to be watched once more, for the DISCONNECT.
         self.stalls.reading_stopped();
         self.stall_is_due(ctx);
@@ -349,8 +390,8 @@ impl<A: Agent> Connection<A> {
 
     /// Settles what the workers did not settle in time and closes the link.
     fn drain_is_due(&mut self, _: &mut Context<Self>) {
-        let failure = Failure::new(FailureKind::Shutdown, "the agent is going down");
-        for ticket in self.unanswered.keys().copied().collect::<Vec<_>>() {
+        let failure = going_down();
+        for ticket in self.unanswered.tickets() {
             self.settle_here(ticket, &failure);
         }
     }
@@ -393,16 +434,17 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
     type Result = ();
 
     fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
-        let Some(id) = self.unanswered.remove(&settled.ticket) else {
+        let Some((id, dialect)) = self.unanswered.take(settled.ticket) else {
             return;
         };
         let actions = settled.actions.unwrap_or_else(|| {
-            let kind = if self.phase == Phase::Serving { FailureKind::Crash } else { FailureKind::Shutdown };
+            let is_stopping = self.phase != Phase::Serving && self.farewell.status() == Status::Normal;
+            let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
             self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-            self.failed(None, &failure)
+            self.failed(Err(dialect), &failure)
         });
-        self.acknowledge(id, &actions);
+        self.acknowledge(id, dialect, &actions);
     }
 }
 
@@ -420,8 +462,8 @@ impl<A: Agent> Handler<Drain> for Connection<A> {
         if self.phase == Phase::Serving {
             self.phase = Phase::Draining { all_read: false };
             run_later(ctx, drain.grace, Self::drain_is_due);
-            // A peer that never reads must not hold up the end.
-            run_later(ctx, drain.grace + LINGER, |_, ctx| ctx.stop());
         }
+        // A peer that never reads must not hold up the end.
+        run_later(ctx, drain.grace + LINGER, |_, ctx| ctx.stop());
     }
 }

@@ -79,6 +79,8 @@ pub trait Agent: Send + Sync + 'static {
     type Request: slog::KV + Send + Unpin + 'static;
     /// What an engine finds.
     type Verdict: 'static;
+    /// How a message is to be answered, whether it could be decoded or not.
+    type Dialect: Copy + Unpin + 'static;
     /// The engine of each worker.
     type Engine: Engine<Request = Self::Request, Verdict = Self::Verdict>;
 
@@ -98,10 +100,14 @@ pub trait Agent: Send + Sync + 'static {
     /// Makes a request of the payload of a NOTIFY. An error is answered as such and logged; it never closes the link.
     fn decode(&self, payload: &Bytes) -> Result<Self::Request, Failure>;
 
-    /// The actions that tell HAProxy of the outcome: at least one, and the deciding one first.
+    /// How the message in the payload of a NOTIFY is to be answered.
+    fn dialect(&self, payload: &Bytes) -> Self::Dialect;
+
+    /// The actions that tell HAProxy of the outcome: at least one, and the deciding one first. Without the request (it
+    /// could not be decoded, or a worker still has it) the dialect has to do.
     fn answer(
         &self,
-        request: Option<&Self::Request>,
+        request: Result<&Self::Request, Self::Dialect>,
         outcome: Result<&Self::Verdict, &Failure>,
     ) -> ActionList;
 
@@ -132,13 +138,15 @@ pub enum FailureKind {
     Invalid,
     /// Only a part of it came, and a part is not to be inspected.
     Truncated,
+    /// It came in fragments that are more than the largest payload.
+    TooLarge,
     /// The agent is going down.
     Shutdown,
 }
 
 impl FailureKind {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Timeout,
         Self::Overload,
         Self::Crash,
@@ -146,6 +154,7 @@ impl FailureKind {
         Self::Engine,
         Self::Invalid,
         Self::Truncated,
+        Self::TooLarge,
         Self::Shutdown,
     ];
 
@@ -160,6 +169,7 @@ impl FailureKind {
             Self::Engine => "engine",
             Self::Invalid => "invalid",
             Self::Truncated => "truncated",
+            Self::TooLarge => "too-large",
             Self::Shutdown => "shutdown",
         }
     }

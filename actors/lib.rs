@@ -32,6 +32,7 @@ pub mod root;
 pub mod spop;
 mod stall;
 mod stream;
+mod unanswered;
 mod worker;
 
 pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError};

@@ -19,7 +19,8 @@ use crate::load::Load;
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, StopPool};
 use crate::restart::RestartPolicy;
-use crate::spop::Limits;
+use crate::spop::reassembly::LARGEST_AT_A_TIME;
+use crate::spop::{Budget, Limits};
 use crate::stream::{Acceptor, Socket};
 use crate::worker::{Renew, WorkerContext};
 
@@ -104,10 +105,12 @@ impl<A: Agent> Root<A> {
     }
 
     fn listen(&mut self) {
+        let bytes = self.settings.limits.max_payload.saturating_mul(LARGEST_AT_A_TIME);
         let context = Rc::new(ConnectionContext {
             agent: Arc::clone(&self.agent),
             queue: self.queue.clone(),
             limits: self.settings.limits,
+            budget: Budget::new(bytes),
             deadline: self.settings.deadline,
             peer_log: Arc::clone(&self.peer_log),
             log: self.log.clone(),

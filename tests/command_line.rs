@@ -77,6 +77,15 @@ fn bad_frame_sizes_are_refused() {
 }
 
 #[test]
+fn bad_payload_sizes_are_refused() {
+    // Below the frame size that was not given, and that was; above what an engine takes.
+    for value in ["16383", "16777217", "0", "large", "1M"] {
+        refused_value("--max-payload", value);
+    }
+    assert!(refused(&["-m", "65536", "--max-payload", "65535"], 2).contains("max-payload"));
+}
+
+#[test]
 fn bad_ports_are_refused() {
     for value in ["65536", "http", "12345x"] {
         refused_value("--port", value);
@@ -215,6 +224,7 @@ fn help_mentions_every_option() {
             "debug",
             "rules",
             "max-frame-size",
+            "max-payload",
             "port",
             "workers",
             "capability",
@@ -267,6 +277,17 @@ fn several_rule_files_are_all_loaded() {
     assert_eq!(agent.link().ask(&Message::get("/", Some("a=1"))).code(), Some(471));
     assert_eq!(agent.link().ask(&Message::get("/", Some("a=2"))).code(), Some(472));
     agent.log.wait_for_text("rules loaded, rules: 2, ");
+}
+
+#[test]
+fn of_several_rule_files_the_last_word_counts() {
+    let (_first, first) = rule_file("SecRuleEngine On\nSecRule ARGS:a \"@streq 1\" \"id:1,phase:1,deny\"\n");
+    let (_second, second) = rule_file("SecRuleEngine DetectionOnly\n");
+    let files = [first.to_str().unwrap(), second.to_str().unwrap()];
+    for (order, code) in [(files, 0), ([files[1], files[0]], 403)] {
+        let agent = Agent::start(&["-f", order[0], "-f", order[1]]);
+        assert_eq!(agent.link().ask(&Message::get("/", Some("a=1"))).code(), Some(code), "{order:?}");
+    }
 }
 
 #[test]

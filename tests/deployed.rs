@@ -100,8 +100,9 @@ fn an_agent_that_comes_back_is_used_again() {
 
 #[test]
 fn a_request_too_large_for_the_agent_does_not_reach_the_application() {
-    // HAProxy's buffers were raised, the agent's frames were not.
-    let haproxy = Haproxy::start_with(shared().agent.address(), &[("HAPROXY_BUFSIZE", "65536")]);
+    // HAProxy's buffers were raised, the agent's frames were not, and it takes no fragments.
+    let agent = Agent::start(&["-c", "pipelining"]);
+    let haproxy = Haproxy::start_with(agent.address(), &[("HAPROXY_BUFSIZE", "65536")]);
     let answer = haproxy.curl("/", &["-H", &format!("X-Padding: {}", "a".repeat(20_000))]);
     assert_eq!((answer.status, answer.verdict.code), (503, None), "{answer:?}");
     assert!(answer.verdict.error.is_some(), "{answer:?}");

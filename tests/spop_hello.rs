@@ -86,15 +86,24 @@ fn the_option_max_frame_size_is_obeyed() {
 
 #[test]
 fn pipelining_is_announced_when_offered() {
-    assert_eq!(agreed_capabilities(agent(), "pipelining"), "pipelining");
-    assert_eq!(agreed_capabilities(agent(), "pipelining,async"), "pipelining");
-    assert_eq!(agreed_capabilities(agent(), "async, pipelining"), "pipelining");
+    assert_eq!(agreed_capabilities(agent(), "pipelining"), "pipelining,fragmentation");
+    assert_eq!(agreed_capabilities(agent(), "pipelining,async"), "pipelining,fragmentation");
+    assert_eq!(agreed_capabilities(agent(), "async, pipelining"), "pipelining,fragmentation");
 }
 
 #[test]
 fn pipelining_is_not_announced_when_not_offered() {
-    assert_eq!(agreed_capabilities(agent(), ""), "");
-    assert_eq!(agreed_capabilities(agent(), "async"), "");
+    assert_eq!(agreed_capabilities(agent(), ""), "fragmentation");
+    assert_eq!(agreed_capabilities(agent(), "async"), "fragmentation");
+}
+
+#[test]
+fn the_option_capability_leaves_the_others_out() {
+    let offered = "pipelining,async,fragmentation";
+    let announced = |options: &[&str]| agreed_capabilities(&Agent::start(options), offered);
+    assert_eq!(announced(&["-c", "pipelining"]), "pipelining");
+    assert_eq!(announced(&["-c", "fragmentation"]), "fragmentation");
+    assert_eq!(announced(&["-c", "fragmentation", "-c", "pipelining"]), "pipelining,fragmentation");
 }
 
 #[test]

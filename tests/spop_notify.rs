@@ -238,13 +238,6 @@ fn the_reason_of_a_disconnect_arrives_though_much_more_was_sent() {
 }
 
 #[test]
-fn a_fragmented_frame_is_refused_with_10() {
-    let mut link = agent().link();
-    link.send(&clean().notify(1, 1).flags(0));
-    assert_eq!(link.expect_farewell().code, 10);
-}
-
-#[test]
 fn a_second_hello_is_refused() {
     let mut link = agent().link();
     link.send(&support::spop::hello_frame(support::spop::hello()));

@@ -164,11 +164,16 @@ impl Frame {
 ///
 /// The caller keeps the payload below the negotiated size.
 pub fn encode(kind: FrameType, id: FrameId, payload: &[u8], out: &mut BytesMut) {
+    encode_with(FIN, kind, id, payload, out);
+}
+
+/// The same with these flags.
+pub fn encode_with(flags: u32, kind: FrameType, id: FrameId, payload: &[u8], out: &mut BytesMut) {
     let length = 5 + varint::encoded_len(id.stream) + varint::encoded_len(id.frame) + payload.len();
     out.reserve(LENGTH + length);
     out.put_u32(length as u32);
     out.put_u8(kind.into());
-    out.put_u32(FIN);
+    out.put_u32(flags);
     varint::encode(id.stream, out);
     varint::encode(id.frame, out);
     out.put_slice(payload);

@@ -15,26 +15,33 @@ pub const VERSION: &str = "2.0";
 pub struct Capabilities {
     /// NOTIFYs need not wait for ACKs, which may come in any order.
     pub pipelining: bool,
+    /// Payloads may come in fragments. It says what the one takes who announces it, so it needs no consent.
+    pub fragmentation: bool,
 }
 
 impl Capabilities {
     /// Those that this agent has.
-    pub const ALL: Self = Self { pipelining: true };
+    pub const ALL: Self = Self { pipelining: true, fragmentation: true };
 
     /// Their names, as in HELLO frames, in the order of [`Capabilities::names`].
-    pub const NAMES: &'static [&'static str] = &["pipelining"];
+    pub const NAMES: &'static [&'static str] = &["pipelining", "fragmentation"];
 
     /// Adds the capability with this name; `false` when this agent has none of that name.
     pub fn insert(&mut self, name: &str) -> bool {
-        let known = name == "pipelining";
-        self.pipelining |= known;
-        known
+        match name {
+            "pipelining" => self.pipelining = true,
+            "fragmentation" => self.fragmentation = true,
+            _ => return false,
+        }
+        true
     }
 
     /// The names of those in it, separated by commas.
     #[must_use]
-    pub fn names(self) -> &'static str {
-        if self.pipelining { "pipelining" } else { "" }
+    pub fn names(self) -> String {
+        let has = [self.pipelining, self.fragmentation];
+        let names = Self::NAMES.iter().zip(has).filter(|(_, has)| *has).map(|(name, _)| *name);
+        names.collect::<Vec<_>>().join(",")
     }
 
     fn parse(list: &[u8]) -> Self {
@@ -45,10 +52,6 @@ impl Capabilities {
             }
         }
         found
-    }
-
-    fn common(self, other: Self) -> Self {
-        Self { pipelining: self.pipelining && other.pipelining }
     }
 }
 
@@ -98,12 +101,18 @@ impl HaproxyHello {
         })
     }
 
-    /// What both sides can do: the smaller frame, the common capabilities.
+    /// What holds for the link: the smaller frame; what both sides can do, and what the agent takes.
+    ///
+    /// HAProxy up to 3.0 sends fragments to an agent that announces them, and never offers them itself. HAProxy 3.1 and
+    /// later sends none and ignores the word. A health check sends nothing, so it is told nothing.
     #[must_use]
-    pub fn agree(&self, max_frame_size: u32, capabilities: Capabilities) -> AgentHello {
+    pub fn agree(&self, max_frame_size: u32, ours: Capabilities) -> AgentHello {
         AgentHello {
             max_frame_size: self.max_frame_size.min(max_frame_size),
-            capabilities: self.capabilities.common(capabilities),
+            capabilities: Capabilities {
+                pipelining: self.capabilities.pipelining && ours.pipelining,
+                fragmentation: ours.fragmentation && !self.healthcheck,
+            },
         }
     }
 }

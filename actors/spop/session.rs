@@ -6,8 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::spop::action::Actions;
 use crate::spop::disconnect::{Disconnect, PeerDisconnect, Status};
-use crate::spop::frame::{self, Frame, FrameId, FrameType};
+use crate::spop::frame::{self, ABORT, FIN, Frame, FrameId, FrameType};
 use crate::spop::hello::{AgentHello, Capabilities, HaproxyHello};
+use crate::spop::reassembly::{Budget, Excess, Reassembly, Step};
 
 /// The largest HELLO to accept, in bytes; HAProxy's has about 150.
 const MAX_HELLO: u32 = 16 * 1024;
@@ -17,6 +18,8 @@ const MAX_HELLO: u32 = 16 * 1024;
 pub struct Limits {
     /// The largest frame, in bytes, from [`frame::MIN_FRAME_SIZE`] to [`frame::MAX_FRAME_SIZE`].
     pub max_frame_size: u32,
+    /// The largest payload that comes in fragments, in bytes.
+    pub max_payload: usize,
     /// What it announces, as far as HAProxy has it too.
     pub capabilities: Capabilities,
 }
@@ -26,6 +29,14 @@ pub struct Limits {
 pub enum Event {
     /// The handshake is done; HAProxy sends NOTIFYs from here on.
     Open(AgentHello),
+    /// The first fragment of a payload. Its [`Event::Notify`] follows, or [`Event::TooMuch`], or [`Event::GivenUp`], if
+    /// [`Session::abort`] does not come before them.
+    Begun {
+        /// Stream and frame.
+        id: FrameId,
+        /// What it holds: the name of the message, at least.
+        start: Bytes,
+    },
     /// Answer this with exactly one [`Session::acknowledge`] that repeats `id`.
     Notify {
         /// Stream and frame.
@@ -33,6 +44,11 @@ pub enum Event {
         /// The messages.
         payload: Bytes,
     },
+    /// The last fragment of the payload that has begun, which is more than is allowed. Answer it like an
+    /// [`Event::Notify`].
+    TooMuch(Excess),
+    /// HAProxy aborts the payload that has begun: nobody waits for an answer.
+    GivenUp,
     /// The health check is answered: flush and close.
     HealthCheck,
     /// HAProxy has said good-bye and was answered: flush and close.
@@ -53,14 +69,16 @@ enum State {
 pub struct Session {
     limits: Limits,
     state: State,
+    fragments: Reassembly,
     healthy: bool,
 }
 
 impl Session {
-    /// A link on which nothing was received yet.
+    /// A link on which nothing was received yet. Payloads that come in fragments share the budget with other links.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::AwaitHello, healthy: true }
+    pub fn new(limits: Limits, budget: Budget) -> Self {
+        let fragments = Reassembly::new(limits.max_payload, budget);
+        Self { limits, state: State::AwaitHello, fragments, healthy: true }
     }
 
     /// Whether the handshake is still to come.
@@ -80,24 +98,31 @@ impl Session {
         self.healthy = healthy;
     }
 
-    /// Takes the next frame off `input` and appends to `output` what the protocol itself answers.
+    /// Takes the next frames off `input`, up to one with something to do about it, and appends to `output` what the
+    /// protocol itself answers.
     ///
     /// `None` when more bytes are needed, or when the link is closed.
     pub fn receive(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Option<Event> {
-        let limit = match self.state {
-            State::AwaitHello => MAX_HELLO.min(self.limits.max_frame_size),
-            State::Open(agreed) => agreed.max_frame_size,
-            State::Closed => return None,
-        };
-        let event = match Frame::decode(input, limit) {
-            Ok(None) => return None,
-            Ok(Some(frame)) => self.accept(&frame, output),
-            Err(cause) => Err(cause),
-        };
-        Some(event.unwrap_or_else(|cause| {
-            self.disconnect(&cause, output);
-            Event::Rejected(cause)
-        }))
+        loop {
+            let limit = match self.state {
+                State::AwaitHello => MAX_HELLO.min(self.limits.max_frame_size),
+                State::Open(agreed) => agreed.max_frame_size,
+                State::Closed => return None,
+            };
+            let event = match Frame::decode(input, limit) {
+                Ok(None) => return None,
+                Ok(Some(frame)) => self.accept(&frame, output),
+                Err(cause) => Err(cause),
+            };
+            match event {
+                Ok(Some(event)) => return Some(event),
+                Ok(None) => {}
+                Err(cause) => {
+                    self.disconnect(&cause, output);
+                    return Some(Event::Rejected(cause));
+                }
+            }
+        }
     }
 
     /// Appends the ACK of the NOTIFY with this `id` to `output`; nothing when the link is closed.
@@ -105,6 +130,22 @@ impl Session {
     /// Actions that do not fit in one frame are refused: HAProxy takes no fragments.
     pub fn acknowledge(
         &self,
+        id: FrameId,
+        actions: &Actions,
+        output: &mut BytesMut,
+    ) -> Result<(), AckTooBig> {
+        self.encode_ack(FIN, id, actions, output)
+    }
+
+    /// Appends the ACK of the NOTIFY whose fragments still come, which aborts it: those that come now are ignored.
+    /// Nothing when there is none.
+    pub fn abort(&mut self, actions: &Actions, output: &mut BytesMut) -> Result<(), AckTooBig> {
+        self.fragments.abort().map_or(Ok(()), |id| self.encode_ack(FIN | ABORT, id, actions, output))
+    }
+
+    fn encode_ack(
+        &self,
+        flags: u32,
         id: FrameId,
         actions: &Actions,
         output: &mut BytesMut,
@@ -119,7 +160,7 @@ impl Session {
             return Err(AckTooBig);
         }
         debug_assert!(!actions.is_empty(), "HAProxy 3.1 hangs on an ACK without actions");
-        frame::encode(FrameType::Ack, id, actions, output);
+        frame::encode_with(flags, FrameType::Ack, id, actions, output);
         Ok(())
     }
 
@@ -128,26 +169,40 @@ impl Session {
         if self.state != State::Closed {
             cause.encode(output);
             self.state = State::Closed;
+            self.fragments.clear();
         }
     }
 
-    fn accept(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Event, Disconnect> {
+    /// What there is to do about a frame, if anything.
+    fn accept(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Option<Event>, Disconnect> {
+        let fragments = matches!(self.state, State::Open(agreed) if agreed.capabilities.fragmentation);
         match (self.state, frame.kind) {
-            (State::AwaitHello, FrameType::HaproxyHello) => self.hello(frame, output),
+            (State::AwaitHello, FrameType::HaproxyHello) => self.hello(frame, output).map(Some),
             (State::AwaitHello, other) => Err(unexpected(other, "before the handshake")),
             (_, FrameType::Notify) if frame.is_final() => {
-                Ok(Event::Notify { id: frame.id, payload: frame.payload.clone() })
+                self.fragments.check_idle()?;
+                self.fragments.clear();
+                Ok(Some(Event::Notify { id: frame.id, payload: frame.payload.clone() }))
             }
-            // The door for reassembly: with `fragmentation` announced, these two would open and go on with a payload.
-            (_, FrameType::Notify | FrameType::Unset) => {
-                Err(Disconnect::new(Status::NoFragmentation, "a fragment came"))
+            (_, FrameType::Notify | FrameType::Unset) if !fragments => {
+                Err(Disconnect::new(Status::NoFragmentation, "a fragment came, and none was asked for"))
             }
+            (_, FrameType::Notify) => {
+                self.fragments.begin(frame)?;
+                Ok(Some(Event::Begun { id: frame.id, start: frame.payload.clone() }))
+            }
+            (_, FrameType::Unset) => Ok(match self.fragments.go_on(frame)? {
+                Step::More | Step::Answered => None,
+                Step::Whole(payload) => Some(Event::Notify { id: frame.id, payload }),
+                Step::TooMuch(excess) => Some(Event::TooMuch(excess)),
+                Step::GivenUp => Some(Event::GivenUp),
+            }),
             (_, FrameType::HaproxyDisconnect) => {
                 whole(frame)?;
                 let peer = PeerDisconnect::decode(&frame.payload)
                     .map_err(|cause| Disconnect::new(Status::Invalid, format!("disconnect: {cause}")))?;
                 self.disconnect(&Disconnect::new(Status::Normal, "HAProxy disconnects"), output);
-                Ok(Event::PeerClosed(peer))
+                Ok(Some(Event::PeerClosed(peer)))
             }
             (_, other) => Err(unexpected(other, "after the handshake")),
         }
@@ -200,7 +255,8 @@ mod tests {
     use super::*;
     use crate::spop::value::{Value, encode_bytes};
 
-    const LIMITS: Limits = Limits { max_frame_size: 16384, capabilities: Capabilities::ALL };
+    const LIMITS: Limits =
+        Limits { max_frame_size: 16384, max_payload: 1 << 20, capabilities: Capabilities::ALL };
 
     /// One item of a hello; `None` leaves it out.
     type Item<'a> = (&'a str, Option<Value<'a>>);
@@ -229,7 +285,8 @@ mod tests {
 
     fn answer(input: &[u8]) -> (Option<Event>, BytesMut) {
         let mut output = BytesMut::new();
-        let event = Session::new(LIMITS).receive(&mut BytesMut::from(input), &mut output);
+        let event =
+            Session::new(LIMITS, Budget::new(1 << 20)).receive(&mut BytesMut::from(input), &mut output);
         (event, output)
     }
 
@@ -248,12 +305,12 @@ mod tests {
         let (event, output) = answer(&hello(&[]));
         assert!(matches!(event, Some(Event::Open(_))));
         let mut expected = BytesMut::new();
-        expected.put_slice(b"\x00\x00\x00\x40");
+        expected.put_slice(b"\x00\x00\x00\x4E");
         expected.put_slice(b"\x65\x00\x00\x00\x01\x00\x00");
         expected.put_slice(b"\x07version\x08\x032.0");
         // 16380 as UINT32 in the peers encoding: 0xFC | ((16380 - 240) >> 4 = 1008) as 0xF0, then 6.
         expected.put_slice(b"\x0Emax-frame-size\x03\xFC\xF0\x06");
-        expected.put_slice(b"\x0Ccapabilities\x08\x0Apipelining");
+        expected.put_slice(b"\x0Ccapabilities\x08\x18pipelining,fragmentation");
         assert_eq!(output, expected);
     }
 
@@ -302,14 +359,14 @@ mod tests {
         // type, flags, stream, frame, with no payload, before the handshake and after it.
         type Case = (u8, u32, u64, Option<Status>, Option<Status>);
         let cases: &[Case] = &[
-            (0, 1, 1, Some(Status::Invalid), Some(Status::NoFragmentation)),
+            (0, 1, 1, Some(Status::Invalid), Some(Status::Interlaced)),
             (1, 1, 0, Some(Status::NoVersion), Some(Status::Invalid)),
             (1, 0, 0, Some(Status::NoFragmentation), Some(Status::Invalid)),
             (1, 3, 0, Some(Status::Invalid), Some(Status::Invalid)),
             (1, 1, 7, Some(Status::Invalid), Some(Status::Invalid)),
             (2, 1, 0, Some(Status::Invalid), None),
             (3, 1, 1, Some(Status::Invalid), None),
-            (3, 0, 1, Some(Status::Invalid), Some(Status::NoFragmentation)),
+            (3, 0, 1, Some(Status::Invalid), None),
             (101, 1, 0, Some(Status::Invalid), Some(Status::Invalid)),
             (103, 1, 1, Some(Status::Invalid), Some(Status::Invalid)),
             (77, 1, 1, Some(Status::Invalid), Some(Status::Invalid)),
@@ -322,7 +379,7 @@ mod tests {
             input.put_u8(stream as u8);
             input.put_u8(u8::from(stream != 0));
             for (greeted, expected) in [(false, before), (true, after)] {
-                let (mut session, mut output) = (Session::new(LIMITS), BytesMut::new());
+                let (mut session, mut output) = (Session::new(LIMITS, Budget::new(1 << 20)), BytesMut::new());
                 if greeted {
                     session.receive(&mut hello(&[]), &mut output).unwrap();
                 }
@@ -338,7 +395,7 @@ mod tests {
 
     #[test]
     fn haproxys_disconnect_is_answered_with_normal() {
-        let (mut session, mut output) = (Session::new(LIMITS), BytesMut::new());
+        let (mut session, mut output) = (Session::new(LIMITS, Budget::new(1 << 20)), BytesMut::new());
         session.receive(&mut hello(&[]), &mut output).unwrap();
         output.clear();
         let mut input = BytesMut::new();
@@ -355,7 +412,7 @@ mod tests {
 
     #[test]
     fn an_ack_repeats_the_identifiers_and_never_exceeds_the_frame() {
-        let (mut session, mut output) = (Session::new(LIMITS), BytesMut::new());
+        let (mut session, mut output) = (Session::new(LIMITS, Budget::new(1 << 20)), BytesMut::new());
         session.receive(&mut hello(&[("max-frame-size", Some(Value::Uint32(256)))]), &mut output).unwrap();
         output.clear();
         session

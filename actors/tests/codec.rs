@@ -8,7 +8,8 @@ use actors::spop::hello::Capabilities;
 use actors::spop::value::encode_bytes;
 use actors::spop::varint::{self, Decoded};
 use actors::spop::{
-    Event, Frame, FrameId, FrameType, Limits, Messages, Session, Value, disconnect, frame, hello, reader,
+    Budget, Event, Frame, FrameId, FrameType, Limits, Messages, Session, Value, disconnect, frame, hello,
+    reader,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::prelude::*;
@@ -51,11 +52,25 @@ fn names() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn session() -> Session {
-    Session::new(Limits { max_frame_size: 4096, capabilities: Capabilities::ALL })
+    session_with(1 << 20, Budget::new(1 << 20))
+}
+
+fn session_with(max_payload: usize, budget: Budget) -> Session {
+    Session::new(Limits { max_frame_size: 4096, max_payload, capabilities: Capabilities::ALL }, budget)
 }
 
 /// A session that has shaken hands.
 fn open_session() -> Session {
+    shake_hands(session())
+}
+
+/// One that takes payloads up to this size, and its budget.
+fn open_session_with(max_payload: usize, budget: usize) -> (Session, Budget) {
+    let budget = Budget::new(budget);
+    (shake_hands(session_with(max_payload, budget.clone())), budget)
+}
+
+fn shake_hands(mut session: Session) -> Session {
     let mut payload = BytesMut::new();
     for (name, value) in [
         ("supported-versions", Value::String(b"2.0")),
@@ -65,7 +80,7 @@ fn open_session() -> Session {
         encode_bytes(name.as_bytes(), &mut payload);
         value.encode(&mut payload);
     }
-    let (mut session, mut input) = (session(), BytesMut::new());
+    let mut input = BytesMut::new();
     frame::encode(FrameType::HaproxyHello, FrameId::default(), &payload, &mut input);
     assert!(matches!(session.receive(&mut input, &mut BytesMut::new()), Some(Event::Open(_))));
     session
@@ -145,6 +160,72 @@ proptest! {
         let _ = Frame::decode(&mut BytesMut::from(&bytes[..]), 512);
     }
 
+    /// However a payload is cut into fragments, and the fragments' bytes into reads, it is the same payload.
+    #[test]
+    fn payloads_come_back_however_they_are_fragmented(
+        payload in prop::collection::vec(any::<u8>(), 0..3000),
+        mut cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        reads in prop::collection::vec(1_usize..200, 1..40),
+        stream: u64, number: u64,
+    ) {
+        let id = FrameId { stream, frame: number };
+        let mut cuts: Vec<usize> = cuts.drain(..).map(|cut| cut.index(payload.len() + 1)).collect();
+        cuts.sort_unstable();
+        let ends = cuts.iter().copied().chain([payload.len()]);
+        let mut bytes = BytesMut::new();
+        let first = Bytes::copy_from_slice(&payload[..cuts.first().copied().unwrap_or(payload.len())]);
+        let mut start = 0;
+        for (index, end) in ends.enumerate() {
+            let kind = if index == 0 { FrameType::Notify } else { FrameType::Unset };
+            let flags = if index == cuts.len() { frame::FIN } else { 0 };
+            frame::encode_with(flags, kind, id, &payload[start..end], &mut bytes);
+            start = end;
+        }
+        let (mut session, mut input, mut output) = (open_session(), BytesMut::new(), BytesMut::new());
+        let mut events = Vec::new();
+        for size in reads.iter().copied().cycle() {
+            input.extend_from_slice(&bytes.split_to(size.min(bytes.len())));
+            events.extend(std::iter::from_fn(|| session.receive(&mut input, &mut output)));
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        let whole = Event::Notify { id, payload: Bytes::from(payload) };
+        let expected = if cuts.is_empty() { vec![whole] } else { vec![Event::Begun { id, start: first }, whole] };
+        prop_assert_eq!(events, expected);
+        prop_assert!(output.is_empty() && input.is_empty());
+    }
+
+    /// Whatever frames come in whatever order: no panic, every payload that begins ends once, the budget is whole again.
+    #[test]
+    fn any_mixture_of_fragments_is_accounted_for(
+        frames in prop::collection::vec((0_u8..4, 0_u32..4, 0_u8..2, 0_usize..300), 0..40),
+    ) {
+        let (mut session, budget) = open_session_with(512, 1000);
+        let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+        for (kind, flags, stream, length) in frames {
+            let (kind, payload) = (FrameType::from(kind), vec![0; length]);
+            let id = FrameId { stream: stream.into(), frame: 1 };
+            frame::encode_with(flags, kind, id, &payload, &mut input);
+        }
+        let mut begun = false;
+        while let Some(event) = session.receive(&mut input, &mut output) {
+            match event {
+                Event::Begun { .. } => prop_assert!(!std::mem::replace(&mut begun, true)),
+                Event::GivenUp | Event::TooMuch(..) => prop_assert!(std::mem::take(&mut begun)),
+                Event::Notify { payload, .. } => {
+                    // A whole one is bounded by the frame size, the others by their own limit.
+                    let limit = if std::mem::take(&mut begun) { 512 } else { 4096 };
+                    prop_assert!(payload.len() <= limit);
+                }
+                _ => begun = false,
+            }
+            prop_assert!(begun || budget.left() == 1000);
+        }
+        drop(session);
+        prop_assert_eq!(budget.left(), 1000);
+    }
+
     /// A whole frame that is no valid one is never met with silence, and what is answered is itself a valid frame.
     #[test]
     fn no_frame_is_met_with_silence(
@@ -160,7 +241,7 @@ proptest! {
         let mut session = if greeted { open_session() } else { session() };
         let mut output = BytesMut::new();
         let event = session.receive(&mut input, &mut output).unwrap();
-        if !matches!(event, Event::Notify { .. }) {
+        if !matches!(event, Event::Notify { .. } | Event::Begun { .. }) {
             let answer = Frame::decode(&mut output, 4096).unwrap().unwrap();
             prop_assert!(matches!(answer.kind, FrameType::AgentHello | FrameType::AgentDisconnect));
         }

@@ -17,7 +17,7 @@ const PREFIX: &str = "MODSECURITY_SPOA_";
 #[derive(Debug, StructOpt)]
 #[structopt(
     name = "modsecurity-spoa",
-    about = "Agent that lets ModSecurity inspect the requests of HAProxy (SPOE).",
+    about = "Agent that lets ModSecurity inspect the requests and responses of HAProxy (SPOE).",
     after_help = "Every option can be given in the environment too, as MODSECURITY_SPOA_ and its long name in capitals\n\
                   with _ for -: MODSECURITY_SPOA_WORKERS=8. Options that may be repeated take several values, separated by\n\
                   commas; switches take 1 or 0. The command line wins.\n\n\
@@ -33,9 +33,23 @@ pub(super) struct Arguments {
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) rules: Vec<PathBuf>,
 
+    /// File of rules for requests whose argument app is NAME; may be repeated, also for the same NAME
+    #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
+    pub(super) app: Vec<OsString>,
+
+    /// What becomes of a request that names another application: default (the rules of -f inspect it) or error (nobody
+    /// does: see --on-error) [default: default]
+    #[structopt(long, value_name = "POLICY")]
+    pub(super) unknown_app: Option<String>,
+
     /// Largest frame in bytes, 256 to 16777216. HAProxy offers its tune.bufsize less 4 [default: 16384]
     #[structopt(short, long, value_name = "SIZE")]
     pub(super) max_frame_size: Option<String>,
+
+    /// Largest request in bytes that HAProxy up to 3.0 may send in several frames (fragments), from the frame size to
+    /// 16777216; in all links together 64 times as much [default: 1048576, or the frame size]
+    #[structopt(long, value_name = "SIZE")]
+    pub(super) max_payload: Option<String>,
 
     /// Port to listen on, on the loopback address [default: 12345]
     #[structopt(short, long, value_name = "PORT")]
@@ -45,7 +59,7 @@ pub(super) struct Arguments {
     #[structopt(short = "n", long, value_name = "NUM")]
     pub(super) workers: Option<String>,
 
-    /// Capability to announce: pipelining; may be repeated. Without it: all
+    /// Capability to announce: pipelining, fragmentation; may be repeated. Without it: all
     #[structopt(short, long, value_name = "NAME", number_of_values = 1)]
     pub(super) capability: Vec<String>,
 
@@ -120,10 +134,13 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 18] = [
+const OPTIONS: [(&str, Kind); 21] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
+    ("app", Kind::List),
+    ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),
+    ("max-payload", Kind::Value),
     ("port", Kind::Value),
     ("workers", Kind::Value),
     ("capability", Kind::List),

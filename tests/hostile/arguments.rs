@@ -8,9 +8,9 @@ use super::support::wire::{Value, sized, text, varint};
 /// For each argument, what becomes of a request when it has the types NULL, BOOL, INT32, UINT32, INT64, UINT64, IPV4,
 /// IPV6, STRING and BINARY: `.` is inspected (and clean), `x` is invalid. Last, what becomes of it without the argument.
 ///
-/// `app` is read nowhere yet. A request without path and query is one for `*`, and one with a query alone is invalid.
-const TABLE: [(&str, &str, char); 13] = [
-    ("app", "..........", '.'),
+/// A request without path and query is one for `*`, and one with a query alone is invalid.
+const TABLE: [(&str, &str, char); 16] = [
+    ("app", ".xxxxxxx..", '.'),
     ("unique-id", ".xxxxxxx..", '.'),
     ("src-ip", ".xxxxx..xx", '.'),
     ("src-port", ".x....xx..", '.'),
@@ -23,6 +23,9 @@ const TABLE: [(&str, &str, char); 13] = [
     ("headers", "xxxxxxxxxx", '.'),
     ("body-size", ".x....xxxx", '.'),
     ("body", ".xxxxxxx..", '.'),
+    ("exportRuleIDs", "..xxxxxxxx", '.'),
+    ("detect-only", "..xxxxxxxx", '.'),
+    ("ignorerules", ".xxxxxxx..", '.'),
 ];
 
 /// Values that no argument but a number can take wrongly.
@@ -45,10 +48,13 @@ fn verdict(cell: char) -> Verdict {
     if cell == '.' { Clean } else { Invalid }
 }
 
-/// A clean request with all arguments, `app` among them.
+/// A clean request with all arguments, those of other agents among them.
 fn full() -> Message {
     let mut message = clean();
     message.arguments.push(("app".to_owned(), text("shop")));
+    message.arguments.push(("exportRuleIDs".to_owned(), Value::Bool(true)));
+    message.arguments.push(("detect-only".to_owned(), Value::Bool(false)));
+    message.arguments.push(("ignorerules".to_owned(), text("11")));
     message
 }
 

@@ -7,7 +7,7 @@ use super::support::wire::{Value, headers, text};
 
 /// As in `arguments.rs`: by type, and without the argument.
 const TABLE: [(&str, &str, char); 7] = [
-    ("app", "..........", '.'),
+    ("app", ".xxxxxxx..", '.'),
     ("id", ".xxxxxxx..", '.'),
     ("status", "xx....xx..", 'x'),
     ("version", ".xxxxxxx..", '.'),

@@ -1,6 +1,7 @@
 //! SPOP frames from the bytes up, after HAProxy's doc/SPOE.txt, independent of the project's codec.
 
 /// Frame types.
+pub const UNSET: u8 = 0;
 pub const HELLO: u8 = 1;
 pub const DISCONNECT: u8 = 2;
 pub const NOTIFY: u8 = 3;
@@ -10,6 +11,9 @@ pub const ACK: u8 = 103;
 
 /// The frame flag that says that nothing follows.
 pub const FIN: u32 = 1;
+
+/// The one that says that the payload is given up.
+pub const ABORT: u32 = 2;
 
 /// One typed value.
 #[derive(Clone, Debug, PartialEq)]

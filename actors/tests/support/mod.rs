@@ -94,6 +94,7 @@ pub struct TestAgent {
 impl Agent for TestAgent {
     type Request = Order;
     type Verdict = ();
+    type Dialect = ();
     type Engine = Obedient;
 
     fn start_engine(&self, _: usize, _: &Logger) -> Result<Obedient, StartError> {
@@ -127,7 +128,9 @@ impl Agent for TestAgent {
         Ok(Order(String::from_utf8_lossy(message.name).into_owned()))
     }
 
-    fn answer(&self, _: Option<&Order>, outcome: Result<&(), &Failure>) -> ActionList {
+    fn dialect(&self, _: &Bytes) {}
+
+    fn answer(&self, _: Result<&Order, ()>, outcome: Result<&(), &Failure>) -> ActionList {
         let mut actions = ActionList::new();
         let text = outcome.map_or_else(|failure| failure.kind.as_str(), |()| "done");
         actions.set_var(Scope::Transaction, "x", Value::String(text.as_bytes()));
@@ -222,7 +225,7 @@ pub fn settings() -> Settings {
             first_delay: Duration::from_millis(10),
             max_delay: Duration::from_millis(40),
         },
-        limits: Limits { max_frame_size: 4096, capabilities: Capabilities::ALL },
+        limits: Limits { max_frame_size: 4096, max_payload: 1 << 20, capabilities: Capabilities::ALL },
         grace: Duration::from_secs(5),
     }
 }
