@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes the targets in tests/fuzz, each for some seconds, from the seeds in tests/fuzz/seeds and what earlier runs found
-# below target/fuzz. Ends at the first finding, whose input is in target/fuzz/found.
+# below target/fuzz. Ends at the first finding, whose input is in target/fuzz/found. To see it again:
+#
+#   target/fuzz/build/x86_64-unknown-linux-gnu/release/TARGET target/fuzz/found/TARGET-...
 #
 #   fuzz.sh [SECONDS [TARGET...]]     15 seconds for each of all targets
 set -euo pipefail
@@ -15,6 +17,9 @@ targets=("${@:2}")
 if [[ $(cargo fuzz --version 2>/dev/null) != "cargo-fuzz $cargo_fuzz" ]]; then
   cargo install --locked cargo-fuzz --version "$cargo_fuzz"
 fi
+
+# cargo-fuzz has no --locked: what tests/fuzz/Cargo.lock does not say would be written into it.
+cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null
 
 export CARGO_TARGET_DIR=$PWD/target/fuzz/build
 mkdir -p target/fuzz/found

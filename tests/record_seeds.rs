@@ -4,6 +4,8 @@
 //! ```text
 //! HAPROXY=/usr/sbin/haproxy cargo test --test record_seeds -- --ignored
 //! ```
+//!
+//! Many of them are alike: keep those that `TARGET -merge=1 EMPTY tests/fuzz/seeds/TARGET` finds to add something.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
@@ -13,11 +15,11 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use support::agent::Agent;
-use support::haproxy::{Haproxy, program, repository};
-use support::wire::{Frame, NOTIFY, Reader, Value};
+use support::client;
+use support::haproxy::{Haproxy, patient_spoe_file, repository, version};
+use support::wire::{FIN, Frame, NOTIFY, Reader, UNSET, Value};
 
 /// A target's own limit for what it tries; longer seeds would be cut.
 const LONGEST: usize = 4096;
@@ -28,7 +30,6 @@ type Tape = Arc<Mutex<Vec<Vec<u8>>>>;
 #[test]
 #[ignore = "records, does not test"]
 fn record() {
-    let version = version();
     let deployed = std::fs::read_to_string(repository("deploy/spoe-modsecurity.conf")).unwrap();
     let text = deployed.replace("headers=req.hdrs_bin", "headers=req.hdrs");
     let names = ["unique-id=", "method=", "path=", "query=", "version=", "headers=", "body-size=", "body="];
@@ -37,43 +38,86 @@ fn record() {
         let (request, rest) = unnamed.split_once("event on-frontend").unwrap();
         unnamed = format!("{}event on-frontend{rest}", request.replace(&format!(" {name}"), " "));
     }
-    let (mut links, mut payloads, mut lists) = (0, BTreeSet::new(), BTreeSet::new());
-    for configuration in [deployed, text, unnamed] {
-        let tape = drive(&configuration);
-        for stream in tape.lock().unwrap().iter() {
-            let frames = frames(stream);
-            links += 1;
-            save("codec", &version, links, &[&[100], &stream[..]].concat());
-            save("session", &version, links, &steps(&frames));
-            for frame in frames.iter().filter(|frame| frame.kind == NOTIFY) {
-                payloads.insert(frame.payload.clone());
-                lists.extend(header_list(&frame.payload));
+    let mut seeds = Seeds::default();
+    for configuration in [&deployed, &text, &unnamed] {
+        seeds.add(&drive(&repository("deploy/haproxy.cfg"), configuration));
+    }
+    // In fragments, a few of them for each request.
+    let idle = "    timeout idle 2m\n";
+    let sizes: &[u32] = if version() < (3, 1) { &[256, 300] } else { &[] };
+    for size in sizes {
+        let small = deployed.replace(idle, &format!("{idle}    max-frame-size {size}\n"));
+        assert_ne!(small, deployed);
+        seeds.add(&drive(&repository("deploy/haproxy.cfg"), &small));
+    }
+    for agent in ["c-daemon", "libmodsecurity-fork", "go-agent", "coraza-early", "coraza-spoa"] {
+        let sample = repository(&format!("deploy/haproxy/{agent}"));
+        let configuration = std::fs::read_to_string(sample.join("spoe.conf")).unwrap();
+        seeds.add(&drive(&sample.join("haproxy.cfg"), &configuration));
+    }
+    seeds.save();
+}
+
+/// What is to be saved, each once.
+#[derive(Default)]
+struct Seeds {
+    streams: BTreeSet<Vec<u8>>,
+    links: BTreeSet<Vec<u8>>,
+    payloads: BTreeSet<Vec<u8>>,
+    lists: BTreeSet<Vec<u8>>,
+}
+
+impl Seeds {
+    fn add(&mut self, tape: &Tape) {
+        let tape = tape.lock().unwrap();
+        let links: Vec<_> = tape.iter().map(|stream| frames(stream)).collect();
+        for (stream, frames) in tape.iter().zip(&links) {
+            self.streams.insert([&[100], &stream[..]].concat());
+            self.links.insert(steps(&[frames], &[]));
+            for (payload, whole) in payloads(frames) {
+                if whole {
+                    self.lists.extend(header_list(&payload));
+                }
+                self.payloads.insert(payload);
             }
         }
+        let mut fragmented = links.iter().filter(|frames| frames.iter().any(|frame| frame.flags & FIN == 0));
+        if let (Some(one), Some(other)) = (fragmented.next(), fragmented.next()) {
+            // Two links at a time, and one on which the agent aborts in the middle.
+            self.links.insert(steps(&[one, other], &[]));
+            self.links.insert(steps(&[one], &[3, 1]));
+        }
     }
-    payloads.iter().zip(1..).for_each(|(payload, number)| save("message", &version, number, payload));
-    lists.iter().zip(1..).for_each(|(list, number)| save("headers", &version, number, list));
+
+    fn save(&self) {
+        save("codec", &self.streams);
+        save("session", &self.links);
+        save("message", &self.payloads);
+        save("headers", &self.lists);
+    }
 }
 
-fn version() -> String {
-    let output = Command::new(program()).arg("-v").output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split_whitespace().nth(2).unwrap().split('-').next().unwrap().to_owned()
-}
-
-/// Sends a few requests of each kind through HAProxy with this SPOE configuration.
-fn drive(spoe: &str) -> Tape {
+/// Sends a few requests of each kind through HAProxy with this configuration and this one for SPOE.
+fn drive(configuration: &Path, spoe: &str) -> Tape {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spoe.conf");
-    std::fs::write(&path, spoe.replace("timeout processing 600ms", "timeout processing 20s")).unwrap();
+    std::fs::write(&path, spoe).unwrap();
+    let path = patient_spoe_file(&path, folder.path());
     let agent = Agent::with_rules("SecRuleEngine On\n", &["--responses", "10"]);
     let (address, tape) = recorder(agent.address().to_owned());
     let environment = [("MODSEC_SPOE_CONF", path.to_str().unwrap()), ("MODSEC_RESPONSES", "1")];
-    let haproxy = Haproxy::start_with(&address, &environment);
-    haproxy.curl("/a?q=shoes", &[]);
-    haproxy.curl("/", &["-d", "comment=hello", "-H", "Cookie: a=b"]);
-    haproxy.curl("/%00%ff", &["--http2-prior-knowledge", "-X", "OPTIONS"]);
-    haproxy.curl_unix("/", &["-0", "-H", "Host:", "-H", "User-Agent:", "-H", "Accept:"]);
+    let haproxy = Haproxy::start_from(configuration, &address, &environment);
+    let curl = |target: &str, options: &[&str]| {
+        drop(client::curl(&["--connect-to", &format!("::{}", haproxy.v4)], target, options));
+    };
+    curl("/a?q=shoes", &[]);
+    curl("/", &["-d", &format!("comment={}", "hello ".repeat(50)), "-H", "Cookie: a=b"]);
+    curl("/%00%ff", &["--http2-prior-knowledge", "-X", "OPTIONS"]);
+    let bare = ["-0", "-H", "Host:", "-H", "User-Agent:", "-H", "Accept:"];
+    curl("/", &bare);
+    if configuration.ends_with("deploy/haproxy.cfg") {
+        haproxy.curl_unix("/", &bare);
+    }
     drop(haproxy);
     tape
 }
@@ -119,18 +163,42 @@ fn frames(mut stream: &[u8]) -> Vec<Frame> {
     frames
 }
 
-/// The frames in the form that the target `session` takes, each NOTIFY with its answer behind it.
-fn steps(frames: &[Frame]) -> Vec<u8> {
+/// The frames of links, a frame of each in turn, in the form that the target `session` takes. Each NOTIFY has its answer
+/// behind it; `meanwhile` stands behind the first of its fragments.
+fn steps(links: &[&[Frame]], meanwhile: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    for frame in frames {
-        out.extend([0, frame.kind, frame.flags as u8, frame.stream as u8, frame.id as u8]);
-        out.extend((frame.payload.len() as u16).to_be_bytes());
-        out.extend(&frame.payload);
-        if frame.kind == NOTIFY {
-            out.extend([4, 0, 10]);
+    let longest = links.iter().map(|frames| frames.len()).max().unwrap();
+    for turn in 0..longest {
+        for (frames, link) in links.iter().zip(0..) {
+            let Some(frame) = frames.get(turn) else { continue };
+            let of_link = |step: u8| step | link << 3;
+            out.extend([of_link(0), frame.kind, frame.flags as u8, frame.stream as u8, frame.id as u8]);
+            out.extend((frame.payload.len() as u16).to_be_bytes());
+            out.extend(&frame.payload);
+            match (frame.kind, frame.flags & FIN) {
+                (NOTIFY | UNSET, FIN) => out.extend([of_link(4), 0, 10]),
+                (NOTIFY, _) => out.extend(meanwhile),
+                _ => {}
+            }
         }
     }
     out
+}
+
+/// What NOTIFYs carry, and what the first fragments of some do, and which is whole.
+fn payloads(frames: &[Frame]) -> Vec<(Vec<u8>, bool)> {
+    let (mut payloads, mut begun) = (Vec::new(), Vec::new());
+    for frame in frames.iter().filter(|frame| matches!(frame.kind, NOTIFY | UNSET)) {
+        if frame.kind == NOTIFY {
+            begun.clear();
+        }
+        begun.extend(&frame.payload);
+        let whole = frame.flags & FIN != 0;
+        if frame.kind == NOTIFY || whole {
+            payloads.push((begun.clone(), whole));
+        }
+    }
+    payloads
 }
 
 /// The argument of a message that is a list of headers.
@@ -151,9 +219,12 @@ fn header_list(payload: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-fn save(target: &str, version: &str, number: usize, bytes: &[u8]) {
+fn save(target: &str, seeds: &BTreeSet<Vec<u8>>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target);
     std::fs::create_dir_all(&folder).unwrap();
-    let bytes = &bytes[..bytes.len().min(LONGEST)];
-    std::fs::write(folder.join(format!("haproxy-{version}-{number:02}")), bytes).unwrap();
+    let (major, minor) = version();
+    for (bytes, number) in seeds.iter().zip(1..) {
+        let bytes = &bytes[..bytes.len().min(LONGEST)];
+        std::fs::write(folder.join(format!("haproxy-{major}.{minor}-{number:02}")), bytes).unwrap();
+    }
 }

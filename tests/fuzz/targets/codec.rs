@@ -7,7 +7,9 @@
 
 use actors::spop::hello::{Capabilities, HaproxyHello};
 use actors::spop::reader::Reader;
-use actors::spop::{Disconnect, Frame, FrameType, Messages, Value, disconnect, frame, varint};
+use actors::spop::{
+    ActionList, Argument, Disconnect, Frame, FrameType, Messages, Scope, Value, disconnect, frame, varint,
+};
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 
@@ -44,11 +46,8 @@ fn frames_of(bytes: &[u8], pieces: usize) -> (Vec<Frame>, Option<Disconnect>) {
 
 fn written_again(read: &Frame) {
     assert_eq!(FrameType::from(u8::from(read.kind)), read.kind);
-    if read.flags != frame::FIN {
-        return;
-    }
     let mut written = BytesMut::new();
-    frame::encode(read.kind, read.id, &read.payload, &mut written);
+    frame::encode_with(read.flags, read.kind, read.id, &read.payload, &mut written);
     assert_eq!(Frame::decode(&mut written, u32::MAX).unwrap().as_ref(), Some(read));
     assert!(written.is_empty());
 }
@@ -79,10 +78,45 @@ fn payloads(payload: &Bytes) {
         let found: Vec<_> = message.arguments.collect();
         assert_eq!(found.len(), announced, "a message that was found to be whole");
         found.iter().for_each(|argument| value(argument.value));
+        actions(message.name, &found);
         arguments += announced;
     }
     // Each takes two bytes at least: what is made of a payload is bounded by its length.
     assert!(arguments * 2 <= payload.len());
+}
+
+/// Each argument as a variable, in an ACK that has room for the first alone, and in one that has room for all.
+fn actions(name: &[u8], arguments: &[Argument<'_>]) {
+    let name = String::from_utf8_lossy(name);
+    let mut actions = ActionList::new();
+    for (number, argument) in arguments.iter().enumerate() {
+        if number == 1 {
+            actions.end_essential();
+        }
+        actions.set_var(Scope::Transaction, &name, argument.value);
+    }
+    actions.unset_var(Scope::Response, &name);
+    let (payload, mut counts) = (actions.into_payload(), Vec::new());
+    for room in [1, usize::MAX] {
+        let mut reader = Reader::new(payload.within(room));
+        let mut set = 0;
+        while reader.rest().starts_with(&[1, 3, 2]) {
+            (0..3).for_each(|_| assert!(reader.byte("a set-var").is_ok()));
+            assert_eq!(reader.bytes("a name"), Ok(name.as_bytes()));
+            assert_eq!(reader.value("a value"), Ok(arguments[set].value));
+            set += 1;
+        }
+        let unset = !reader.is_empty();
+        if unset {
+            assert!(reader.rest().starts_with(&[2, 2, 4]));
+            (0..3).for_each(|_| assert!(reader.byte("an unset-var").is_ok()));
+            assert_eq!(reader.bytes("a name"), Ok(name.as_bytes()));
+            assert!(reader.is_empty());
+        }
+        counts.push((set, unset));
+    }
+    let short = if arguments.len() > 1 { (1, false) } else { (arguments.len(), true) };
+    assert_eq!(counts, [short, (arguments.len(), true)]);
 }
 
 fn value(read: Value<'_>) {
