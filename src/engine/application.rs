@@ -5,8 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::engine::load::{LoadError, RuleSet, RuleSource, load};
-use crate::ffi::v3::Summary;
+use crate::engine::load::{LoadError, RuleSet, RuleSource, Summary, load};
 
 /// What is to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]

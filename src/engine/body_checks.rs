@@ -23,7 +23,7 @@ pub(super) const VARIABLES: [&CStr; 4] = [
 pub(super) fn find(engine: &Engine, built_in: &str) -> Result<Vec<i64>, Exception> {
     let mut files = HashMap::new();
     let mut found = Vec::new();
-    for place in engine.body_rules()? {
+    for place in engine.loaded()?.into_iter().filter(|rule| rule.of_body && !rule.is_chained) {
         let text = files.entry(place.file).or_insert_with_key(|file| {
             // What was readable a moment ago and is not now checks nothing.
             fs::read(Path::new(OsStr::from_bytes(file))).unwrap_or_else(|_| built_in.as_bytes().to_vec())

@@ -2,14 +2,14 @@
 
 use std::ffi::CString;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::body_checks;
-use crate::ffi::v3::{self, Engine, Summary};
+use crate::engine::directives::{Counts, Directives, Missing, ReadError, Version, compare};
+use crate::ffi::v3::{self, Engine, RuleEngine};
 
 /// The settings that apply without `-f`.
 const DEFAULT_SETTINGS: &str = include_str!("default.conf");
@@ -45,7 +45,7 @@ impl fmt::Display for RuleSource {
 /// Why the rules are not loaded.
 #[derive(Debug)]
 pub enum LoadError {
-    /// A file cannot be read.
+    /// A file cannot be given to the engine.
     File {
         /// Which.
         path: PathBuf,
@@ -61,6 +61,10 @@ pub enum LoadError {
         /// What the engine says.
         cause: v3::LoadError,
     },
+    /// What the engine should have read cannot be read.
+    Read(ReadError),
+    /// The engine has lost rules.
+    Missing(Missing),
 }
 
 impl fmt::Display for LoadError {
@@ -79,6 +83,8 @@ impl fmt::Display for LoadError {
                 let cause: Vec<_> = cause.split_whitespace().collect();
                 write!(f, "cannot load {source}: {}", cause.join(" "))
             }
+            Self::Read(error) => error.fmt(f),
+            Self::Missing(missing) => write!(f, "the engine has lost rules: {missing}"),
         }
     }
 }
@@ -94,12 +100,41 @@ pub struct RuleSet {
     pub body_checks: Vec<i64>,
 }
 
+/// What loaded rules amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// How many there are.
+    pub rules: Counts,
+    /// `SecRuleEngine`.
+    pub engine: RuleEngine,
+    /// `SecRequestBodyAccess`.
+    pub request_body_access: bool,
+    /// `SecResponseBodyAccess`.
+    pub response_body_access: bool,
+}
+
+/// The directives of the files as this engine should read them.
+pub fn read(source: &RuleSource, version: Version) -> Result<Directives, LoadError> {
+    let mut directives = Directives::new(version);
+    let files = match source {
+        RuleSource::Default => {
+            directives.add(DEFAULT_SETTINGS, "built-in settings").map_err(LoadError::Read)?;
+            &core_rule_set().map_err(LoadError::NoCoreRuleSet)?
+        }
+        RuleSource::Files(files) => files,
+    };
+    files.iter().try_for_each(|path| directives.add_file(path)).map_err(LoadError::Read)?;
+    Ok(directives)
+}
+
 /// Loads the rules into a new engine.
 pub fn load(source: &RuleSource) -> Result<(RuleSet, Summary), LoadError> {
     let failed = |what: &str| {
         let source = what.to_owned();
         move |cause| LoadError::Engine { source, cause }
     };
+    // First, as the engine says less of files that it cannot read, and ends the process over a folder.
+    let directives = read(source, Version::Three)?;
     let connector = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
     let mut engine = Engine::new(connector).map_err(failed("libmodsecurity"))?;
     match source {
@@ -112,7 +147,16 @@ pub fn load(source: &RuleSource) -> Result<(RuleSet, Summary), LoadError> {
             files => add_together(&mut engine, "", files)?,
         },
     }
-    let summary = engine.summary().map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
+    let settings = engine.settings().map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
+    let loaded = engine.loaded().map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
+    let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
+    let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
+    let summary = Summary {
+        rules,
+        engine: settings.engine,
+        request_body_access: settings.request_body_access,
+        response_body_access: settings.response_body_access,
+    };
     let body_checks = body_checks::find(&engine, DEFAULT_SETTINGS);
     let body_checks = body_checks.map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
     Ok((RuleSet { engine: Arc::new(engine), body_checks }, summary))
@@ -123,7 +167,6 @@ pub fn load(source: &RuleSource) -> Result<(RuleSet, Summary), LoadError> {
 fn add_together(engine: &mut Engine, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
     let mut text = directives.to_owned();
     for path in files {
-        check_readable(path)?;
         let cause = |cause| LoadError::File { path: path.clone(), cause };
         let absolute = std::path::absolute(path).map_err(cause)?;
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_/.:-".contains(byte);
@@ -141,17 +184,7 @@ fn add_together(engine: &mut Engine, directives: &str, files: &[PathBuf]) -> Res
     })
 }
 
-/// The engine only says "failed to open"; the system says why. It would load a directory as an empty file.
-fn check_readable(path: &Path) -> Result<(), LoadError> {
-    let readable = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
-        true => Err(io::ErrorKind::IsADirectory.into()),
-        false => Ok(()),
-    });
-    readable.map_err(|cause| LoadError::File { path: path.to_owned(), cause })
-}
-
 fn add_file(engine: &mut Engine, path: &Path) -> Result<(), LoadError> {
-    check_readable(path)?;
     let failed = |cause| LoadError::Engine { source: path.display().to_string(), cause };
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
     engine.add_file(&name).map_err(|cause| match cause {

@@ -6,6 +6,7 @@ pub mod block_page;
 mod body_checks;
 pub mod decode;
 pub mod dialect;
+pub mod directives;
 pub mod headers;
 pub mod http_message;
 pub mod id;

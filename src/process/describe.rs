@@ -2,8 +2,8 @@
 
 use slog::{Logger, info, warn};
 
-use crate::engine::load::RuleSource;
-use crate::ffi::v3::{self, RuleEngine, Summary};
+use crate::engine::load::{RuleSource, Summary};
+use crate::ffi::v3::{self, RuleEngine};
 use crate::settings::Settings;
 
 /// Says what is about to run; the summaries are those of the default rules and of each application.
@@ -28,7 +28,8 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
 }
 
 fn describe_rules(log: &Logger, source: &RuleSource, summary: &Summary, with_responses: bool) {
-    info!(log, "rules loaded"; "rules" => summary.rules, "from" => %source);
+    info!(log, "rules loaded"; "rules in files" => summary.rules.in_files, "in engine" => summary.rules.in_engine,
+        "removed by directives" => summary.rules.removed, "from" => %source);
     match summary.engine {
         RuleEngine::On => {}
         RuleEngine::DetectionOnly => {

@@ -10,11 +10,12 @@ use actix::{Recipient, System};
 use slog::{Logger, error, info, warn};
 
 use crate::engine::application::load_all;
+use crate::engine::load::Summary;
 use crate::engine::process::Keeper;
 use crate::engine::thread::Threads;
 use crate::engine::{self, Isolation, ModSecurityAgent};
 use crate::ffi::fault;
-use crate::ffi::v3::{self, Summary};
+use crate::ffi::v3;
 use crate::process::describe::describe;
 use crate::process::service::{End, Program, Tainted, lock};
 use crate::process::successor::Successor;
@@ -51,10 +52,8 @@ fn check(settings: &Settings) -> ExitCode {
     match load_all(&settings.rules) {
         Ok((_, summaries)) => {
             for ((application, source), summary) in settings.rules.each().zip(summaries) {
-                match application {
-                    None => println!("rules fine: {} rules; {source}", summary.rules),
-                    Some(name) => println!("rules fine for {name}: {} rules; {source}", summary.rules),
-                }
+                let of = application.map(|name| format!(" for {name}")).unwrap_or_default();
+                println!("rules fine{of}: {}; {source}", summary.rules);
             }
             ExitCode::SUCCESS
         }

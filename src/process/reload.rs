@@ -12,8 +12,8 @@ use actix::{Message, Recipient};
 use slog::Logger;
 
 use crate::engine;
+use crate::engine::load::Summary;
 use crate::engine::process::Keeper;
-use crate::ffi::v3::Summary;
 use crate::settings::{Isolation, Settings};
 
 /// What came of reading the rules.

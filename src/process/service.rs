@@ -106,7 +106,7 @@ impl Handler<Reloaded> for Program {
         match read {
             Ok(Reload::Engines(isolation, summaries)) => {
                 let generation = self.agent.replace(isolation);
-                let rules: usize = summaries.iter().map(|summary| summary.rules).sum();
+                let rules: usize = summaries.iter().map(|summary| summary.rules.in_engine).sum();
                 info!(self.log, "rules reloaded"; "rules" => rules, "generation" => generation);
                 self.root.do_send(Renewed);
             }

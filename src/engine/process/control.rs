@@ -3,7 +3,9 @@
 use actors::spop::reader::Reader;
 use actors::spop::{Value, varint};
 
-use crate::ffi::v3::{RuleEngine, Summary};
+use crate::engine::directives::Counts;
+use crate::engine::load::Summary;
+use crate::ffi::v3::RuleEngine;
 
 /// Bytes of the longest message.
 pub(super) const MAX_MESSAGE: usize = 4096;
@@ -87,7 +89,9 @@ impl Report {
                         RuleEngine::Off => 0,
                     };
                     let (request, response) = (summary.request_body_access, summary.response_body_access);
-                    [summary.rules as u64, engine, request.into(), response.into()]
+                    let Counts { in_files, in_engine, removed } = summary.rules;
+                    let rules = [in_files, in_engine, removed].map(|count| count as u64);
+                    [&rules[..], &[engine, request.into(), response.into()]].concat()
                 };
                 let mut all = vec![summaries.len() as u64];
                 all.extend(summaries.iter().flat_map(numbers));
@@ -119,7 +123,11 @@ impl Report {
                 let count = number()?;
                 let mut summary = || {
                     Some(Summary {
-                        rules: usize::try_from(number()?).ok()?,
+                        rules: Counts {
+                            in_files: usize::try_from(number()?).ok()?,
+                            in_engine: usize::try_from(number()?).ok()?,
+                            removed: usize::try_from(number()?).ok()?,
+                        },
                         engine: match number()? {
                             2 => RuleEngine::On,
                             1 => RuleEngine::DetectionOnly,
@@ -157,7 +165,7 @@ mod tests {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
         let summary = Summary {
-            rules: 640,
+            rules: Counts { in_files: 642, in_engine: 640, removed: 2 },
             engine: RuleEngine::DetectionOnly,
             request_body_access: true,
             response_body_access: false,

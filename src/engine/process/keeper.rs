@@ -25,8 +25,8 @@ use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{os, zygote};
 use crate::engine::application::RuleSources;
+use crate::engine::load::Summary;
 use crate::engine::modsecurity3::Bounds;
-use crate::ffi::v3::Summary;
 
 /// How long a worker waits for a zygote that may have to load its rules first, and then for its answer. The worker tries
 /// again after that, but it is known meanwhile that it has no engine.
@@ -317,7 +317,7 @@ impl Zygote {
                         // Nobody listens if the program has given up.
                         Some(say) => say.send(Ok(summaries)).unwrap_or_default(),
                         None => warn!(log, "zygote restarted";
-                            "rules" => summaries.iter().map(|summary| summary.rules).sum::<usize>()),
+                            "rules" => summaries.iter().map(|summary| summary.rules.in_engine).sum::<usize>()),
                     }
                 }
                 Report::Failed(cause) => match first {

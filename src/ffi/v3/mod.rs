@@ -17,7 +17,7 @@ use std::ffi::CStr;
 use std::fmt;
 
 pub use matches::{Match, Matches};
-pub use rules::{Engine, LoadError, RuleEngine, RulePlace, Summary};
+pub use rules::{Engine, LoadError, LoadedRule, RuleEngine, Settings};
 pub use transaction::{Intervention, Transaction};
 
 /// The version of libmodsecurity that this program was compiled for, like `3.0.9`.

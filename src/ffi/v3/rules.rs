@@ -90,11 +90,9 @@ pub enum RuleEngine {
     Off,
 }
 
-/// What the loaded rules amount to.
+/// How the loaded directives leave some settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// Rules of all phases, markers not counted, a chain counted once.
-    pub rules: usize,
+pub struct Settings {
     /// `SecRuleEngine`.
     pub engine: RuleEngine,
     /// `SecRequestBodyAccess`.
@@ -103,11 +101,15 @@ pub struct Summary {
     pub response_body_access: bool,
 }
 
-/// Where a rule stands.
+/// A loaded rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RulePlace {
-    /// Its id.
+pub struct LoadedRule {
+    /// Its id; 0 without one.
     pub rule: i64,
+    /// It is of the phase that follows the request's body.
+    pub of_body: bool,
+    /// It is a link of a chain, and not the first.
+    pub is_chained: bool,
     /// The file, or the name that was given for it.
     pub file: Vec<u8>,
     /// A line of the directive, from 1.
@@ -161,31 +163,29 @@ impl Engine {
         })
     }
 
-    /// What the rules amount to.
-    pub fn summary(&self) -> Result<Summary, Exception> {
-        let mut summary =
-            sys::mss_summary { rules: 0, engine: 0, request_body_access: 0, response_body_access: 0 };
+    /// Some settings.
+    pub fn settings(&self) -> Result<Settings, Exception> {
+        let mut settings = sys::mss_settings { engine: 0, request_body_access: 0, response_body_access: 0 };
         // SAFETY: the rules are live; nothing loads while `&self` is held.
-        try_call(|error| unsafe { sys::mss_rules_summary(self.rules.as_ptr(), &mut summary, error) })?;
-        Ok(Summary {
-            rules: summary.rules,
-            engine: match summary.engine {
+        try_call(|error| unsafe { sys::mss_rules_settings(self.rules.as_ptr(), &mut settings, error) })?;
+        Ok(Settings {
+            engine: match settings.engine {
                 1 => RuleEngine::On,
                 0 => RuleEngine::DetectionOnly,
                 _ => RuleEngine::Off,
             },
-            request_body_access: summary.request_body_access != 0,
-            response_body_access: summary.response_body_access != 0,
+            request_body_access: settings.request_body_access != 0,
+            response_body_access: settings.response_body_access != 0,
         })
     }
 
-    /// The rules of phase 2.
-    pub fn body_rules(&self) -> Result<Vec<RulePlace>, Exception> {
-        let mut places = Vec::<RulePlace>::new();
-        let context = (&raw mut places).cast::<c_void>();
+    /// The rules of all phases, those of a chain one after the other; no markers.
+    pub fn loaded(&self) -> Result<Vec<LoadedRule>, Exception> {
+        let mut rules = Vec::<LoadedRule>::new();
+        let context = (&raw mut rules).cast::<c_void>();
         // SAFETY: the rules are live; `visit` gets the list that it expects, which nobody else uses during the call.
-        try_call(|error| unsafe { sys::mss_body_rules(self.rules.as_ptr(), Some(visit), context, error) })?;
-        Ok(places)
+        try_call(|error| unsafe { sys::mss_rules(self.rules.as_ptr(), Some(visit), context, error) })?;
+        Ok(rules)
     }
 
     pub(super) fn library(&self) -> *mut sys::ModSecurity {
@@ -205,9 +205,11 @@ unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_rule) {
     // A panic must not run into C++: the rule is left out instead.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as promised by the caller.
-        let (places, found) = unsafe { (&mut *context.cast::<Vec<RulePlace>>(), &*found) };
-        places.push(RulePlace {
+        let (rules, found) = unsafe { (&mut *context.cast::<Vec<LoadedRule>>(), &*found) };
+        rules.push(LoadedRule {
             rule: found.rule,
+            of_body: found.of_body != 0,
+            is_chained: found.chained != 0,
             // SAFETY: as promised by the caller, these point to live bytes.
             file: unsafe { copy(found.file) },
             line: usize::try_from(found.line).unwrap_or_default(),

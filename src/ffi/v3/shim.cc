@@ -107,37 +107,34 @@ int mss_rules_add(RulesSet *rules, const char *directives, const char *name, mss
     });
 }
 
-int mss_rules_summary(RulesSet *rules, mss_summary *summary, mss_error *error) {
+int mss_rules_settings(RulesSet *rules, mss_settings *settings, mss_error *error) {
     return guarded(error, [&] {
-        summary->rules = 0;
-        for (int phase = 0; phase < modsecurity::NUMBER_OF_PHASES; phase++) {
-            for (const auto &rule : rules->m_rulesSetPhases.at(phase)->m_rules) {
-                summary->rules += rule->isMarker() ? 0 : 1;
-            }
-        }
         switch (rules->m_secRuleEngine) {
-            case RulesSet::EnabledRuleEngine: summary->engine = 1; break;
-            case RulesSet::DetectionOnlyRuleEngine: summary->engine = 0; break;
-            default: summary->engine = -1; break;
+            case RulesSet::EnabledRuleEngine: settings->engine = 1; break;
+            case RulesSet::DetectionOnlyRuleEngine: settings->engine = 0; break;
+            default: settings->engine = -1; break;
         }
-        summary->request_body_access = rules->m_secRequestBodyAccess == RulesSet::TrueConfigBoolean ? 1 : 0;
-        summary->response_body_access = rules->m_secResponseBodyAccess == RulesSet::TrueConfigBoolean ? 1 : 0;
+        settings->request_body_access = rules->m_secRequestBodyAccess == RulesSet::TrueConfigBoolean ? 1 : 0;
+        settings->response_body_access = rules->m_secResponseBodyAccess == RulesSet::TrueConfigBoolean ? 1 : 0;
         return 0;
     });
 }
 
-int mss_body_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context,
-                   mss_error *error) {
+int mss_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context, mss_error *error) {
     return guarded(error, [&] {
-        for (const auto &rule : rules->m_rulesSetPhases.at(modsecurity::RequestBodyPhase)->m_rules) {
-            const auto *with_actions = dynamic_cast<const modsecurity::RuleWithActions *>(rule.get());
-            if (with_actions == nullptr) {
-                continue;
+        for (int phase = 0; phase < modsecurity::NUMBER_OF_PHASES; phase++) {
+            for (const auto &first : rules->m_rulesSetPhases.at(phase)->m_rules) {
+                // A marker has no actions.
+                const auto *rule = dynamic_cast<const modsecurity::RuleWithActions *>(first.get());
+                for (bool chained = false; rule != nullptr; chained = true) {
+                    const auto file = rule->getFileName();
+                    const mss_rule found = {rule->m_ruleId, phase == modsecurity::RequestBodyPhase ? 1 : 0,
+                                            chained ? 1 : 0, rule->getLineNumber(),
+                                            file ? view(*file) : mss_bytes{nullptr, 0}};
+                    visit(context, &found);
+                    rule = rule->m_chainedRuleChild.get();
+                }
             }
-            const auto file = rule->getFileName();
-            const mss_rule found = {with_actions->m_ruleId, rule->getLineNumber(),
-                                    file ? view(*file) : mss_bytes{nullptr, 0}};
-            visit(context, &found);
         }
         return 0;
     });

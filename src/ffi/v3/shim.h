@@ -48,21 +48,26 @@ typedef struct mss_match {
     mss_bytes tags;
 } mss_match;
 
-/* Where a loaded rule stands. */
+/* A loaded rule. */
 typedef struct mss_rule {
+    /* 0: it has no id. */
     long long rule;
+    /* It is of the phase that follows the request's body. */
+    int of_body;
+    /* It is a link of a chain, and not the first. */
+    int chained;
+    /* Where it stands. */
     int line;
     mss_bytes file;
 } mss_rule;
 
-/* What the loaded rules amount to. */
-typedef struct mss_summary {
-    size_t rules;
+/* How the loaded directives leave some settings. */
+typedef struct mss_settings {
     /* 1: rules deny. 0: detection only. -1: off or not set, nothing is evaluated. */
     int engine;
     int request_body_access;
     int response_body_access;
-} mss_summary;
+} mss_settings;
 
 /* Keeps the engine from printing matches to standard error: mss_matches tells them. */
 void mss_silence(ModSecurity *engine);
@@ -81,11 +86,10 @@ const char *mss_compiled_version(void);
  */
 int mss_rules_add_file(RulesSet *rules, const char *path, mss_error *error);
 int mss_rules_add(RulesSet *rules, const char *directives, const char *name, mss_error *error);
-int mss_rules_summary(RulesSet *rules, mss_summary *summary, mss_error *error);
+int mss_rules_settings(RulesSet *rules, mss_settings *settings, mss_error *error);
 
-/* Tells the rules of the phase that follows the request's body. */
-int mss_body_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context,
-                   mss_error *error);
+/* Tells all rules, those of a chain one after the other; no markers. */
+int mss_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context, mss_error *error);
 
 /* NULL after an exception. The id is copied. */
 Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const char *id, mss_error *error);

@@ -1,0 +1,96 @@
+/* The engine and its rules. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Of the engine's: what its directives set for the whole process, and the hooks of Apache that it takes. */
+extern char *chroot_dir;
+extern server_rec *server;
+
+module core_module; /* The engine looks for the client's socket under its index, which is 0. */
+
+static const char *program = "";
+
+void ms2_say(ms2_error *error, const char *text) {
+    apr_cpystrn(error->text, text, sizeof error->text);
+}
+
+int ms2_is_set(const char *text) { return text != NULL && text != NOT_SET_P; }
+
+/* It stands in audit logs. */
+const char *__wrap_ap_get_server_banner(void) { return program; }
+
+int ms2_init(const char *name, ms2_error *error) {
+    program = strdup(name);
+    if (program == NULL || modsecInit() == NULL) {
+        ms2_say(error, "the engine could not be initialised");
+        return -1;
+    }
+    modsecSetLogHook(NULL, ms2_log);
+    modsecStartConfig();
+    modsecFinalizeConfig();
+    return 0;
+}
+
+void ms2_begin_process(void) {
+    modsecInitProcess();
+    /* It separates the sections of audit records by random characters: each process gets some of its own. */
+    unsigned seed = 0;
+    if (getentropy(&seed, sizeof seed) == 0) {
+        srand(seed);
+    }
+}
+
+ms2_rules *ms2_rules_new(void) { return (ms2_rules *)modsecGetDefaultConfig(); }
+
+int ms2_rules_add_file(ms2_rules *rules, const char *path, ms2_error *error) {
+    const char *wrong = modsecProcessConfig((directory_config *)rules, path, NULL);
+    if (wrong == NULL && chroot_dir != NULL) {
+        chroot_dir = NULL;
+        wrong = "SecChrootDir is Apache's: this program does not change its root directory";
+    }
+    if (wrong != NULL) {
+        ms2_say(error, wrong);
+        return -1;
+    }
+    return 0;
+}
+
+ms2_summary ms2_rules_summary(const ms2_rules *rules) {
+    const directory_config *config = (const directory_config *)rules;
+    ms2_summary summary = {-1, config->reqbody_access == 1, config->resbody_access == 1};
+    switch (config->is_enabled) {
+    case MODSEC_ENABLED:
+        summary.engine = 1;
+        break;
+    case MODSEC_DETECTION_ONLY:
+        summary.engine = 0;
+        break;
+    }
+    return summary;
+}
+
+void ms2_rules_each(const ms2_rules *rules, void (*visit)(void *context, const ms2_rule *rule), void *context) {
+    const msre_ruleset *set = ((const directory_config *)rules)->ruleset;
+    if (set == NULL) {
+        return;
+    }
+    const apr_array_header_t *phases[] = {set->phase_request_headers, set->phase_request_body,
+                                          set->phase_response_headers, set->phase_response_body,
+                                          set->phase_logging};
+    for (int phase = 0; phase < 5; phase++) {
+        for (int i = 0; i < phases[phase]->nelts; i++) {
+            const msre_rule *rule = APR_ARRAY_IDX(phases[phase], i, const msre_rule *);
+            if (rule->placeholder != RULE_PH_NONE || rule->chain_starter != NULL) {
+                continue;
+            }
+            const char *id = rule->actionset != NULL ? rule->actionset->id : NULL;
+            const char *file = rule->filename != NULL ? rule->filename : "";
+            const ms2_rule found = {ms2_is_set(id) ? atoll(id) : 0, phase + 1, rule->line_num, {file, strlen(file)}};
+            visit(context, &found);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+/*
+ * What the engine calls, and gets from here instead: the linker sends its calls of NAME to __wrap_NAME, and __real_NAME
+ * is the original (ld --wrap; build.rs has the list). Each says what the original would do.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <apr_global_mutex.h>
+#include <apr_portable.h>
+
+#include "internal.h"
+
+/*
+ * Memory. The engine makes an allocator for each transaction and lets it keep 1 KiB, so that each piece of memory is one
+ * mmap and one munmap: most of what a request costs. It gets the thread's allocator, which stays.
+ */
+
+apr_status_t __wrap_apr_allocator_create(apr_allocator_t **allocator) {
+    *allocator = ms2_current->arena->allocator;
+    return APR_SUCCESS;
+}
+
+void __wrap_apr_allocator_destroy(apr_allocator_t *allocator) { (void)allocator; }
+
+void __wrap_apr_allocator_max_free_set(apr_allocator_t *allocator, apr_size_t size) {
+    (void)allocator;
+    (void)size;
+}
+
+/* Its owner takes an allocator along when it ends. */
+void __wrap_apr_allocator_owner_set(apr_allocator_t *allocator, apr_pool_t *pool) {
+    (void)allocator;
+    (void)pool;
+}
+
+/*
+ * `drop`. The engine closes the client's socket, which it looks for in a table that standalone hosts do not have: it
+ * follows a NULL pointer. It finds one here, and closing it is the same as telling the caller.
+ */
+
+apr_status_t __real_apr_socket_close(apr_socket_t *socket);
+
+apr_status_t __wrap_apr_socket_close(apr_socket_t *socket) {
+    return (void *)socket == &ms2_no_socket ? APR_SUCCESS : __real_apr_socket_close(socket);
+}
+
+/* The name that the client asked for. The engine's own is a constant. */
+const char *__wrap_ap_get_server_name(request_rec *request) {
+    return request->hostname != NULL ? request->hostname : "";
+}
+
+/* The start of a transaction, before its first phase. */
+
+apr_status_t __real_modsecurity_tx_init(modsec_rec *msr);
+
+apr_status_t __wrap_modsecurity_tx_init(modsec_rec *msr) {
+    ms2_transaction *transaction = ms2_current;
+    transaction->msr = msr;
+    apr_status_t done = __real_modsecurity_tx_init(msr);
+    if (done < 0) {
+        return done;
+    }
+    /*
+     * The engine reads no body that neither Content-Length nor Transfer-Encoding announces, as HTTP/2 may, and refuses
+     * one whose announced length is above its limit. What there is of the body counts.
+     */
+    if (transaction->body_length > 0) {
+        msr->reqbody_should_exist = 1;
+    }
+    if (msr->request_content_length >= 0) {
+        msr->request_content_length = (apr_off_t)transaction->body_length;
+    }
+    const apr_array_header_t *variables = apr_table_elts(transaction->tx);
+    for (int i = 0; i < variables->nelts; i++) {
+        const apr_table_entry_t entry = APR_ARRAY_IDX(variables, i, apr_table_entry_t);
+        msc_string *variable = apr_pcalloc(msr->mp, sizeof *variable);
+        variable->name = entry.key;
+        variable->name_len = strlen(entry.key);
+        variable->value = entry.val;
+        variable->value_len = strlen(entry.val);
+        apr_table_setn(msr->tx_vars, variable->name, (char *)variable);
+    }
+    apr_array_cat(msr->removed_rules, transaction->ignored);
+    for (int i = 0; i < transaction->hidden->nelts; i++) {
+        const hidden entry = APR_ARRAY_IDX(transaction->hidden, i, hidden);
+        rule_exception *exception = apr_pcalloc(msr->mp, sizeof *exception);
+        exception->type = RULE_EXCEPTION_REMOVE_ID;
+        exception->param = entry.rule;
+        apr_table_addn(msr->removed_targets, entry.variable, (char *)exception);
+    }
+    return done;
+}
+
+/*
+ * The end of a body. When it could not be parsed to its end, the engine gives up with a status of 500, without phase 2
+ * and even in detection only. It has set REQBODY_ERROR by then: rules shall decide, as they do on an error further up in
+ * the body.
+ */
+
+apr_status_t __real_modsecurity_request_body_end(modsec_rec *msr, char **error);
+
+apr_status_t __wrap_modsecurity_request_body_end(modsec_rec *msr, char **error) {
+    apr_status_t done = __real_modsecurity_request_body_end(msr, error);
+    return done == -1 && msr->msc_reqbody_error == 1 ? 1 : done;
+}
+
+/* An alert: a rule has matched, and is about to be logged at this level. The engine itself keeps but its text. */
+
+void __real_msc_alert(modsec_rec *msr, int level, msre_actionset *actions, const char *action, const char *message);
+
+/* A text of a rule's, with its macros. */
+static ms2_bytes expand(modsec_rec *msr, const char *text) {
+    msc_string expanded = {0};
+    if (!ms2_is_set(text)) {
+        return (ms2_bytes){NULL, 0};
+    }
+    expanded.value = apr_pstrdup(msr->mp, text);
+    expanded.value_len = strlen(text);
+    expand_macros(msr, &expanded, NULL, msr->mp);
+    return (ms2_bytes){expanded.value, expanded.value_len};
+}
+
+static ms2_bytes tags(modsec_rec *msr, const msre_actionset *actions) {
+    const apr_array_header_t *all = apr_table_elts(actions->actions);
+    const char *joined = NULL;
+    for (int i = 0; i < all->nelts; i++) {
+        const apr_table_entry_t entry = APR_ARRAY_IDX(all, i, apr_table_entry_t);
+        const msre_action *action = (const msre_action *)entry.val;
+        if (strcmp(entry.key, "tag") != 0 || action->param == NULL) {
+            continue;
+        }
+        ms2_bytes tag = expand(msr, action->param);
+        const char *one = apr_pstrmemdup(msr->mp, tag.start, tag.length);
+        joined = joined == NULL ? one : apr_pstrcat(msr->mp, joined, ",", one, NULL);
+    }
+    return (ms2_bytes){joined, joined == NULL ? 0 : strlen(joined)};
+}
+
+/* A level above is for the debug log: the rule has `nolog`. */
+#define MOST_VERBOSE_ALERT 3
+
+void __wrap_msc_alert(modsec_rec *msr, int level, msre_actionset *actions, const char *action, const char *message) {
+    ms2_transaction *transaction = ms2_current;
+    if (level <= MOST_VERBOSE_ALERT && ms2_is_set(actions->id)) {
+        ms2_match *match = apr_array_push(transaction->matches);
+        *match = (ms2_match){0};
+        match->rule = atoll(actions->id);
+        match->phase = (int)msr->phase;
+        match->disruptive = msr->was_intercepted && strcmp(action, "Warning.") != 0;
+        match->drops = actions->intercept_action == ACTION_DROP;
+        match->severity = actions->severity >= 0 ? actions->severity : -1;
+        if (actions->rule != NULL && actions->rule != NOT_SET_P) {
+            const char *file = actions->rule->filename;
+            match->line = actions->rule->line_num;
+            match->file = (ms2_bytes){file, file == NULL ? 0 : strlen(file)};
+        }
+        match->message = expand(msr, actions->msg);
+        match->data = expand(msr, actions->logdata);
+        match->tags = tags(msr, actions);
+    }
+    const char *trouble = transaction->trouble;
+    __real_msc_alert(msr, level, actions, action, message);
+    transaction->trouble = trouble;
+}
+
+/*
+ * Locks. The engine asks APR for its default kind, which on some systems keeps nobody out, and which a process that is
+ * killed may never give back. These are record locks, which the system gives back, with a lock for the threads of one
+ * process.
+ *
+ * The audit log is locked in its own file: engines that a reload has replaced and those that replaced them write to the
+ * same. Databases of places are read by the processes of one zygote, through one offset.
+ */
+
+struct apr_global_mutex_t {
+    pthread_mutex_t threads;
+    int file;
+};
+
+apr_status_t __wrap_apr_global_mutex_create(apr_global_mutex_t **mutex, const char *name, apr_lockmech_e kind,
+                                            apr_pool_t *pool) {
+    (void)name;
+    (void)kind;
+    *mutex = apr_pcalloc(pool, sizeof **mutex);
+    pthread_mutex_init(&(*mutex)->threads, NULL);
+    (*mutex)->file = memfd_create("modsecurity-lock", MFD_CLOEXEC);
+    return (*mutex)->file < 0 ? errno : APR_SUCCESS;
+}
+
+apr_status_t __wrap_apr_global_mutex_child_init(apr_global_mutex_t **mutex, const char *name, apr_pool_t *pool) {
+    (void)mutex;
+    (void)name;
+    (void)pool;
+    return APR_SUCCESS;
+}
+
+apr_status_t __wrap_ap_unixd_set_global_mutex_perms(apr_global_mutex_t *mutex) {
+    (void)mutex;
+    return APR_SUCCESS;
+}
+
+static int file_of(const apr_global_mutex_t *mutex) {
+    const modsec_rec *msr = ms2_current->msr;
+    apr_file_t *log = msr->txcfg->auditlog_fd;
+    apr_os_file_t file = -1;
+    if (mutex == msr->modsecurity->auditlog_lock && log != NULL && log != NOT_SET_P &&
+        apr_os_file_get(&file, log) == APR_SUCCESS) {
+        return file;
+    }
+    return mutex->file;
+}
+
+static apr_status_t record_lock(int file, short type) {
+    struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
+    int done;
+    do {
+        done = fcntl(file, F_SETLKW, &whole);
+    } while (done < 0 && errno == EINTR);
+    return done < 0 ? errno : APR_SUCCESS;
+}
+
+apr_status_t __wrap_apr_global_mutex_lock(apr_global_mutex_t *mutex) {
+    pthread_mutex_lock(&mutex->threads);
+    return record_lock(file_of(mutex), F_WRLCK);
+}
+
+/* The engine unlocks also what it failed to lock. */
+apr_status_t __wrap_apr_global_mutex_unlock(apr_global_mutex_t *mutex) {
+    apr_status_t done = record_lock(file_of(mutex), F_UNLCK);
+    pthread_mutex_unlock(&mutex->threads);
+    return done;
+}

@@ -1,0 +1,140 @@
+//! Has the engine every rule of the files, and is the operator told when it has not?
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use support::agent::Agent;
+use support::log::value;
+use support::process::run;
+use tempfile::TempDir;
+
+/// Files of these names and contents in a folder; `FOLDER` in a content stands for it.
+fn files(contents: &[(&str, &str)]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in contents {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content.replace("FOLDER", folder.path().to_str().unwrap())).unwrap();
+    }
+    let first = folder.path().join(contents[0].0);
+    (folder, first)
+}
+
+/// What `--check` says of these files, the first of which is loaded, and its exit status.
+fn check(contents: &[(&str, &str)]) -> (String, Option<i32>) {
+    let (_folder, first) = files(contents);
+    let output = run(&["--check", "-f", first.to_str().unwrap()], &[]);
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8(said).unwrap(), output.status.code())
+}
+
+/// Checks that these files are refused, by `--check` and at a start, with these words in one line.
+#[track_caller]
+fn refused(contents: &[(&str, &str)], words: &[&str]) {
+    let (folder, first) = files(contents);
+    let first = first.to_str().unwrap();
+    for options in [&["--check", "-f", first][..], &["-p", "0", "-f", first]] {
+        let output = run(options, &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{options:?}: {said}");
+        let said = said.lines().last().unwrap();
+        for word in words {
+            let word = word.replace("FOLDER", folder.path().to_str().unwrap());
+            assert!(said.contains(&word), "{options:?}: no {word:?} in {said}");
+        }
+    }
+}
+
+/// A rule that libmodsecurity takes for a part of the comment before it.
+const LOST: &str = "#SecRule ARGS \"@rx a\" \\\n\nSecRule ARGS \"@rx b\" \"id:17,phase:1,deny\"\n";
+
+#[test]
+fn the_core_rule_set_is_loaded_to_the_last_rule() {
+    let agent = Agent::start(&["-n", "1"]);
+    let line = agent.log.wait_for_text(" rules loaded, ");
+    let count = |key| value(&line, key).unwrap().parse::<usize>().unwrap();
+    assert!(count("rules in files") > 700, "{line}");
+    assert_eq!(count("rules in files"), count("in engine"), "{line}");
+    assert_eq!(count("removed by directives"), 0, "{line}");
+    let output = run(&["--check"], &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (from, to) = (line.find("rules in files").unwrap(), line.find(", from: ").unwrap());
+    assert!(said.contains(&line[from..to]), "{said}");
+}
+
+#[test]
+fn each_rule_counts_in_all_files_and_as_a_link_of_a_chain() {
+    let main =
+        "SecRuleEngine On\nInclude FOLDER/more/*.conf\nInclude more/a.txt\nSecAction \"id:1,phase:1,pass\"\n";
+    let chain = "SecRule ARGS \"@rx ,id:5\" \\\n  \"id:2,phase:1,deny,chain\"\nSecRule ARGS \"@rx b\" \"t:none\"\nSecMarker END\n";
+    let long = format!("SecRule ARGS \"@rx {}\" \"id:3,phase:1,pass\"\n", "x".repeat(20_000));
+    let contents = [
+        ("rules.conf", main),
+        ("more/chain.conf", chain),
+        ("more/long.conf", &long),
+        ("more/a.txt", "# C:\\\nsecaction \"id:4,phase:1,pass\""),
+        ("more/.hidden.conf", "SecAction \"id:6,phase:1,pass\"\n"),
+    ];
+    let (said, status) = check(&contents);
+    assert!(said.contains("rules in files: 5, in engine: 5, removed by directives: 0;"), "{said}");
+    assert_eq!(status, Some(0));
+}
+
+#[test]
+fn a_rule_that_the_engine_loses_is_named_with_its_place() {
+    refused(
+        &[("rules.conf", LOST)],
+        &["rule 17 at FOLDER/rules.conf:3 is not in the engine", "in files: 1, in engine: 0"],
+    );
+    let included = format!("SecAction \"id:1,phase:1,pass\"\n{LOST}");
+    let contents = [("rules.conf", "SecRuleEngine On\nInclude FOLDER/lost.conf\n"), ("lost.conf", &included)];
+    refused(&contents, &["rule 17 at FOLDER/lost.conf:4", "in files: 2, in engine: 1"]);
+}
+
+#[test]
+fn a_chain_without_its_last_link_is_not_whole() {
+    let rules = "SecRule ARGS \"@rx a\" \"id:1,phase:1,deny,chain\"\n#SecRule ARGS \"@rx b\" \\\n\nSecRule ARGS \"@rx c\"\n";
+    refused(&[("rules.conf", rules)], &["without an id", "in files: 2, in engine: 1"]);
+}
+
+#[test]
+fn what_directives_remove_is_told_and_no_loss() {
+    let rules = "SecRule ARGS \"@rx a\" \"id:1,phase:1,deny,chain\"\nSecRule ARGS \"@rx b\" \"t:none\"\n\
+                 SecRule ARGS \"@rx c\" \"id:2,phase:1,deny,tag:'some/tag'\"\n\
+                 SecRule ARGS \"@rx d\" \"id:3,phase:1,deny,msg:'some message'\"\n\
+                 SecRule ARGS \"@rx e\" \"id:4,phase:1,deny,status:474\"\n\
+                 SecRuleRemoveById 1\nSecRuleRemoveByTag some/tag\nSecRuleRemoveByMsg \"some message\"\n";
+    let (said, status) = check(&[("rules.conf", rules)]);
+    assert!(said.contains("rules in files: 5, in engine: 1, removed by directives: 4;"), "{said}");
+    assert_eq!(status, Some(0));
+    // And of what is removed the engine indeed does nothing.
+    let agent = Agent::with_rules(&format!("SecRuleEngine On\n{rules}"), &[]);
+    let ask = |query| agent.link().ask(&support::spop::Message::get("/", Some(query))).code();
+    assert_eq!(["x=ab", "x=c", "x=d", "x=e"].map(ask), [Some(0), Some(0), Some(0), Some(474)]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_to_its_end_is_named() {
+    refused(&[("rules.conf", "SecRuleEngine On\n\0\nSecRule\n")], &["FOLDER/rules.conf:2", "zero byte"]);
+    refused(
+        &[("rules.conf", "\nInclude FOLDER/none*.conf\n")],
+        &["FOLDER/rules.conf:2", "FOLDER/none*.conf"],
+    );
+    let folder = [("rules.conf", "SecRuleEngine On\nInclude FOLDER/more/*\n"), ("more/folder/file", "")];
+    refused(&folder, &["FOLDER/more/folder", "directory", "FOLDER/rules.conf:2"]);
+    refused(&[("rules.conf", "\n\nInclude FOLDER/rules.conf\n")], &["FOLDER/rules.conf:3"]);
+}
+
+#[test]
+fn a_reload_that_would_lose_a_rule_changes_nothing() {
+    let (_folder, path) = files(&[("rules.conf", "SecRuleEngine On\nSecAction \"id:1,phase:1,pass\"\n")]);
+    let agent = Agent::start(&["-f", path.to_str().unwrap(), "-n", "1"]);
+    fs::write(&path, LOST).unwrap();
+    agent.signal("HUP");
+    let line = agent.log.wait_for_text(" cannot reload, the old rules stay");
+    assert!(line.contains("rule 17 at ") && line.contains("rules.conf:3"), "{line}");
+}
