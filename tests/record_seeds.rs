@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use support::agent::Agent;
 use support::client;
 use support::haproxy::{Haproxy, patient_spoe_file, repository, version};
-use support::wire::{FIN, Frame, NOTIFY, Reader, UNSET, Value};
+use support::wire::{ABORT, FIN, Frame, NOTIFY, Reader, UNSET, Value};
 
 /// A target's own limit for what it tries; longer seeds would be cut.
 const LONGEST: usize = 4096;
@@ -86,6 +86,15 @@ impl Seeds {
             // Two links at a time, and one on which the agent aborts in the middle.
             self.links.insert(steps(&[one, other], &[]));
             self.links.insert(steps(&[one], &[3, 1]));
+            // One that HAProxy gives up, and both on the link that takes less.
+            let aborted = |frame: &Frame| {
+                let ends = frame.kind == UNSET && frame.flags == FIN;
+                frame.clone().flags(if ends { FIN | ABORT } else { frame.flags })
+            };
+            let given_up: Vec<_> = one.iter().map(aborted).collect();
+            self.links.insert(steps(&[&given_up], &[]));
+            self.links.insert(steps(&[&[], one], &[]));
+            self.links.insert(steps(&[&[], &given_up], &[]));
         }
     }
 
