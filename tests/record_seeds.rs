@@ -126,6 +126,8 @@ fn drive(configuration: &Path, spoe: &str) -> Tape {
     curl("/", &bare);
     if configuration.ends_with("deploy/haproxy.cfg") {
         haproxy.curl_unix("/", &bare);
+        haproxy.raw(b"CONNECT shop.test:443 HTTP/1.1\r\nHost: shop.test:443\r\n\r\n");
+        haproxy.raw(b"OPTIONS * HTTP/1.1\r\nHost: shop.test\r\n\r\n");
     }
     drop(haproxy);
     tape

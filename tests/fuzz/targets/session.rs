@@ -181,7 +181,7 @@ impl Link {
             let event = self.session.receive(&mut self.input, &mut self.output);
             came.truncate(came.len() - self.input.len());
             let mut frames = Vec::new();
-            // What is no frame is the last of it, and rejected.
+            // What is no frame is the last of it, and rejected; what has a wrong length is left where it is.
             while let Ok(Some(frame)) = Frame::decode(&mut came, u32::MAX) {
                 frames.push(frame);
             }
@@ -194,7 +194,7 @@ impl Link {
                 break;
             };
             assert!(!closed, "{event:?} after the end");
-            let last = if came.is_empty() { frames.pop() } else { None };
+            let last = if came.is_empty() && !self.is_refused_on_sight(&event) { frames.pop() } else { None };
             frames.iter().for_each(|frame| self.came_silently(frame, left));
             if !matches!(event, Event::Rejected(_)) {
                 let frame = last.as_ref().unwrap();
@@ -247,6 +247,13 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Whether it is the length in front of what is left that was rejected.
+    fn is_refused_on_sight(&self, event: &Event) -> bool {
+        let limit = self.agreed.map_or(MAX_FRAME_SIZE, |agreed| agreed.max_frame_size);
+        let Event::Rejected(cause) = event else { return false };
+        Frame::decode(&mut self.input.clone(), limit).as_ref() == Err(cause)
     }
 
     /// Whether a frame may come now.
