@@ -180,21 +180,24 @@ impl Link {
             let mut came = self.input.clone();
             let event = self.session.receive(&mut self.input, &mut self.output);
             came.truncate(came.len() - self.input.len());
-            let mut frames = Vec::new();
-            // What is no frame is the last of it, and rejected; what has a wrong length is left where it is.
-            while let Ok(Some(frame)) = Frame::decode(&mut came, u32::MAX) {
-                frames.push(frame);
+            let (mut frames, mut unreadable) = (Vec::new(), false);
+            while !came.is_empty() && !unreadable {
+                match Frame::decode(&mut came, u32::MAX) {
+                    Ok(frame) => frames.push(frame.unwrap()),
+                    Err(_) => unreadable = true,
+                }
             }
             let Some(event) = event else {
                 assert_eq!(self.output.len(), before, "an answer to nothing");
-                assert!(came.is_empty());
+                assert!(!unreadable);
                 frames.iter().for_each(|frame| self.came_silently(frame, left));
                 let limit = self.agreed.map_or(MAX_FRAME_SIZE, |agreed| agreed.max_frame_size) as usize;
                 assert!(closed || self.input.len() < 4 + limit, "{} bytes wait", self.input.len());
                 break;
             };
             assert!(!closed, "{event:?} after the end");
-            let last = if came.is_empty() && !self.is_refused_on_sight(&event) { frames.pop() } else { None };
+            // What cannot be read is rejected, and so is a length that is wrong, which is left where it is.
+            let last = if unreadable || self.is_refused_on_sight(&event) { None } else { frames.pop() };
             frames.iter().for_each(|frame| self.came_silently(frame, left));
             if !matches!(event, Event::Rejected(_)) {
                 let frame = last.as_ref().unwrap();
