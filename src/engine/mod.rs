@@ -10,8 +10,14 @@ pub mod directives;
 pub mod headers;
 pub mod http_message;
 pub mod id;
+mod inspector;
+mod library;
 pub mod load;
-pub mod modsecurity3;
+pub mod modsecurity;
+#[cfg(feature = "engine2")]
+mod modsecurity2;
+#[cfg(feature = "engine3")]
+mod modsecurity3;
 mod partial;
 pub mod process;
 mod record;
@@ -21,6 +27,8 @@ pub mod text;
 pub mod thread;
 mod traffic;
 pub mod verdict;
+pub mod version;
+pub mod waiting;
 mod watchdog;
 mod worker_engine;
 
@@ -37,11 +45,11 @@ use application::Applications;
 use dialect::Dialect;
 use http_message::HttpMessage;
 use id::IdSource;
-use modsecurity3::Bounds;
 use process::Keeper;
 use thread::Threads;
 use traffic::Traffic;
 use verdict::Verdict;
+use waiting::Bounds;
 pub use worker_engine::WorkerEngine;
 
 /// Where engines run.

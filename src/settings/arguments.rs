@@ -77,6 +77,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NUM")]
     pub(super) queue: Option<String>,
 
+    /// ModSecurity's version: 3 (libmodsecurity) or 2 (ModSecurity 2.9), as far as the program was built with it, which
+    /// --version tells [default: 3, or the one there is]
+    #[structopt(long, value_name = "VERSION")]
+    pub(super) engine: Option<String>,
+
     /// Where engines run: process gives each worker's a process of its own, which is all that a crash of it ends; thread
     /// runs them in the agent's [default: process]
     #[structopt(long, value_name = "FORM")]
@@ -134,7 +139,7 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 21] = [
+const OPTIONS: [(&str, Kind); 22] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -147,6 +152,7 @@ const OPTIONS: [(&str, Kind); 21] = [
     ("throttle", Kind::Value),
     ("deadline", Kind::Value),
     ("queue", Kind::Value),
+    ("engine", Kind::Value),
     ("isolation", Kind::Value),
     ("engine-limit", Kind::Value),
     ("listen", Kind::List),

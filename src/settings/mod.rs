@@ -22,7 +22,8 @@ use crate::engine::answer::Policy;
 use crate::engine::application::{Applications, RuleSources, UnknownApplication};
 use crate::engine::block_page::BlockPage;
 use crate::engine::load::RuleSource;
-use crate::engine::modsecurity3::Bounds;
+use crate::engine::version::Version;
+use crate::engine::waiting::Bounds;
 use arguments::{Arguments, Parsed};
 pub use listen::ListenAddress;
 
@@ -135,6 +136,20 @@ pub fn read(
     }
 }
 
+/// The version of ModSecurity of this number, if it was built.
+fn engine(word: Option<&str>) -> Result<Version, BadOption> {
+    let default = Version::BUILT.first().copied();
+    let version = word.map_or(default, Version::of_number);
+    version.filter(|version| Version::BUILT.contains(version)).ok_or_else(|| {
+        let built: Vec<_> = Version::BUILT.iter().map(|version| version.number().to_string()).collect();
+        let word = word.unwrap_or_default();
+        BadOption(format!(
+            "--engine: {word:?} is none that this program was built with ({})",
+            built.join(", ")
+        ))
+    })
+}
+
 fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Settings, BadOption> {
     let or = |word: Option<String>, default: &str| word.unwrap_or_else(|| default.to_owned());
     let workers = number::parse("--workers", &or(arguments.workers, "5"), 1, MAX_WORKERS)?;
@@ -149,7 +164,11 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
         true => RuleSource::Default,
         false => RuleSource::Files(arguments.rules),
     };
-    let rules = RuleSources { default, applications: app::parse_all(arguments.app)? };
+    let rules = RuleSources {
+        engine: engine(arguments.engine.as_deref())?,
+        default,
+        applications: app::parse_all(arguments.app)?,
+    };
     let deadline = time::parse("--deadline", &or(arguments.deadline, "500ms"))?;
     let throttle = time::parse("--throttle", &or(arguments.throttle, "0"))?;
     if throttle >= deadline {

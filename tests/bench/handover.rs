@@ -17,12 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Engine, EngineError};
-use modsecurity_spoa::engine::application::{RuleSources, load_all};
+use modsecurity_spoa::engine::application::RuleSources;
 use modsecurity_spoa::engine::decode::decode;
 use modsecurity_spoa::engine::http_message::HttpMessage;
 use modsecurity_spoa::engine::load::RuleSource;
-use modsecurity_spoa::engine::modsecurity3::{Bounds, ModSecurity3};
+use modsecurity_spoa::engine::modsecurity::{ModSecurity, Rules};
 use modsecurity_spoa::engine::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
+use modsecurity_spoa::engine::version::Version;
+use modsecurity_spoa::engine::waiting::Bounds;
 use slog::{Discard, Logger, o};
 
 const ROUNDS: usize = 5;
@@ -74,11 +76,11 @@ fn main() -> ExitCode {
     let file = folder.path().join("off.conf");
     fs::write(&file, "SecRuleEngine Off\n").unwrap();
     let default = RuleSource::Files(vec![file]);
-    let rules = RuleSources { default, applications: Vec::new() };
+    let rules = RuleSources { engine: Version::Three, default, applications: Vec::new() };
     let log = Logger::root(Discard, o!());
     let (keeper, _) = Keeper::start(&rules, Bounds::NONE, &log).unwrap();
     let mut process = EngineProcess::start(1, Arc::new(keeper), Duration::from_secs(2), &log).unwrap();
-    let mut thread = ModSecurity3::new(Arc::new(load_all(&rules).unwrap().0), Bounds::NONE);
+    let mut thread = ModSecurity::new(&Rules::load(&rules).unwrap().0, Bounds::NONE).unwrap();
     let payload = message::payload_with_body(&[b'a'; 3000]).freeze();
     let request = decode(&payload, "16aa3d069273781eed0baf45dbef0b7b".to_owned()).unwrap();
     let (here, there) = ("/proc/thread-self/schedstat", engine_process());

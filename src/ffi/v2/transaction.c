@@ -216,16 +216,16 @@ int ms2_process_request_body(ms2_transaction *transaction, ms2_bytes body, ms2_e
     ap_filter_t *reader = ap_add_input_filter("HTTP_IN", NULL, request, transaction->connection);
     const int status = hookfn_fixups(request);
     ap_remove_input_filter(reader);
-    if (status == DECLINED) {
-        /* Phases 3 and 4 come as a filter. */
-        hookfn_insert_filter(request);
-    }
+    /* Phases 3 and 4 come as a filter. */
+    hookfn_insert_filter(request);
     ms2_current = NULL;
     /* The bytes are the caller's. */
     apr_brigade_cleanup(brigade);
     apr_table_unset(request->notes, NOTE_MSR_BRIGADE_REQUEST);
     return outcome(transaction, status, error);
 }
+
+void ms2_forget_intervention(ms2_transaction *transaction) { transaction->msr->was_intercepted = 0; }
 
 void ms2_add_response_header(ms2_transaction *transaction, ms2_bytes name, ms2_bytes value) {
     apr_table_addn(transaction->request->headers_out, copy(transaction, name), copy(transaction, value));
