@@ -16,19 +16,25 @@ char ms2_no_socket;
 /* Bytes that an arena keeps for the next transaction. A body of 16 KiB at paranoia 4 takes a few mebibytes. */
 #define KEPT (16 * 1024 * 1024)
 
+/* The engine gets others (wraps.c). */
+apr_status_t __real_apr_allocator_create(apr_allocator_t **allocator);
+void __real_apr_allocator_destroy(apr_allocator_t *allocator);
+void __real_apr_allocator_max_free_set(apr_allocator_t *allocator, apr_size_t size);
+void __real_apr_allocator_owner_set(apr_allocator_t *allocator, apr_pool_t *pool);
+
 ms2_arena *ms2_arena_new(void) {
     ms2_arena *arena = calloc(1, sizeof *arena);
-    if (arena == NULL || apr_allocator_create(&arena->allocator) != APR_SUCCESS) {
+    if (arena == NULL || __real_apr_allocator_create(&arena->allocator) != APR_SUCCESS) {
         free(arena);
         return NULL;
     }
-    apr_allocator_max_free_set(arena->allocator, KEPT);
+    __real_apr_allocator_max_free_set(arena->allocator, KEPT);
     if (apr_pool_create_ex(&arena->root, NULL, NULL, arena->allocator) != APR_SUCCESS) {
-        apr_allocator_destroy(arena->allocator);
+        __real_apr_allocator_destroy(arena->allocator);
         free(arena);
         return NULL;
     }
-    apr_allocator_owner_set(arena->allocator, arena->root);
+    __real_apr_allocator_owner_set(arena->allocator, arena->root);
     return arena;
 }
 
