@@ -4,8 +4,6 @@
 //! stops reading while more than [`HIGH_WATER`] bytes wait to be written. Settled jobs come as messages; actix polls the
 //! future after them, so the ACKs of all that settled meanwhile leave in one write.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,15 +13,16 @@ use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use actix_rt::time::{Sleep, sleep};
 use bytes::{Buf, Bytes, BytesMut};
 use slog::{Logger, debug, error, o};
 
 use crate::engine::{Agent, Failure, FailureKind};
 use crate::job::{Job, Queue, Reply, Settled};
 use crate::peer_log::PeerLog;
+use crate::siblings::{Carry, Membership, Siblings};
 use crate::spop::{Actions, Budget, Disconnect, Event, Excess, FrameId, Limits, Session, Status};
 use crate::stream::Stream;
+use crate::unanswered::Unanswered;
 
 /// Unwritten bytes above which nothing more is read.
 const HIGH_WATER: usize = 256 * 1024;
@@ -47,6 +46,7 @@ pub(crate) struct ConnectionContext<A: Agent> {
     pub(crate) queue: Queue<A>,
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
+    pub(crate) siblings: Rc<Siblings>,
     pub(crate) deadline: Duration,
     pub(crate) peer_log: Arc<PeerLog>,
     pub(crate) log: Logger,
@@ -67,6 +67,8 @@ enum Phase {
     Flushing,
     /// Our side is shut: wait for the peer's.
     Lingering,
+    /// The link is gone: another one brings the answers, as they get ready.
+    Orphaned,
 }
 
 /// The actor.
@@ -78,15 +80,11 @@ pub(crate) struct Connection<A: Agent> {
     farewell: Status,
     input: BytesMut,
     output: BytesMut,
-    /// The NOTIFYs without an ACK, by ticket. Whoever settles one first takes it out.
-    unanswered: HashMap<u64, FrameId>,
-    next_ticket: u64,
+    unanswered: Unanswered,
     /// The one of them that comes in fragments and has not come whole, and when it is due.
     begun: Option<(u64, Instant)>,
-    /// When they are due, in that order; those answered meanwhile among them.
-    deadlines: VecDeque<(Instant, u64)>,
-    /// Runs until the first of them.
-    timer: Pin<Box<Sleep>>,
+    /// With `async`: the other links of the same HAProxy.
+    membership: Option<Membership>,
     peer: String,
     log: Logger,
     _presence: Presence,
@@ -119,6 +117,7 @@ impl<A: Agent> Connection<A> {
     ) -> Addr<Self> {
         Self {
             log: context.log.new(o!("peer" => peer.clone())),
+            unanswered: Unanswered::new(context.deadline),
             session: Session::new(context.limits, context.budget.clone()),
             context,
             stream,
@@ -126,11 +125,8 @@ impl<A: Agent> Connection<A> {
             farewell: Status::Normal,
             input: BytesMut::new(),
             output: BytesMut::new(),
-            unanswered: HashMap::new(),
-            next_ticket: 0,
             begun: None,
-            deadlines: VecDeque::new(),
-            timer: Box::pin(sleep(Duration::ZERO)),
+            membership: None,
             peer,
             _presence: presence,
         }
@@ -140,9 +136,14 @@ impl<A: Agent> Connection<A> {
     /// As much input and output as is possible now. `Ready` at the end of the link.
     fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         for _ in 0..READS_PER_TURN {
-            self.poll_deadlines(task);
+            while let Poll::Ready(ticket) = self.unanswered.poll_overdue(task) {
+                self.overdue(ticket);
+            }
             if let (Phase::Draining { all_read: true }, Some((ticket, _))) = (self.phase, self.begun) {
                 self.settle_here(ticket, &going_down());
+            }
+            if self.phase == Phase::Orphaned {
+                return if self.unanswered.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             let flushed = self.poll_flush(task)?.is_ready();
             match self.phase {
@@ -156,10 +157,14 @@ impl<A: Agent> Connection<A> {
                 Phase::Flushing if flushed => {
                     ready!(self.stream.poll_shutdown(task))?;
                     self.phase = Phase::Lingering;
-                    ctx.run_later(LINGER, |_, ctx| ctx.stop());
+                    ctx.run_later(LINGER, |connection, ctx| {
+                        if !connection.lives_on() {
+                            ctx.stop();
+                        }
+                    });
                 }
                 Phase::Flushing => return Poll::Pending,
-                Phase::Serving | Phase::Draining { all_read: false } | Phase::Lingering => {}
+                _ => {}
             }
             if self.output.len() > HIGH_WATER {
                 return Poll::Pending;
@@ -187,26 +192,6 @@ impl<A: Agent> Connection<A> {
         Poll::Pending
     }
 
-    /// Settles what is overdue, and sees to it that the task wakes when the next is.
-    fn poll_deadlines(&mut self, task: &mut Task<'_>) {
-        while let Some(&(due, ticket)) = self.deadlines.front() {
-            if !self.unanswered.contains_key(&ticket) {
-                self.deadlines.pop_front();
-            } else if due <= Instant::now() {
-                self.deadlines.pop_front();
-                self.overdue(ticket);
-            } else {
-                if self.timer.deadline() != due.into() {
-                    self.timer.as_mut().reset(due.into());
-                }
-                // Done already: the clock has moved on since it was looked at.
-                if self.timer.as_mut().poll(task).is_pending() {
-                    return;
-                }
-            }
-        }
-    }
-
     /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
     /// at once, and uses no link any more on which it was told of an abort.
     fn overdue(&mut self, ticket: u64) {
@@ -225,7 +210,7 @@ impl<A: Agent> Connection<A> {
 
     /// Answers a job that a worker may still be at, or that has not come whole.
     fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        let Some(id) = self.unanswered.remove(&ticket) else {
+        let Some(id) = self.unanswered.take(ticket) else {
             return;
         };
         self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
@@ -255,17 +240,23 @@ impl<A: Agent> Connection<A> {
         self.session.set_healthy(!self.context.queue.load().is_down());
         while let Some(event) = self.session.receive(&mut self.input, &mut self.output) {
             match event {
-                Event::Open(agreed) => debug!(self.log, "link open"; "agreed" => ?agreed),
+                Event::Open(agreed) => {
+                    debug!(self.log, "link open"; "agreed" => ?agreed);
+                    let who = self.stream.peer().zip(self.session.engine().cloned());
+                    self.membership = who.map(|(peer, engine)| {
+                        Membership::join(&self.context.siblings, peer, engine, ctx.address().recipient())
+                    });
+                }
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
                 Event::Begun(id) => {
-                    let (ticket, deadline) = self.next_job();
-                    self.expect(ticket, id, deadline);
-                    self.begun = Some((ticket, deadline));
+                    let begun = self.unanswered.ticket();
+                    self.unanswered.insert(begun, id);
+                    self.begun = Some(begun);
                 }
                 Event::TooMuch(id, excess) => self.refuse(id, excess),
                 Event::GivenUp => {
                     if let Some((ticket, _)) = self.begun.take() {
-                        self.unanswered.remove(&ticket);
+                        self.unanswered.take(ticket);
                     }
                 }
                 Event::HealthCheck => {
@@ -286,18 +277,6 @@ impl<A: Agent> Connection<A> {
         }
     }
 
-    /// A ticket, and the time at which what arrives now is due.
-    fn next_job(&mut self) -> (u64, Instant) {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        (ticket, Instant::now() + self.context.deadline)
-    }
-
-    fn expect(&mut self, ticket: u64, id: FrameId, deadline: Instant) {
-        self.unanswered.insert(ticket, id);
-        self.deadlines.push_back((deadline, ticket));
-    }
-
     /// Hands one NOTIFY to the workers, or settles it here and now.
     fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
         let begun = self.begun.take();
@@ -309,11 +288,11 @@ impl<A: Agent> Connection<A> {
                 return;
             }
         };
-        let (ticket, deadline) = begun.unwrap_or_else(|| self.next_job());
+        let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
         let reply = Reply::new(ctx.address().recipient(), ticket);
         let job = Job { request, deadline, reply };
         match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
-            Ok(()) if begun.is_none() => self.expect(ticket, id, deadline),
+            Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), id),
             Ok(()) => {}
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
@@ -336,7 +315,7 @@ impl<A: Agent> Connection<A> {
 
     fn answer_at_once(&mut self, begun: Option<(u64, Instant)>, id: FrameId, actions: &Actions) {
         if let Some((ticket, _)) = begun {
-            self.unanswered.remove(&ticket);
+            self.unanswered.take(ticket);
         }
         self.acknowledge(id, actions);
     }
@@ -345,7 +324,35 @@ impl<A: Agent> Connection<A> {
         self.context.agent.answer(request, Err(failure)).into_payload()
     }
 
+    /// Whether the link that has ended still owes answers that another can bring. Those of what has not come whole are
+    /// awaited by nobody.
+    fn lives_on(&mut self) -> bool {
+        if let Some((ticket, _)) = self.begun.take() {
+            self.unanswered.take(ticket);
+        }
+        self.session.close();
+        (self.stream, self.input, self.output) = (Stream::Closed, BytesMut::new(), BytesMut::new());
+        self.phase = Phase::Orphaned;
+        let Some(membership) = &self.membership else { return false };
+        membership.leave();
+        let lives_on = !self.unanswered.is_empty() && membership.sibling().is_some();
+        if lives_on {
+            debug!(self.log, "link closed, another brings its answers"; "answers" => self.unanswered.len());
+        }
+        lives_on
+    }
+
+    /// Writes an ACK, or has another link of the same HAProxy write it when this one is closed.
     fn acknowledge(&mut self, id: FrameId, actions: &Actions) {
+        if self.session.is_closed() {
+            if let Some(membership) = &self.membership {
+                membership.leave();
+                if let Some(sibling) = membership.sibling() {
+                    sibling.do_send(Carry { id, actions: actions.clone() });
+                }
+            }
+            return;
+        }
         if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
             return;
         }
@@ -373,7 +380,7 @@ impl<A: Agent> Connection<A> {
     /// Settles what the workers did not settle in time and closes the link.
     fn drain_is_due(&mut self, _: &mut Context<Self>) {
         let failure = going_down();
-        for ticket in self.unanswered.keys().copied().collect::<Vec<_>>() {
+        for ticket in self.unanswered.tickets() {
             self.settle_here(ticket, &failure);
         }
     }
@@ -405,6 +412,10 @@ impl<A: Agent> ActorFuture<Connection<A>> for Io {
             // HAProxy closes idle links by a reset as often as not.
             Err(error) => debug!(connection.log, "link closed"; "error" => %error),
         }
+        if connection.lives_on() {
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         ctx.stop();
         Poll::Ready(())
     }
@@ -414,17 +425,25 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
     type Result = ();
 
     fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
-        let Some(id) = self.unanswered.remove(&settled.ticket) else {
+        let Some(id) = self.unanswered.take(settled.ticket) else {
             return;
         };
         let actions = settled.actions.unwrap_or_else(|| {
-            let is_stopping = self.phase != Phase::Serving && self.farewell == Status::Normal;
+            let is_stopping = matches!(self.phase, Phase::Draining { .. }) && self.farewell == Status::Normal;
             let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
             self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
             self.failed(None, &failure)
         });
         self.acknowledge(id, &actions);
+    }
+}
+
+impl<A: Agent> Handler<Carry> for Connection<A> {
+    type Result = ();
+
+    fn handle(&mut self, carry: Carry, _: &mut Self::Context) {
+        self.acknowledge(carry.id, &carry.actions);
     }
 }
 

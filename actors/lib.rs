@@ -28,8 +28,10 @@ mod pool;
 mod quarantine;
 pub mod restart;
 pub mod root;
+mod siblings;
 pub mod spop;
 mod stream;
+mod unanswered;
 mod worker;
 
 pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError};

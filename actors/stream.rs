@@ -8,6 +8,8 @@ use bytes::BytesMut;
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use crate::siblings::Peer;
+
 /// A socket that is bound and listening, made before the tree starts so that a taken address stops the program.
 pub enum Socket {
     /// TCP.
@@ -74,9 +76,23 @@ impl Acceptor {
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// One that was closed.
+    Closed,
 }
 
 impl Stream {
+    /// Who is at the other end, if the system says so.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Tcp(stream) => Some(Peer::Address(stream.peer_addr().ok()?.ip().to_canonical())),
+            Self::Unix(stream) => {
+                let peer = stream.peer_cred().ok()?;
+                Some(Peer::Process { uid: peer.uid(), pid: peer.pid()? })
+            }
+            Self::Closed => None,
+        }
+    }
+
     /// Reads into the room that `input` has; 0 is the end of the stream.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
         loop {
@@ -89,6 +105,7 @@ impl Stream {
                     ready!(stream.poll_read_ready(cx))?;
                     stream.try_read_buf(input)
                 }
+                Self::Closed => Ok(0),
             };
             match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -109,6 +126,7 @@ impl Stream {
                     ready!(stream.poll_write_ready(cx))?;
                     stream.try_write(output)
                 }
+                Self::Closed => Err(io::ErrorKind::NotConnected.into()),
             };
             match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -122,6 +140,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }

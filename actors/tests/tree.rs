@@ -247,3 +247,79 @@ fn a_peer_that_breaks_the_protocol_is_told_and_closed_and_logged_within_bounds()
     let lines = tree.log.wait_for("broke the protocol", 2);
     assert!(lines.len() < 10, "{lines:?}");
 }
+
+/// Two requests of a link that closes, while each of two engines has one. What another link of this engine-id, if any,
+/// gets of it, up to the answer to a request of its own that was made when they were done.
+fn answers_of_another(engine: &[u8], other: &[u8]) -> Vec<(u64, String)> {
+    let tree = Tree::start(settings(), 0);
+    let mut leaving = tree.connect_as(engine);
+    leaving.order(1, "wait");
+    leaving.order(3, "wait");
+    tree.gate.await_waiting(2);
+    let mut staying = tree.connect_as(other);
+    drop(leaving);
+    tree.log.wait_for("link closed", 1);
+    tree.gate.open();
+    // Behind the two in the queue of the workers, so not before they are settled; the second, not before they are sent.
+    assert_eq!(tree.connect().ask("work"), "done");
+    staying.order(9, "work");
+    let mut answers = Vec::new();
+    while answers.last().is_none_or(|(stream, _)| *stream != 9) {
+        answers.push(staying.ack());
+    }
+    answers.sort();
+    answers
+}
+
+#[test]
+fn what_a_link_leaves_unanswered_another_of_its_engine_answers() {
+    let done = |stream| (stream, "done".to_owned());
+    assert_eq!(answers_of_another(b"an-engine", b"an-engine"), [done(1), done(3), done(9)]);
+}
+
+#[test]
+fn no_other_engine_gets_the_answers_of_a_link_that_is_gone() {
+    let done = [(9, "done".to_owned())];
+    assert_eq!(answers_of_another(b"an-engine", b"another-engine"), done);
+    assert_eq!(answers_of_another(b"", b""), done, "links without a name are of no engine");
+    let long = [b'x'; 65];
+    assert_eq!(answers_of_another(&long, &long), done, "a name too long to be kept is none");
+}
+
+#[test]
+fn what_is_overdue_on_a_link_that_is_gone_is_answered_too() {
+    let tree = Tree::start(Settings { deadline: Duration::from_millis(500), ..settings() }, 0);
+    let mut leaving = tree.connect_as(b"an-engine");
+    leaving.order(1, "wait");
+    tree.gate.await_waiting(1);
+    let mut staying = tree.connect_as(b"an-engine");
+    drop(leaving);
+    assert_eq!(staying.ack(), (1, "timeout".to_owned()));
+    tree.gate.open();
+    assert_eq!(staying.ask("work"), "done", "and only once");
+}
+
+#[test]
+fn a_link_that_says_goodbye_leaves_its_answers_to_another() {
+    let tree = Tree::start(settings(), 0);
+    let mut leaving = tree.connect_as(b"an-engine");
+    leaving.order(1, "wait");
+    tree.gate.await_waiting(1);
+    let mut staying = tree.connect_as(b"an-engine");
+    leaving.send(FrameType::HaproxyDisconnect, actors::spop::FrameId::default(), b"");
+    assert_eq!(leaving.receive().unwrap().kind, FrameType::AgentDisconnect);
+    tree.gate.open();
+    assert_eq!(staying.ack(), (1, "done".to_owned()));
+    drop(leaving);
+    assert_eq!(staying.ask("work"), "done");
+}
+
+#[test]
+fn as_long_as_a_link_is_there_no_other_gets_its_answers() {
+    let tree = Tree::start(settings(), 0);
+    let (mut first, mut second) = (tree.connect_as(b"an-engine"), tree.connect_as(b"an-engine"));
+    for _ in 0..20 {
+        assert_eq!(first.ask("work"), "done");
+        assert_eq!(second.ask("work"), "done");
+    }
+}

@@ -267,26 +267,33 @@ impl Tree {
     }
 
     pub fn connect(&self) -> Client {
-        let (client, answer) = self.greet(false);
+        let (client, answer) = self.greet(&[("healthcheck", Value::Bool(false))]);
         assert_eq!(answer, FrameType::AgentHello);
         client
     }
 
-    /// What a health check is answered with.
-    pub fn health_check(&self) -> FrameType {
-        self.greet(true).1
+    /// A link of this engine of HAProxy's, which takes ACKs on any of its links.
+    pub fn connect_as(&self, engine: &[u8]) -> Client {
+        self.greet(&[("engine-id", Value::String(engine))]).0
     }
 
-    fn greet(&self, healthcheck: bool) -> (Client, FrameType) {
+    /// What a health check is answered with.
+    pub fn health_check(&self) -> FrameType {
+        self.greet(&[("healthcheck", Value::Bool(true))]).1
+    }
+
+    fn greet(&self, more: &[(&str, Value<'_>)]) -> (Client, FrameType) {
         let mut client = Client { stream: TcpStream::connect(self.address).unwrap(), input: BytesMut::new() };
         client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut payload = BytesMut::new();
         for (name, value) in [
             ("supported-versions", Value::String(b"2.0")),
             ("max-frame-size", Value::Uint32(4096)),
-            ("capabilities", Value::String(b"pipelining")),
-            ("healthcheck", Value::Bool(healthcheck)),
-        ] {
+            ("capabilities", Value::String(b"pipelining,async")),
+        ]
+        .iter()
+        .chain(more)
+        {
             encode_bytes(name.as_bytes(), &mut payload);
             value.encode(&mut payload);
         }
