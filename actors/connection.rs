@@ -4,6 +4,9 @@
 //! stops reading while more than [`HIGH_WATER`] bytes wait to be written. Settled jobs come as messages; actix polls the
 //! future after them, so the ACKs of all that settled meanwhile leave in one write.
 
+mod answers;
+mod orphan;
+
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,14 +16,16 @@ use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use bytes::{Buf, Bytes, BytesMut};
-use slog::{Logger, debug, error, o};
+use bytes::{Buf, BytesMut};
+use slog::{Logger, debug, o};
 
 use crate::engine::{Agent, Failure, FailureKind};
-use crate::job::{Job, Queue, Reply, Settled};
+use crate::job::Queue;
+use crate::later::run_later;
 use crate::peer_log::PeerLog;
-use crate::siblings::{Carry, Membership, Siblings};
-use crate::spop::{Actions, Budget, Disconnect, Event, Excess, FrameId, Limits, Session, Status};
+use crate::siblings::{Membership, Siblings};
+use crate::spop::{Budget, Disconnect, Event, Limits, Session, Status};
+use crate::stall::{Finding, Stalls};
 use crate::stream::Stream;
 use crate::unanswered::Unanswered;
 
@@ -46,7 +51,7 @@ pub(crate) struct ConnectionContext<A: Agent> {
     pub(crate) queue: Queue<A>,
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
-    pub(crate) siblings: Rc<Siblings>,
+    pub(crate) siblings: Rc<Siblings<A::Dialect>>,
     pub(crate) deadline: Duration,
     pub(crate) peer_log: Arc<PeerLog>,
     pub(crate) log: Logger,
@@ -61,14 +66,12 @@ fn going_down() -> Failure {
 enum Phase {
     /// Read and answer.
     Serving,
-    /// Read what is there already, answer all of it, then disconnect with the code in `farewell`.
+    /// Read what is there already, answer all of it, then disconnect with what is in `farewell`.
     Draining { all_read: bool },
     /// The session is closed: write what is left, then shut our side.
     Flushing,
     /// Our side is shut: wait for the peer's.
     Lingering,
-    /// The link is gone: another one brings the answers, as they get ready.
-    Orphaned,
 }
 
 /// The actor.
@@ -77,14 +80,16 @@ pub(crate) struct Connection<A: Agent> {
     stream: Stream,
     session: Session,
     phase: Phase,
-    farewell: Status,
+    farewell: Disconnect,
     input: BytesMut,
     output: BytesMut,
-    unanswered: Unanswered,
+    /// The NOTIFYs without an ACK. Whoever settles one first takes it out.
+    unanswered: Unanswered<A::Dialect>,
     /// The one of them that comes in fragments and has not come whole, and when it is due.
     begun: Option<(u64, Instant)>,
-    /// With `async`: the other links of the same HAProxy.
-    membership: Option<Membership>,
+    stalls: Stalls,
+    /// With `async`: its place among the links of the same HAProxy.
+    membership: Option<Membership<A::Dialect>>,
     peer: String,
     log: Logger,
     _presence: Presence,
@@ -115,17 +120,21 @@ impl<A: Agent> Connection<A> {
         context: Rc<ConnectionContext<A>>,
         presence: Presence,
     ) -> Addr<Self> {
+        let mut limits = context.limits;
+        // Of somebody unknown it cannot be told which links are of the same HAProxy.
+        limits.capabilities.asynchronous &= stream.peer().is_some();
         Self {
             log: context.log.new(o!("peer" => peer.clone())),
+            session: Session::new(limits, context.budget.clone()),
             unanswered: Unanswered::new(context.deadline),
-            session: Session::new(context.limits, context.budget.clone()),
             context,
             stream,
             phase: Phase::Serving,
-            farewell: Status::Normal,
+            farewell: Disconnect::new(Status::Normal, "the agent is going down"),
             input: BytesMut::new(),
             output: BytesMut::new(),
             begun: None,
+            stalls: Stalls::default(),
             membership: None,
             peer,
             _presence: presence,
@@ -136,14 +145,9 @@ impl<A: Agent> Connection<A> {
     /// As much input and output as is possible now. `Ready` at the end of the link.
     fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         for _ in 0..READS_PER_TURN {
-            while let Poll::Ready(ticket) = self.unanswered.poll_overdue(task) {
-                self.overdue(ticket);
-            }
+            self.settle_overdue(task);
             if let (Phase::Draining { all_read: true }, Some((ticket, _))) = (self.phase, self.begun) {
                 self.settle_here(ticket, &going_down());
-            }
-            if self.phase == Phase::Orphaned {
-                return if self.unanswered.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             let flushed = self.poll_flush(task)?.is_ready();
             match self.phase {
@@ -151,22 +155,19 @@ impl<A: Agent> Connection<A> {
                     if !self.unanswered.is_empty() {
                         return Poll::Pending;
                     }
-                    self.disconnect(&Disconnect::new(self.farewell, "everything is answered"));
+                    self.disconnect(&self.farewell.clone());
                     continue;
                 }
                 Phase::Flushing if flushed => {
                     ready!(self.stream.poll_shutdown(task))?;
                     self.phase = Phase::Lingering;
-                    ctx.run_later(LINGER, |connection, ctx| {
-                        if !connection.lives_on() {
-                            ctx.stop();
-                        }
-                    });
+                    run_later(ctx, LINGER, |connection, _| connection.lose_link());
                 }
                 Phase::Flushing => return Poll::Pending,
-                _ => {}
+                Phase::Serving | Phase::Draining { all_read: false } | Phase::Lingering => {}
             }
             if self.output.len() > HIGH_WATER {
+                self.stalls.reading_stopped();
                 return Poll::Pending;
             }
             self.input.reserve(READ_ROOM);
@@ -174,6 +175,7 @@ impl<A: Agent> Connection<A> {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => self.receive(ctx),
                 Poll::Pending => {
+                    self.stalls.reading(!self.input.is_empty());
                     if self.input.is_empty() {
                         // An idle link keeps no buffer.
                         self.input = BytesMut::new();
@@ -192,42 +194,26 @@ impl<A: Agent> Connection<A> {
         Poll::Pending
     }
 
-    /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
-    /// at once, and uses no link any more on which it was told of an abort.
-    fn overdue(&mut self, ticket: u64) {
-        if self.begun.is_none_or(|(begun, _)| begun != ticket) {
-            let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
-            return self.settle_here(ticket, &failure);
-        }
-        const CAUSE: &str = "the last fragment did not come within the deadline";
-        self.settle_here(ticket, &Failure::new(FailureKind::Timeout, CAUSE));
+    /// Reads no more from a peer that breaks off, answers what it has asked, and closes the link.
+    fn part_with(&mut self, cause: Disconnect) {
         if self.phase == Phase::Serving {
-            self.farewell = Status::Timeout;
+            self.context.peer_log.rejection(&self.peer, &cause);
+            self.farewell = cause;
             self.phase = Phase::Draining { all_read: true };
-            self.context.peer_log.rejection(&self.peer, &Disconnect::new(self.farewell, CAUSE));
-        }
-    }
-
-    /// Answers a job that a worker may still be at, or that has not come whole.
-    fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        let Some(id) = self.unanswered.take(ticket) else {
-            return;
-        };
-        self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
-        let actions = self.failed(None, failure);
-        if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
-            self.acknowledge(id, &actions);
-        } else if self.session.abort(&actions, &mut self.output).is_err() {
-            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
         }
     }
 
     fn poll_flush(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
-            match ready!(self.stream.poll_write(task, &self.output))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.output.advance(written),
+            match self.stream.poll_write(task, &self.output)? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(written) => self.output.advance(written),
+                Poll::Pending => {
+                    self.stalls.blocked();
+                    return Poll::Pending;
+                }
             }
+            self.stalls.written();
         }
         Poll::Ready(Ok(()))
     }
@@ -238,22 +224,21 @@ impl<A: Agent> Connection<A> {
             self.input.clear();
         }
         self.session.set_healthy(!self.context.queue.load().is_down());
+        let mut whole = false;
         while let Some(event) = self.session.receive(&mut self.input, &mut self.output) {
+            whole = true;
             match event {
                 Event::Open(agreed) => {
                     debug!(self.log, "link open"; "agreed" => ?agreed);
-                    let who = self.stream.peer().zip(self.session.engine().cloned());
-                    self.membership = who.map(|(peer, engine)| {
-                        Membership::join(&self.context.siblings, peer, engine, ctx.address().recipient())
-                    });
+                    self.join_siblings(ctx);
                 }
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
-                Event::Begun(id) => {
-                    let begun = self.unanswered.ticket();
-                    self.unanswered.insert(begun, id);
-                    self.begun = Some(begun);
+                Event::Begun { id, start } => {
+                    let job = self.unanswered.ticket();
+                    self.unanswered.insert(job, (id, self.context.agent.dialect(&start)));
+                    self.begun = Some(job);
                 }
-                Event::TooMuch(id, excess) => self.refuse(id, excess),
+                Event::TooMuch(excess) => self.refuse(excess),
                 Event::GivenUp => {
                     if let Some((ticket, _)) = self.begun.take() {
                         self.unanswered.take(ticket);
@@ -275,98 +260,11 @@ impl<A: Agent> Connection<A> {
                 }
             }
         }
-    }
-
-    /// Hands one NOTIFY to the workers, or settles it here and now.
-    fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
-        let begun = self.begun.take();
-        let request = match self.context.agent.decode(payload) {
-            Ok(request) => request,
-            Err(failure) => {
-                self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-                self.answer_at_once(begun, id, &self.failed(None, &failure));
-                return;
-            }
-        };
-        let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
-        let reply = Reply::new(ctx.address().recipient(), ticket);
-        let job = Job { request, deadline, reply };
-        match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
-            Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), id),
-            Ok(()) => {}
-            Err((failure, job)) => {
-                self.context.peer_log.failure(&failure, &job.request);
-                self.answer_at_once(begun, id, &self.failed(Some(&job.request), &failure));
-                job.reply.forget();
-            }
-        }
-    }
-
-    /// Answers a payload that was not put together.
-    fn refuse(&mut self, id: FrameId, excess: Excess) {
-        let failure = match excess {
-            Excess::Payload => Failure::new(FailureKind::TooLarge, "it is larger than the largest payload"),
-            Excess::Budget => Failure::new(FailureKind::Overload, "too many payloads in fragments at a time"),
-        };
-        self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-        let begun = self.begun.take();
-        self.answer_at_once(begun, id, &self.failed(None, &failure));
-    }
-
-    fn answer_at_once(&mut self, begun: Option<(u64, Instant)>, id: FrameId, actions: &Actions) {
-        if let Some((ticket, _)) = begun {
-            self.unanswered.take(ticket);
-        }
-        self.acknowledge(id, actions);
-    }
-
-    fn failed(&self, request: Option<&A::Request>, failure: &Failure) -> Actions {
-        self.context.agent.answer(request, Err(failure)).into_payload()
-    }
-
-    /// Whether the link that has ended still owes answers that another can bring. Those of what has not come whole are
-    /// awaited by nobody.
-    fn lives_on(&mut self) -> bool {
-        if let Some((ticket, _)) = self.begun.take() {
-            self.unanswered.take(ticket);
-        }
-        self.session.close();
-        (self.stream, self.input, self.output) = (Stream::Closed, BytesMut::new(), BytesMut::new());
-        self.phase = Phase::Orphaned;
-        let Some(membership) = &self.membership else { return false };
-        membership.leave();
-        let lives_on = !self.unanswered.is_empty() && membership.sibling().is_some();
-        if lives_on {
-            debug!(self.log, "link closed, another brings its answers"; "answers" => self.unanswered.len());
-        }
-        lives_on
-    }
-
-    /// Writes an ACK, or has another link of the same HAProxy write it when this one is closed.
-    fn acknowledge(&mut self, id: FrameId, actions: &Actions) {
-        if self.session.is_closed() {
-            if let Some(membership) = &self.membership {
-                membership.leave();
-                if let Some(sibling) = membership.sibling() {
-                    sibling.do_send(Carry { id, actions: actions.clone() });
-                }
-            }
-            return;
-        }
-        if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
-            return;
-        }
-        let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
-        error!(self.log, "answer too long for the frame size");
-        let short = self.failed(None, &failure);
-        if self.session.acknowledge(id, &short, &mut self.output).is_err() {
-            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
-        }
+        self.stalls.read(whole, !self.input.is_empty());
     }
 
     fn disconnect(&mut self, cause: &Disconnect) {
         self.session.disconnect(cause, &mut self.output);
-        self.unanswered.clear();
         self.phase = Phase::Flushing;
     }
 
@@ -375,6 +273,38 @@ impl<A: Agent> Connection<A> {
             debug!(self.log, "no hello within {:?}", HELLO_TIMEOUT);
             self.disconnect(&Disconnect::new(Status::Timeout, "no hello"));
         }
+    }
+
+    /// Sees to it that the clocks of a peer that owes something are looked at.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        if let Some(after) = self.stalls.watch() {
+            run_later(ctx, after, Self::stall_is_due);
+        }
+    }
+
+    fn stall_is_due(&mut self, ctx: &mut Context<Self>) {
+        let finding = self.stalls.find(Instant::now());
+        let cause = match finding {
+            Finding::Nothing => return,
+            Finding::Wait(left) => {
+                run_later(ctx, left, Self::stall_is_due);
+                return;
+            }
+            Finding::Frame => Disconnect::new(Status::Timeout, "the rest of a frame does not come"),
+            Finding::Write => Disconnect::new(
+                Status::Timeout,
+                format!("it does not read, {} bytes wait for it", self.output.len()),
+            ),
+        };
+        if finding == Finding::Write {
+            self.context.peer_log.rejection(&self.peer, &cause);
+            self.lose_link();
+            return;
+        }
+        self.part_with(cause);
+        // It may have to be watched once more, for the DISCONNECT.
+        self.stalls.reading_stopped();
+        self.stall_is_due(ctx);
     }
 
     /// Settles what the workers did not settle in time and closes the link.
@@ -390,7 +320,7 @@ impl<A: Agent> Actor for Connection<A> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_later(HELLO_TIMEOUT, Self::hello_is_due);
+        run_later(ctx, HELLO_TIMEOUT, Self::hello_is_due);
         ctx.spawn(Io);
     }
 }
@@ -407,43 +337,19 @@ impl<A: Agent> ActorFuture<Connection<A>> for Io {
         ctx: &mut Context<Connection<A>>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
-        match ready!(connection.poll_io(ctx, task)) {
-            Ok(()) => debug!(connection.log, "link closed"),
-            // HAProxy closes idle links by a reset as often as not.
-            Err(error) => debug!(connection.log, "link closed"; "error" => %error),
+        if !connection.stream.is_closed() {
+            let io = connection.poll_io(ctx, task);
+            connection.watch(ctx);
+            match ready!(io) {
+                Ok(()) => debug!(connection.log, "link closed"),
+                // HAProxy closes idle links by a reset as often as not.
+                Err(error) => debug!(connection.log, "link closed"; "error" => %error),
+            }
+            connection.lose_link();
         }
-        if connection.lives_on() {
-            task.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+        ready!(connection.poll_orphan(task));
         ctx.stop();
         Poll::Ready(())
-    }
-}
-
-impl<A: Agent> Handler<Settled> for Connection<A> {
-    type Result = ();
-
-    fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
-        let Some(id) = self.unanswered.take(settled.ticket) else {
-            return;
-        };
-        let actions = settled.actions.unwrap_or_else(|| {
-            let is_stopping = matches!(self.phase, Phase::Draining { .. }) && self.farewell == Status::Normal;
-            let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
-            let failure = Failure::new(kind, "the worker went away");
-            self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-            self.failed(None, &failure)
-        });
-        self.acknowledge(id, &actions);
-    }
-}
-
-impl<A: Agent> Handler<Carry> for Connection<A> {
-    type Result = ();
-
-    fn handle(&mut self, carry: Carry, _: &mut Self::Context) {
-        self.acknowledge(carry.id, &carry.actions);
     }
 }
 
@@ -460,9 +366,9 @@ impl<A: Agent> Handler<Drain> for Connection<A> {
     fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
         if self.phase == Phase::Serving {
             self.phase = Phase::Draining { all_read: false };
-            ctx.run_later(drain.grace, Self::drain_is_due);
+            run_later(ctx, drain.grace, Self::drain_is_due);
         }
         // A peer that never reads must not hold up the end.
-        ctx.run_later(drain.grace + LINGER, |_, ctx| ctx.stop());
+        run_later(ctx, drain.grace + LINGER, |_, ctx| ctx.stop());
     }
 }

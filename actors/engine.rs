@@ -79,6 +79,8 @@ pub trait Agent: Send + Sync + 'static {
     type Request: slog::KV + Send + Unpin + 'static;
     /// What an engine finds.
     type Verdict: 'static;
+    /// How a message is to be answered, whether it could be decoded or not.
+    type Dialect: Copy + Send + Unpin + 'static;
     /// The engine of each worker.
     type Engine: Engine<Request = Self::Request, Verdict = Self::Verdict>;
 
@@ -98,10 +100,14 @@ pub trait Agent: Send + Sync + 'static {
     /// Makes a request of the payload of a NOTIFY. An error is answered as such and logged; it never closes the link.
     fn decode(&self, payload: &Bytes) -> Result<Self::Request, Failure>;
 
-    /// The actions that tell HAProxy of the outcome: at least one, and the deciding one first.
+    /// How the message in the payload of a NOTIFY is to be answered.
+    fn dialect(&self, payload: &Bytes) -> Self::Dialect;
+
+    /// The actions that tell HAProxy of the outcome: at least one, and the deciding one first. Without the request (it
+    /// could not be decoded, or a worker still has it) the dialect has to do.
     fn answer(
         &self,
-        request: Option<&Self::Request>,
+        request: Result<&Self::Request, Self::Dialect>,
         outcome: Result<&Self::Verdict, &Failure>,
     ) -> ActionList;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as Task, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
@@ -13,6 +13,7 @@ use slog::{error, info};
 
 use crate::connection::{Connection, ConnectionContext, Drain, Gone, Presence};
 use crate::engine::Agent;
+use crate::later::run_later;
 use crate::stream::Acceptor;
 
 /// Links accepted in a row before the other actors of the thread get their turn.
@@ -20,6 +21,16 @@ const ACCEPTS_PER_TURN: usize = 64;
 
 /// How long to wait when the system has no descriptor or memory for another link.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepting goes well again when it has not failed for so long. At the limit of descriptors it fails and succeeds by
+/// turns, and the log is not to have each turn.
+const CALM: Duration = Duration::from_secs(2);
+
+/// Accepting fails, and the log says so.
+struct Trouble {
+    last: Instant,
+    accepted: bool,
+}
 
 /// The actor.
 pub(crate) struct Listener<A: Agent> {
@@ -29,8 +40,7 @@ pub(crate) struct Listener<A: Agent> {
     next_number: u64,
     /// Accepting failed, and waits.
     paused: bool,
-    /// The log says that accepting fails.
-    complained: bool,
+    trouble: Option<Trouble>,
     /// Whom to tell when told to stop and the last Connection is gone.
     closed: Option<Recipient<ListenerClosed>>,
 }
@@ -50,7 +60,7 @@ impl<A: Agent> Listener<A> {
             connections: HashMap::new(),
             next_number: 1,
             paused: false,
-            complained: false,
+            trouble: None,
             closed: None,
         }
         .start()
@@ -63,8 +73,9 @@ impl<A: Agent> Listener<A> {
             };
             match ready!(acceptor.poll_accept(task)) {
                 Ok((stream, peer)) => {
-                    if std::mem::take(&mut self.complained) {
-                        info!(self.context.log, "accepting links again");
+                    if let Some(trouble) = &mut self.trouble {
+                        trouble.accepted = true;
+                        self.take_stock();
                     }
                     let number = self.next_number;
                     self.next_number += 1;
@@ -88,11 +99,23 @@ impl<A: Agent> Listener<A> {
         ) {
             return;
         }
-        if !std::mem::replace(&mut self.complained, true) {
-            error!(self.context.log, "cannot accept links, trying on"; "error" => %error);
+        if self.trouble.is_none() {
+            error!(self.context.log, "cannot accept links, trying on";
+                "error" => %error, "links" => self.connections.len());
         }
+        self.trouble = Some(Trouble { last: Instant::now(), accepted: false });
         self.paused = true;
-        ctx.run_later(ACCEPT_PAUSE, |listener, _| listener.paused = false);
+        run_later(ctx, ACCEPT_PAUSE, |listener, _| listener.paused = false);
+        run_later(ctx, CALM, |listener, _| listener.take_stock());
+    }
+
+    /// Says that the trouble is over, when it is.
+    fn take_stock(&mut self) {
+        let is_over = |trouble: &Trouble| trouble.accepted && trouble.last.elapsed() >= CALM;
+        if self.trouble.as_ref().is_some_and(is_over) {
+            info!(self.context.log, "accepting links again"; "links" => self.connections.len());
+            self.trouble = None;
+        }
     }
 
     fn finish_when_empty(&mut self, ctx: &mut Context<Self>) {

@@ -1,14 +1,13 @@
 //! The sockets under Listener and Connection: TCP and Unix behind one face. TLS would be a third.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-
-use crate::siblings::Peer;
 
 /// A socket that is bound and listening, made before the tree starts so that a taken address stops the program.
 pub enum Socket {
@@ -72,11 +71,20 @@ impl Acceptor {
     }
 }
 
+/// Who is at the other end of a link, as far as the system knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Peer {
+    /// Somebody at this address.
+    Address(IpAddr),
+    /// This process of this user, on this machine.
+    Process { uid: u32, pid: i32 },
+}
+
 /// One end of a link.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// One that was closed.
+    /// A socket that was given up.
     Closed,
 }
 
@@ -87,10 +95,16 @@ impl Stream {
             Self::Tcp(stream) => Some(Peer::Address(stream.peer_addr().ok()?.ip().to_canonical())),
             Self::Unix(stream) => {
                 let peer = stream.peer_cred().ok()?;
-                Some(Peer::Process { uid: peer.uid(), pid: peer.pid()? })
+                // 0 is any process that this one cannot see: one of another container.
+                let pid = peer.pid().filter(|&pid| pid != 0)?;
+                Some(Peer::Process { uid: peer.uid(), pid })
             }
             Self::Closed => None,
         }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
     }
 
     /// Reads into the room that `input` has; 0 is the end of the stream.

@@ -11,10 +11,11 @@ use actix_rt::time::{Sleep, sleep};
 use crate::spop::FrameId;
 
 /// Whoever takes one out answers it, so each is answered once.
-pub(crate) struct Unanswered {
+pub(crate) struct Unanswered<D> {
     /// How long each may take; the same for all, so they are due in the order in which they came.
     time: Duration,
-    ids: HashMap<u64, FrameId>,
+    /// Whom to answer, and in which dialect, by ticket.
+    by_ticket: HashMap<u64, (FrameId, D)>,
     next_ticket: u64,
     /// When they are due, in that order; those answered meanwhile among them.
     deadlines: VecDeque<(Instant, u64)>,
@@ -22,12 +23,12 @@ pub(crate) struct Unanswered {
     timer: Pin<Box<Sleep>>,
 }
 
-impl Unanswered {
+impl<D: Copy> Unanswered<D> {
     /// None yet; each is due so long after it came.
     pub(crate) fn new(time: Duration) -> Self {
         Self {
             time,
-            ids: HashMap::new(),
+            by_ticket: HashMap::new(),
             next_ticket: 0,
             deadlines: VecDeque::new(),
             timer: Box::pin(sleep(Duration::ZERO)),
@@ -42,39 +43,30 @@ impl Unanswered {
     }
 
     /// Awaits the answer to the one with this ticket, the latest that was given.
-    pub(crate) fn insert(&mut self, (ticket, deadline): (u64, Instant), id: FrameId) {
-        self.ids.insert(ticket, id);
+    pub(crate) fn insert(&mut self, (ticket, deadline): (u64, Instant), whom: (FrameId, D)) {
+        self.by_ticket.insert(ticket, whom);
         self.deadlines.push_back((deadline, ticket));
     }
 
     /// Takes one out, if it is still there.
-    pub(crate) fn take(&mut self, ticket: u64) -> Option<FrameId> {
-        self.ids.remove(&ticket)
-    }
-
-    /// Takes all out.
-    pub(crate) fn clear(&mut self) {
-        self.ids.clear();
+    pub(crate) fn take(&mut self, ticket: u64) -> Option<(FrameId, D)> {
+        self.by_ticket.remove(&ticket)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.by_ticket.is_empty()
     }
 
     /// The tickets of all.
     pub(crate) fn tickets(&self) -> Vec<u64> {
-        self.ids.keys().copied().collect()
+        self.by_ticket.keys().copied().collect()
     }
 
     /// The next one that is overdue, which the caller takes out. `Pending` when there is none, and the task wakes when
     /// there is.
     pub(crate) fn poll_overdue(&mut self, task: &mut Context<'_>) -> Poll<u64> {
         while let Some(&(due, ticket)) = self.deadlines.front() {
-            if !self.ids.contains_key(&ticket) {
+            if !self.by_ticket.contains_key(&ticket) {
                 self.deadlines.pop_front();
             } else if due <= Instant::now() {
                 self.deadlines.pop_front();

@@ -301,7 +301,7 @@ fn process<A: Agent>(
     // Before the answer: whoever gets it may ask again at once.
     let quarantined =
         dead && context.queue.quarantine().killed(context.agent.fingerprint(&request), Instant::now());
-    reply.settle(context.agent.answer(Some(&request), outcome.as_ref()).into_payload());
+    reply.settle(context.agent.answer(Ok(&request), outcome.as_ref()).into_payload());
     match outcome {
         Ok(verdict) => {
             context.queue.load().count_verdict();
@@ -325,7 +325,7 @@ fn process<A: Agent>(
 
 /// Answers a job that no engine gets.
 fn settle<A: Agent>(context: &WorkerContext<A>, job: Job<A>, failure: &Failure) {
-    job.reply.settle(context.agent.answer(Some(&job.request), Err(failure)).into_payload());
+    job.reply.settle(context.agent.answer(Ok(&job.request), Err(failure)).into_payload());
     context.peer_log.failure(failure, &job.request);
 }
 

@@ -66,5 +66,5 @@ wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 how="Get it with rustup, https://rustup.rs:  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
 command -v cargo >/dev/null || die "cargo is missing; Rust $wanted or later is needed." "$how"
 found=$(cargo --version | cut -d ' ' -f 2)
-oldest=$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)
+oldest=$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | sed -n 1p)
 [[ $oldest == "$wanted" ]] || die "cargo is $found; Rust $wanted or later is needed." "$how"

@@ -280,6 +280,17 @@ fn several_rule_files_are_all_loaded() {
 }
 
 #[test]
+fn of_several_rule_files_the_last_word_counts() {
+    let (_first, first) = rule_file("SecRuleEngine On\nSecRule ARGS:a \"@streq 1\" \"id:1,phase:1,deny\"\n");
+    let (_second, second) = rule_file("SecRuleEngine DetectionOnly\n");
+    let files = [first.to_str().unwrap(), second.to_str().unwrap()];
+    for (order, code) in [(files, 0), ([files[1], files[0]], 403)] {
+        let agent = Agent::start(&["-f", order[0], "-f", order[1]]);
+        assert_eq!(agent.link().ask(&Message::get("/", Some("a=1"))).code(), Some(code), "{order:?}");
+    }
+}
+
+#[test]
 fn rules_of_ones_own_replace_the_core_rule_set() {
     let agent = Agent::with_rules("SecRuleEngine On\n", &[]);
     assert_eq!(agent.link().ask(&Message::get("/", Some("id=1'%20OR%20'1'%3D'1"))).code(), Some(0));

@@ -12,9 +12,12 @@
 //! | REMOTE_ADDR is always 127.0.0.1 | `request_view::remote_addr_is_the_clients_not_haproxys` `request_view::remote_addr_is_the_clients_over_ipv6` |
 //! | the URI is rebuilt with a trailing `?`, or handed over after the headers (these rules are in phase 1) | `request_view::a_uri_without_a_query_gets_no_question_mark` `request_view::a_uri_with_an_empty_query_keeps_its_question_mark` `request_view::escapes_in_a_uri_are_as_the_client_sent_them` |
 //! | a message that cannot be decoded gets no ACK, and its client waits for the whole `timeout processing` | `elsewhere::a_message_that_the_agent_cannot_read_is_answered` `spop_invalid::whatever_byte_of_a_notify_is_changed_it_is_answered` |
+//! | after a reload the old rules stay, and responses on their way are lost | `reload::new_rules_take_the_place_of_the_old` `reload::a_response_finds_the_transaction_that_began_before_the_reload` |
 //! | a header line above 64 KiB ends the header list | `headers::an_attack_behind_a_header_of_66000_bytes_is_denied` |
 //! | frames above 64 KiB are refused, so `tune.bufsize` cannot be raised | `transport::a_body_of_100_kilobytes_is_inspected_whole_when_buffers_and_frames_are_large` |
 //! | the agent works on for streams that HAProxy has given up on | `overload::an_overdue_request_never_reaches_an_engine` `overload::a_flood_of_the_core_rule_set_is_answered_in_time` |
+//! | nothing says so when HAProxy only sends health checks and never a request | `misconfigured::health_checks_alone_are_told_of` |
+//! | bodies are randomly empty for want of `http-buffer-request`, and nobody is told | `misconfigured::haproxy_without_http_buffer_request_is_told_of` |
 //!
 //! And whatever else differs from what the engine itself says is for `differential`.
 

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use support::PATIENCE;
 use support::agent::Agent;
 use support::client::Answer;
-use support::haproxy::{Haproxy, patient_spoe_file, version};
+use support::haproxy::{Haproxy, patient_spoe_file, repository, version};
 
 const RULES: &str = r#"SecRuleEngine On
 SecRequestBodyAccess On
@@ -28,7 +28,7 @@ impl Site {
     /// `more` stands in the section of the agent in the SPOE file, for the versions of HAProxy that send fragments.
     fn new(agent: &Agent, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = patient_spoe_file(folder.path());
+        let path = patient_spoe_file(&repository("deploy/spoe-modsecurity.conf"), folder.path());
         let text = std::fs::read_to_string(&path).unwrap();
         let with = text.replace("    timeout idle 2m\n", &format!("    timeout idle 2m\n    {more}\n"));
         assert_ne!(text, with, "spoe-modsecurity.conf has another timeout now: adapt the test");

@@ -146,6 +146,26 @@ fn an_identifier_that_is_taken_from_one_request_does_not_serve_another() {
 }
 
 #[test]
+fn the_core_rule_set_finds_what_a_database_says() {
+    let agent = Agent::start(&["--responses", "100", "-n", "1"]);
+    let mut link = agent.link();
+    let error = "<p>You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version</p>";
+    for (body, code) in [("<p>hello</p>", 0), (error, 403)] {
+        let ack = request(&mut link, "word=x");
+        for lost in [false, true] {
+            // The second time the transaction is gone.
+            let answer = link.ask(&Message::response(&ack, body));
+            assert_eq!((answer.code(), flag(&answer, "lost")), (Some(code), Some(lost)), "{answer:?}");
+            if code > 0 {
+                let rules = string(&answer, "rule_ids").unwrap();
+                assert!(rules.contains("951230") && rules.contains("959100"), "{rules}");
+                assert_eq!(answer.get("anomaly_score").map(Value::int), Some(5));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_denied_request_is_finished_at_once() {
     let rules = format!("{RULES}SecRule ARGS:word \"@streq bad\" \"id:9,phase:2,deny,log\"\n");
     let agent = Agent::with_rules(&rules, &["--responses", "100"]);
@@ -202,6 +222,24 @@ fn the_oldest_gives_way_and_is_logged() {
     let lost: Vec<_> =
         acks.iter().map(|ack| flag(&link.ask(&Message::response(ack, "a page")), "lost").unwrap()).collect();
     assert_eq!(lost, [[true; 6].as_slice(), &[false; 4]].concat());
+}
+
+#[test]
+fn large_requests_give_way_before_their_number_is_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rules, log) = audited(folder.path(), "");
+    // 100 places, with 8 KiB of requests for each: 60 of some 15 KB are more than that.
+    let agent = Agent::with_rules(&rules, &["--responses", "100", "-n", "1"]);
+    let mut link = agent.link();
+    let body = vec![b'x'; 15_000];
+    let message = Message::get("/", Some("word=x")).with("method", text("POST"));
+    let message = message.with("body-size", Value::Int64(15_000)).with("body", Value::Binary(body));
+    let acks: Vec<_> = (0..60).map(|_| link.ask(&message)).collect();
+    wait_until_finished(&log, 1);
+    let gone = finished(&log);
+    assert!((5..15).contains(&gone), "{gone} of 60 have given way");
+    assert_eq!(flag(&link.ask(&Message::response(&acks[gone - 1], "a page")), "lost"), Some(true));
+    assert_eq!(flag(&link.ask(&Message::response(&acks[gone], "a page")), "lost"), Some(false));
 }
 
 #[test]
@@ -288,6 +326,10 @@ fn haproxy_shows_the_agents_page_in_place_of_what_leaks() {
     let leak = haproxy.curl("/say?words=secret", &[]);
     assert_eq!((leak.status, leak.verdict.code), (403, Some(403)), "{leak:?}");
     let line = agent.log.wait_for("the denial", |line| line.contains(" response denied, "));
+    assert!(line.contains("uri: \"/say?words=secret\"") && line.contains("client: 127.0.0.1:"), "{line}");
+    let line =
+        agent.log.wait_for("the rule", |line| line.contains(" rule matched, ") && line.contains("rule: 4,"));
+    assert!(line.contains("uri: \"/say?words=secret\"") && line.contains("client: 127.0.0.1:"), "{line}");
     let id = support::log::value(&line, "id").unwrap();
     assert_eq!(leak.body, format!("<h1>403</h1><p>Ask for {id}</p>"));
     let marked = haproxy.curl("/say?words=x&word=marked", &[]);

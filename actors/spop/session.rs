@@ -31,7 +31,12 @@ pub enum Event {
     Open(AgentHello),
     /// The first fragment of a payload. Its [`Event::Notify`] follows, or [`Event::TooMuch`], or [`Event::GivenUp`], if
     /// [`Session::abort`] does not come before them.
-    Begun(FrameId),
+    Begun {
+        /// Stream and frame.
+        id: FrameId,
+        /// What it holds: the name of the message, at least.
+        start: Bytes,
+    },
     /// Answer this with exactly one [`Session::acknowledge`] that repeats `id`.
     Notify {
         /// Stream and frame.
@@ -39,8 +44,9 @@ pub enum Event {
         /// The messages.
         payload: Bytes,
     },
-    /// The last fragment of a payload that is more than is allowed. Answer it like an [`Event::Notify`].
-    TooMuch(FrameId, Excess),
+    /// The last fragment of the payload that has begun, which is more than is allowed. Answer it like an
+    /// [`Event::Notify`].
+    TooMuch(Excess),
     /// HAProxy aborts the payload that has begun: nobody waits for an answer.
     GivenUp,
     /// The health check is answered: flush and close.
@@ -196,12 +202,12 @@ impl Session {
             }
             (_, FrameType::Notify) => {
                 self.fragments.begin(frame)?;
-                Ok(Some(Event::Begun(frame.id)))
+                Ok(Some(Event::Begun { id: frame.id, start: frame.payload.clone() }))
             }
             (_, FrameType::Unset) => Ok(match self.fragments.go_on(frame)? {
                 Step::More | Step::Answered => None,
                 Step::Whole(payload) => Some(Event::Notify { id: frame.id, payload }),
-                Step::TooMuch(excess) => Some(Event::TooMuch(frame.id, excess)),
+                Step::TooMuch(excess) => Some(Event::TooMuch(excess)),
                 Step::GivenUp => Some(Event::GivenUp),
             }),
             (_, FrameType::HaproxyDisconnect) => {

@@ -173,6 +173,7 @@ proptest! {
         cuts.sort_unstable();
         let ends = cuts.iter().copied().chain([payload.len()]);
         let mut bytes = BytesMut::new();
+        let first = Bytes::copy_from_slice(&payload[..cuts.first().copied().unwrap_or(payload.len())]);
         let mut start = 0;
         for (index, end) in ends.enumerate() {
             let kind = if index == 0 { FrameType::Notify } else { FrameType::Unset };
@@ -190,7 +191,7 @@ proptest! {
             }
         }
         let whole = Event::Notify { id, payload: Bytes::from(payload) };
-        let expected = if cuts.is_empty() { vec![whole] } else { vec![Event::Begun(id), whole] };
+        let expected = if cuts.is_empty() { vec![whole] } else { vec![Event::Begun { id, start: first }, whole] };
         prop_assert_eq!(events, expected);
         prop_assert!(output.is_empty() && input.is_empty());
     }
@@ -210,7 +211,7 @@ proptest! {
         let mut begun = false;
         while let Some(event) = session.receive(&mut input, &mut output) {
             match event {
-                Event::Begun(_) => prop_assert!(!std::mem::replace(&mut begun, true)),
+                Event::Begun { .. } => prop_assert!(!std::mem::replace(&mut begun, true)),
                 Event::GivenUp | Event::TooMuch(..) => prop_assert!(std::mem::take(&mut begun)),
                 Event::Notify { payload, .. } => {
                     // A whole one is bounded by the frame size, the others by their own limit.
@@ -240,7 +241,7 @@ proptest! {
         let mut session = if greeted { open_session() } else { session() };
         let mut output = BytesMut::new();
         let event = session.receive(&mut input, &mut output).unwrap();
-        if !matches!(event, Event::Notify { .. } | Event::Begun(_)) {
+        if !matches!(event, Event::Notify { .. } | Event::Begun { .. }) {
             let answer = Frame::decode(&mut output, 4096).unwrap().unwrap();
             prop_assert!(matches!(answer.kind, FrameType::AgentHello | FrameType::AgentDisconnect));
         }

@@ -7,6 +7,7 @@ use actors::Failure;
 use actors::spop::{ActionList, Scope, Value};
 
 use crate::engine::block_page::BlockPage;
+use crate::engine::dialect::{Agent, Dialect, number};
 use crate::engine::http_message::HttpMessage;
 use crate::engine::verdict::{Action, Intervention, Verdict};
 
@@ -30,20 +31,23 @@ pub enum OnError {
 }
 
 /// What a verdict on a request may have set, apart from `code` and `action`.
-const OF_A_VERDICT: [&str; 7] = ["status", "data", "body", "rules_hit", "anomaly_score", "rule_ids", "msg"];
+const OF_A_VERDICT: [&str; 8] =
+    ["status", "ruleid", "data", "body", "rules_hit", "anomaly_score", "rule_ids", "msg"];
 
 /// The variables for a message (as far as it was understood) and its outcome. What decides comes first: HAProxy stops at
 /// an action that it cannot read.
 #[must_use]
 pub fn answer(
-    message: Option<&HttpMessage>,
+    message: Result<&HttpMessage, Dialect>,
     outcome: Result<&Verdict, &Failure>,
     policy: &Policy,
 ) -> ActionList {
     let mut actions = ActionList::new();
-    // A message that was not understood may have been a response.
-    if !matches!(message, Some(HttpMessage::Request(_))) {
-        for name in ["code", "action", "error"] {
+    let dialect = message.map_or_else(|dialect| dialect, |message| message.wishes().dialect);
+    let is_coraza = dialect.agent == Agent::Coraza;
+    let detect_only = message.is_ok_and(|message| message.wishes().detect_only);
+    if !dialect.is_request {
+        for name in ["code", "action", "error", "fail"] {
             actions.unset_var(Scope::Transaction, name);
         }
         for name in OF_A_VERDICT {
@@ -52,10 +56,13 @@ pub fn answer(
     }
     let mut set = |name, value| actions.set_var(Scope::Transaction, name, value);
     match outcome {
-        Ok(verdict) => match &verdict.intervention {
+        Ok(verdict) => match verdict.intervention.as_ref().filter(|_| !detect_only) {
             None => {
                 set("code", Value::Int32(0));
                 set("action", Value::String(b"allow"));
+                if is_coraza {
+                    set("fail", Value::Int32(0));
+                }
             }
             Some(intervention) => {
                 let status = Value::Int32(intervention.status.into());
@@ -65,6 +72,10 @@ pub fn answer(
                 if let Action::Redirect(location) = &intervention.action {
                     set("data", Value::String(location));
                 }
+                if is_coraza {
+                    set("fail", Value::Int32(1));
+                    set("ruleid", Value::Int64(verdict.deciding.unwrap_or_default()));
+                }
             }
         },
         Err(failure) => {
@@ -73,42 +84,49 @@ pub fn answer(
                 set("code", status);
                 set("status", status);
                 set("action", Value::String(b"deny"));
+                if is_coraza {
+                    set("fail", Value::Int32(1));
+                }
             }
-            set("error", Value::String(failure.kind.as_str().as_bytes()));
+            match dialect.agent {
+                Agent::ModSecurity => set("error", Value::String(failure.kind.as_str().as_bytes())),
+                Agent::Coraza => set("error", Value::Int32(number(failure.kind))),
+            }
         }
     }
     let ticket = outcome.ok().and_then(|verdict| verdict.ticket.as_ref()).map(ToString::to_string);
     match message {
-        Some(HttpMessage::Request(request)) => {
+        Ok(HttpMessage::Request(request)) => {
             set("id", Value::String(ticket.as_deref().unwrap_or(&request.id).as_bytes()));
             set("truncated", Value::Bool(request.truncated));
         }
-        Some(HttpMessage::Response(response)) => {
+        Ok(HttpMessage::Response(response)) => {
             set("truncated", Value::Bool(response.truncated));
             set("lost", Value::Bool(outcome.is_ok_and(|verdict| verdict.is_lost)));
         }
-        None => {}
+        Err(_) => {}
     }
     actions.end_essential();
     if let Ok(verdict) = outcome {
-        let page = policy.block_page.as_ref().zip(verdict.intervention.as_ref()).zip(message);
+        let denied = verdict.intervention.as_ref().filter(|_| !detect_only);
+        let page = policy.block_page.as_ref().zip(denied).zip(message.ok());
         if let Some(((page, Intervention { status, action: Action::Deny }), message)) = page {
             let body = page.fill(&message.transaction(), *status);
             actions.set_var(Scope::Transaction, "body", Value::String(body.as_bytes()));
         }
-        describe(verdict, &mut actions);
+        describe(verdict, message.is_ok_and(|message| message.wishes().export_rules), &mut actions);
     }
     actions
 }
 
 /// What the engine found, for logs and for rules of HAProxy's own.
-fn describe(verdict: &Verdict, actions: &mut ActionList) {
+fn describe(verdict: &Verdict, with_rules: bool, actions: &mut ActionList) {
     let mut set = |name, value: Value<'_>| actions.set_var(Scope::Transaction, name, value);
     set("rules_hit", Value::Int32(i32::try_from(verdict.rules.len()).unwrap_or(i32::MAX)));
     if let Some(score) = verdict.anomaly_score {
         set("anomaly_score", Value::Int64(score));
     }
-    if !verdict.rules.is_empty() {
+    if with_rules && !verdict.rules.is_empty() {
         let rules = verdict.rule_ids();
         set("rule_ids", Value::String(rules.as_bytes()));
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
 use crate::engine::headers::Headers;
-use crate::engine::request::Request;
+use crate::engine::request::{Request, Wishes};
 use crate::engine::response::Response;
 
 /// One or the other.
@@ -50,6 +50,24 @@ impl HttpMessage {
         }
     }
 
+    /// The application whose rules are to be used.
+    #[must_use]
+    pub fn application(&self) -> Option<&[u8]> {
+        match self {
+            Self::Request(request) => request.application.as_deref(),
+            Self::Response(response) => response.application.as_deref(),
+        }
+    }
+
+    /// What the answer is to be like.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes {
+        match self {
+            Self::Request(request) => request.wishes,
+            Self::Response(response) => response.wishes,
+        }
+    }
+
     /// Whether its body is longer than what HAProxy had of it.
     #[must_use]
     pub fn is_truncated(&self) -> bool {
@@ -65,10 +83,12 @@ impl HttpMessage {
     pub fn fingerprint(&self) -> u64 {
         match self {
             Self::Request(request) => {
-                FINGERPRINTS.hash_one((&request.method, &request.uri, bytes(&request.headers), &request.body))
+                let Request { application, method, uri, headers, body, .. } = request;
+                FINGERPRINTS.hash_one((application, method, uri, bytes(headers), body))
             }
             Self::Response(response) => {
-                FINGERPRINTS.hash_one((response.status, bytes(&response.headers), &response.body))
+                let Response { application, status, headers, body, .. } = response;
+                FINGERPRINTS.hash_one((application, status, bytes(headers), body))
             }
         }
     }

@@ -102,15 +102,15 @@ pub fn load(source: &RuleSource) -> Result<(RuleSet, Summary), LoadError> {
     };
     let connector = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
     let mut engine = Engine::new(connector).map_err(failed("libmodsecurity"))?;
-    let files = match source {
+    match source {
         RuleSource::Default => {
-            engine.add(DEFAULT_SETTINGS, "built-in settings").map_err(failed("the built-in settings"))?;
-            core_rule_set().map_err(LoadError::NoCoreRuleSet)?
+            let files = core_rule_set().map_err(LoadError::NoCoreRuleSet)?;
+            add_together(&mut engine, DEFAULT_SETTINGS, &files)?;
         }
-        RuleSource::Files(files) => files.clone(),
-    };
-    for path in files {
-        add_file(&mut engine, &path)?;
+        RuleSource::Files(files) => match &files[..] {
+            [file] => add_file(&mut engine, file)?,
+            files => add_together(&mut engine, "", files)?,
+        },
     }
     let summary = engine.summary().map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
     let body_checks = body_checks::find(&engine, DEFAULT_SETTINGS);
@@ -118,13 +118,40 @@ pub fn load(source: &RuleSource) -> Result<(RuleSet, Summary), LoadError> {
     Ok((RuleSet { engine: Arc::new(engine), body_checks }, summary))
 }
 
-fn add_file(engine: &mut Engine, path: &Path) -> Result<(), LoadError> {
-    // The engine only says "failed to open"; the system says why. It would load a directory as an empty file.
+/// Loads directives and then files as one configuration, so that what comes later counts. Of files that are loaded one by
+/// one the engine keeps the settings of the first.
+fn add_together(engine: &mut Engine, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
+    let mut text = directives.to_owned();
+    for path in files {
+        check_readable(path)?;
+        let cause = |cause| LoadError::File { path: path.clone(), cause };
+        let absolute = std::path::absolute(path).map_err(cause)?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_/.:-".contains(byte);
+        if !absolute.as_os_str().as_bytes().iter().all(plain) {
+            let said = "its name has characters that the engine cannot include; give a single -f that has Include lines";
+            return Err(cause(io::Error::new(io::ErrorKind::InvalidFilename, said)));
+        }
+        text.push_str(&format!("Include {}\n", absolute.display()));
+    }
+    engine.add(&text, "").map_err(|cause| {
+        // Of included files the engine does not always know the name. One that is wrong is so on its own.
+        let alone = |path: &PathBuf| Engine::new("").map(|mut engine| add_file(&mut engine, path));
+        let wrong = files.iter().find_map(|path| alone(path).ok()?.err());
+        wrong.unwrap_or_else(|| LoadError::Engine { source: "the rules".to_owned(), cause })
+    })
+}
+
+/// The engine only says "failed to open"; the system says why. It would load a directory as an empty file.
+fn check_readable(path: &Path) -> Result<(), LoadError> {
     let readable = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
         true => Err(io::ErrorKind::IsADirectory.into()),
         false => Ok(()),
     });
-    readable.map_err(|cause| LoadError::File { path: path.to_owned(), cause })?;
+    readable.map_err(|cause| LoadError::File { path: path.to_owned(), cause })
+}
+
+fn add_file(engine: &mut Engine, path: &Path) -> Result<(), LoadError> {
+    check_readable(path)?;
     let failed = |cause| LoadError::Engine { source: path.display().to_string(), cause };
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
     engine.add_file(&name).map_err(|cause| match cause {

@@ -1,9 +1,11 @@
 //! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
 
 pub mod answer;
+pub mod application;
 pub mod block_page;
 mod body_checks;
 pub mod decode;
+pub mod dialect;
 pub mod headers;
 pub mod http_message;
 pub mod id;
@@ -30,6 +32,8 @@ use bytes::Bytes;
 use slog::Logger;
 
 use answer::Policy;
+use application::Applications;
+use dialect::Dialect;
 use http_message::HttpMessage;
 use id::IdSource;
 use modsecurity3::Bounds;
@@ -63,6 +67,7 @@ struct Shared {
     truncated: Truncated,
     /// Transactions that may wait in each.
     responses: Bounds,
+    applications: Applications,
 }
 
 impl Shared {
@@ -74,8 +79,14 @@ impl Shared {
 impl ModSecurityAgent {
     /// An agent whose engines run there, with so many transactions that may wait in each.
     #[must_use]
-    pub fn new(isolation: Isolation, policy: Policy, truncated: Truncated, responses: Bounds) -> Self {
-        let shared = Shared { isolation: Mutex::new((1, isolation)), truncated, responses };
+    pub fn new(
+        isolation: Isolation,
+        policy: Policy,
+        truncated: Truncated,
+        responses: Bounds,
+        applications: Applications,
+    ) -> Self {
+        let shared = Shared { isolation: Mutex::new((1, isolation)), truncated, responses, applications };
         Self { shared: Arc::new(shared), policy, ids: IdSource::default(), traffic: Traffic::default() }
     }
 
@@ -102,6 +113,7 @@ pub enum Truncated {
 impl Agent for ModSecurityAgent {
     type Request = HttpMessage;
     type Verdict = Verdict;
+    type Dialect = Dialect;
     type Engine = WorkerEngine;
 
     fn start_engine(&self, worker: usize, log: &Logger) -> Result<WorkerEngine, StartError> {
@@ -127,11 +139,21 @@ impl Agent for ModSecurityAgent {
 
     fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
         let message = decode::decode(payload, self.ids.next())?;
-        self.traffic.message(&message);
+        let application = message.application();
+        let known = application.is_none_or(|name| self.shared.applications.known.contains(name));
+        self.traffic.message(&message, known || self.shared.applications.known.is_empty());
         Ok(message)
     }
 
-    fn answer(&self, message: Option<&HttpMessage>, outcome: Result<&Verdict, &Failure>) -> ActionList {
+    fn dialect(&self, payload: &Bytes) -> Dialect {
+        decode::dialect(payload)
+    }
+
+    fn answer(
+        &self,
+        message: Result<&HttpMessage, Dialect>,
+        outcome: Result<&Verdict, &Failure>,
+    ) -> ActionList {
         answer::answer(message, outcome, &self.policy)
     }
 

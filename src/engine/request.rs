@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
+use crate::engine::dialect::Dialect;
 use crate::engine::headers::Headers;
 use crate::engine::text::Text;
 
@@ -31,8 +32,25 @@ pub struct Request {
     pub body: Bytes,
     /// The body is longer than that.
     pub truncated: bool,
+    /// The application whose rules are to be used.
+    pub application: Option<Bytes>,
+    /// How it is answered.
+    pub wishes: Wishes,
+    /// Rules that do not apply to it.
+    pub ignored_rules: Vec<i64>,
     /// The payload that all of this was read from.
     pub payload: Bytes,
+}
+
+/// What HAProxy's configuration wants of the answer to one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wishes {
+    /// Where the answer is read.
+    pub dialect: Dialect,
+    /// Nothing is denied, only told.
+    pub detect_only: bool,
+    /// The ids of the rules are wanted.
+    pub export_rules: bool,
 }
 
 /// An address and a port, as far as HAProxy knows them: a client on a Unix socket has neither.

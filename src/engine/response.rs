@@ -5,6 +5,7 @@ use slog::{KV, Record, Serializer};
 
 use crate::engine::headers::Headers;
 use crate::engine::id::Ticket;
+use crate::engine::request::Wishes;
 use crate::engine::text::Text;
 
 /// An HTTP response as the server sent it. The version holds no zero byte: engines take it as a C string.
@@ -25,6 +26,10 @@ pub struct Response {
     pub body: Bytes,
     /// The body is longer than that.
     pub truncated: bool,
+    /// The application whose rules are to be used.
+    pub application: Option<Bytes>,
+    /// How it is answered.
+    pub wishes: Wishes,
     /// The payload that all of this was read from.
     pub payload: Bytes,
 }

@@ -15,8 +15,8 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
 use slog::Logger;
 
+use crate::engine::application::RuleSets;
 use crate::engine::http_message::HttpMessage;
-use crate::engine::load::RuleSet;
 use crate::engine::modsecurity3::{Bounds, ModSecurity3};
 use crate::engine::verdict::Verdict;
 use crate::engine::watchdog::{Overrun, Subject, Watch};
@@ -31,7 +31,7 @@ const LAST_GRACE: Duration = Duration::from_secs(3);
 /// What engines in threads share.
 pub struct Threads {
     /// The library and its rules.
-    pub rules: Arc<RuleSet>,
+    pub rules: Arc<RuleSets>,
     /// Transactions that may wait in each engine.
     pub bounds: Bounds,
     /// CPU time that an engine may use for one request.
@@ -44,7 +44,7 @@ impl Threads {
     /// `on_taint` is called once, at the first fault.
     #[must_use]
     pub fn new(
-        rules: RuleSet,
+        rules: RuleSets,
         bounds: Bounds,
         limit: Duration,
         on_taint: Box<dyn Fn() + Send + Sync>,

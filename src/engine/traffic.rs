@@ -29,6 +29,7 @@ pub(super) struct Traffic {
     responses: AtomicU64,
     lost: AtomicU64,
     health_checks: AtomicU64,
+    unknown_application: AtomicU64,
     /// Any message, ever.
     any: AtomicBool,
     window: Mutex<Window>,
@@ -37,7 +38,7 @@ pub(super) struct Traffic {
 #[derive(Debug, Default)]
 struct Window {
     start: Option<Instant>,
-    told: [bool; 4],
+    told: [bool; 5],
 }
 
 fn count(counter: &AtomicU64, counts: bool) {
@@ -46,7 +47,8 @@ fn count(counter: &AtomicU64, counts: bool) {
 
 impl Traffic {
     /// A message came.
-    pub(super) fn message(&self, message: &HttpMessage) {
+    pub(super) fn message(&self, message: &HttpMessage, application_is_known: bool) {
+        count(&self.unknown_application, !application_is_known);
         self.any.store(true, Ordering::Relaxed);
         match message {
             HttpMessage::Request(request) => {
@@ -74,7 +76,7 @@ impl Traffic {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let start = *window.start.get_or_insert(now);
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let [bodies, clients, checks, responses] = &mut window.told;
+        let [bodies, clients, checks, responses, applications] = &mut window.told;
         if get(&self.without_body) > 0 && !std::mem::replace(bodies, true) {
             warn!(log, "bodies are announced and do not come: HAProxy needs `option http-buffer-request`";
                 "announced" => get(&self.announced), "without body" => get(&self.without_body));
@@ -95,8 +97,11 @@ impl Traffic {
                 or the message lacks id=var(txn.modsec.id)";
                 "responses" => get(&self.responses), "without transaction" => get(&self.lost));
         }
+        if get(&self.unknown_application) > 0 && !std::mem::replace(applications, true) {
+            warn!(log, "messages name an application that has no --app"; "messages" => get(&self.unknown_application));
+        }
         if now.duration_since(start) >= WINDOW {
-            *window = Window { start: Some(now), told: [false; 4] };
+            *window = Window { start: Some(now), told: [false; 5] };
             for counter in [
                 &self.requests,
                 &self.with_client,
@@ -105,6 +110,7 @@ impl Traffic {
                 &self.responses,
                 &self.lost,
                 &self.health_checks,
+                &self.unknown_application,
             ] {
                 counter.store(0, Ordering::Relaxed);
             }

@@ -7,6 +7,8 @@ use crate::engine::id::Ticket;
 pub struct Verdict {
     /// What to do instead of letting the request through; `None` when it is clean.
     pub intervention: Option<Intervention>,
+    /// The rule that intervened, if it wants to be logged.
+    pub deciding: Option<i64>,
     /// The message of the rule that intervened, or of the last that matched; bytes of the request's may be in it.
     pub message: Vec<u8>,
     /// The ids of the rules that matched and want to be logged, each once, in their order. Bounded.
@@ -21,8 +23,19 @@ pub struct Verdict {
     pub is_kept: bool,
     /// How to come back to it.
     pub ticket: Option<Ticket>,
+    /// Of a response: the request that it answers, if its transaction was there.
+    pub answers: Option<Answered>,
     /// The response had no transaction any more, and was inspected on its own.
     pub is_lost: bool,
+}
+
+/// What the log says of the request that a response answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Who sent it.
+    pub client: String,
+    /// Its path and query.
+    pub uri: Vec<u8>,
 }
 
 /// What to do with a request that is not let through.

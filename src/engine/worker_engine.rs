@@ -11,6 +11,7 @@ use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use crossbeam::channel::Receiver;
 use slog::Logger;
 
+use crate::engine::application::{Applications, UnknownApplication};
 use crate::engine::http_message::HttpMessage;
 use crate::engine::id::Ticket;
 use crate::engine::process::EngineProcess;
@@ -51,6 +52,12 @@ impl WorkerEngine {
 
     /// What is to be said of a request without asking an engine.
     fn decide(&self, message: &HttpMessage) -> Option<Result<Verdict, EngineError>> {
+        let Applications { known, unknown } = &self.shared.applications;
+        let is_known = message.application().is_none_or(|name| known.contains(name));
+        if !is_known && *unknown == UnknownApplication::Error {
+            let failure = Failure::new(FailureKind::Invalid, "unknown application");
+            return Some(Err(EngineError::Refused(failure)));
+        }
         let HttpMessage::Request(request) = message else { return None };
         if !request.truncated {
             return None;

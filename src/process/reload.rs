@@ -24,7 +24,7 @@ pub(super) struct Reloaded(pub(super) Result<Reload, String>);
 /// How the new rules come to the engines.
 pub(super) enum Reload {
     /// Engines are made here from now on.
-    Engines(engine::Isolation, Summary),
+    Engines(engine::Isolation, Vec<Summary>),
     /// The process is to be replaced.
     Process,
 }
@@ -44,9 +44,9 @@ pub(super) fn start(settings: Arc<Settings>, log: Logger, program: Recipient<Rel
 
 fn engines(settings: &Settings, log: &Logger) -> Result<Reload, String> {
     let started = Keeper::start(&settings.rules, settings.responses, log);
-    let (keeper, summary) = started.map_err(|error| error.to_string())?;
+    let (keeper, summaries) = started.map_err(|error| error.to_string())?;
     let isolation = engine::Isolation::Process(Arc::new(keeper), settings.engine_limit);
-    Ok(Reload::Engines(isolation, summary))
+    Ok(Reload::Engines(isolation, summaries))
 }
 
 /// Has the rules checked by the program that would become the new process.

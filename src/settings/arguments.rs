@@ -17,7 +17,7 @@ const PREFIX: &str = "MODSECURITY_SPOA_";
 #[derive(Debug, StructOpt)]
 #[structopt(
     name = "modsecurity-spoa",
-    about = "Agent that lets ModSecurity inspect the requests of HAProxy (SPOE).",
+    about = "Agent that lets ModSecurity inspect the requests and responses of HAProxy (SPOE).",
     after_help = "Every option can be given in the environment too, as MODSECURITY_SPOA_ and its long name in capitals\n\
                   with _ for -: MODSECURITY_SPOA_WORKERS=8. Options that may be repeated take several values, separated by\n\
                   commas; switches take 1 or 0. The command line wins.\n\n\
@@ -32,6 +32,15 @@ pub(super) struct Arguments {
     /// ModSecurity configuration file; may be repeated. Without it: built-in settings and the installed Core Rule Set
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) rules: Vec<PathBuf>,
+
+    /// File of rules for requests whose argument app is NAME; may be repeated, also for the same NAME
+    #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
+    pub(super) app: Vec<OsString>,
+
+    /// What becomes of a request that names another application: default (the rules of -f inspect it) or error (nobody
+    /// does: see --on-error) [default: default]
+    #[structopt(long, value_name = "POLICY")]
+    pub(super) unknown_app: Option<String>,
 
     /// Largest frame in bytes, 256 to 16777216. HAProxy offers its tune.bufsize less 4 [default: 16384]
     #[structopt(short, long, value_name = "SIZE")]
@@ -125,9 +134,11 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 19] = [
+const OPTIONS: [(&str, Kind); 21] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
+    ("app", Kind::List),
+    ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),
     ("max-payload", Kind::Value),
     ("port", Kind::Value),

@@ -1,6 +1,7 @@
 //! What the operator asks for, in two steps: raw words from the command line and the environment (`arguments.rs`), then
 //! checked settings ([`Settings`]).
 
+mod app;
 mod arguments;
 mod capability;
 mod listen;
@@ -18,6 +19,7 @@ use actors::spop::frame::{MAX_FRAME_SIZE, MIN_FRAME_SIZE};
 
 use crate::engine::Truncated;
 use crate::engine::answer::Policy;
+use crate::engine::application::{Applications, RuleSources, UnknownApplication};
 use crate::engine::block_page::BlockPage;
 use crate::engine::load::RuleSource;
 use crate::engine::modsecurity3::Bounds;
@@ -57,7 +59,9 @@ pub struct Settings {
     /// Only load the rules and say what is wrong with them.
     pub check: bool,
     /// Where the rules come from.
-    pub rules: RuleSource,
+    pub rules: RuleSources,
+    /// What becomes of requests that name another application.
+    pub unknown_application: UnknownApplication,
     /// Where to listen.
     pub listen: Vec<ListenAddress>,
     /// Where engines run.
@@ -83,6 +87,15 @@ pub enum Isolation {
     Process,
     /// Each in its worker's thread.
     Thread,
+}
+
+impl Settings {
+    /// Which applications there are, and what becomes of others.
+    #[must_use]
+    pub fn applications(&self) -> Applications {
+        let known = self.rules.applications.iter().map(|(name, _)| name.clone().into_bytes()).collect();
+        Applications { known, unknown: self.unknown_application }
+    }
 }
 
 /// What the words on the command line amount to.
@@ -132,10 +145,11 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
         Some(word) => number::parse("--max-payload", &word, max_frame_size, MAX_FRAME_SIZE)?,
         None => MAX_PAYLOAD.max(max_frame_size),
     };
-    let rules = match arguments.rules.is_empty() {
+    let default = match arguments.rules.is_empty() {
         true => RuleSource::Default,
         false => RuleSource::Files(arguments.rules),
     };
+    let rules = RuleSources { default, applications: app::parse_all(arguments.app)? };
     let deadline = time::parse("--deadline", &or(arguments.deadline, "500ms"))?;
     let throttle = time::parse("--throttle", &or(arguments.throttle, "0"))?;
     if throttle >= deadline {
@@ -167,6 +181,11 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
         debug: arguments.debug,
         check: arguments.check,
         rules,
+        unknown_application: match or(arguments.unknown_app, "default").as_str() {
+            "default" => UnknownApplication::Default,
+            "error" => UnknownApplication::Error,
+            other => return Err(BadOption(format!("--unknown-app: {other:?} is neither default nor error"))),
+        },
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
         isolation: match or(arguments.isolation, "process").as_str() {
             "process" => Isolation::Process,

@@ -40,7 +40,7 @@ fn ack_of_a_clean_verdict(bencher: Bencher<'_, '_>) {
     let message = decode(&message::payload().freeze(), id).expect("the message is right");
     let (verdict, policy) = (Verdict::default(), Policy::default());
     bencher.with_inputs(|| BytesMut::with_capacity(16384)).bench_refs(|output| {
-        let actions = answer(Some(&message), Ok(black_box(&verdict)), &policy).into_payload();
+        let actions = answer(Ok(&message), Ok(black_box(&verdict)), &policy).into_payload();
         frame::encode(FrameType::Ack, FrameId { stream: 1, frame: 1 }, actions.within(usize::MAX), output);
     });
 }

@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Engine, EngineError};
+use modsecurity_spoa::engine::application::{RuleSources, load_all};
 use modsecurity_spoa::engine::decode::decode;
 use modsecurity_spoa::engine::http_message::HttpMessage;
-use modsecurity_spoa::engine::load::{RuleSource, load};
+use modsecurity_spoa::engine::load::RuleSource;
 use modsecurity_spoa::engine::modsecurity3::{Bounds, ModSecurity3};
 use modsecurity_spoa::engine::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
 use slog::{Discard, Logger, o};
@@ -72,11 +73,12 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("off.conf");
     fs::write(&file, "SecRuleEngine Off\n").unwrap();
-    let rules = RuleSource::Files(vec![file]);
+    let default = RuleSource::Files(vec![file]);
+    let rules = RuleSources { default, applications: Vec::new() };
     let log = Logger::root(Discard, o!());
     let (keeper, _) = Keeper::start(&rules, Bounds::NONE, &log).unwrap();
     let mut process = EngineProcess::start(1, Arc::new(keeper), Duration::from_secs(2), &log).unwrap();
-    let mut thread = ModSecurity3::new(Arc::new(load(&rules).unwrap().0), Bounds::NONE);
+    let mut thread = ModSecurity3::new(Arc::new(load_all(&rules).unwrap().0), Bounds::NONE);
     let payload = message::payload_with_body(&[b'a'; 3000]).freeze();
     let request = decode(&payload, "16aa3d069273781eed0baf45dbef0b7b".to_owned()).unwrap();
     let (here, there) = ("/proc/thread-self/schedstat", engine_process());

@@ -23,7 +23,8 @@ use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Value, frame};
 use actors::{Agent, Engine, EngineError, Failure, Root, Settings, Socket, StartError, TreeEvent};
 use bytes::{Bytes, BytesMut};
 use modsecurity_spoa::engine::answer::{Policy, answer};
-use modsecurity_spoa::engine::decode::decode;
+use modsecurity_spoa::engine::decode::{decode, dialect};
+use modsecurity_spoa::engine::dialect::Dialect;
 use modsecurity_spoa::engine::http_message::HttpMessage;
 use modsecurity_spoa::engine::id::IdSource;
 use modsecurity_spoa::engine::verdict::Verdict;
@@ -50,6 +51,7 @@ struct BenchAgent(IdSource, Policy);
 impl Agent for BenchAgent {
     type Request = HttpMessage;
     type Verdict = Verdict;
+    type Dialect = Dialect;
     type Engine = NoEngine;
 
     fn start_engine(&self, _: usize, _: &Logger) -> Result<NoEngine, StartError> {
@@ -70,7 +72,15 @@ impl Agent for BenchAgent {
         decode(payload, self.0.next())
     }
 
-    fn answer(&self, request: Option<&HttpMessage>, outcome: Result<&Verdict, &Failure>) -> ActionList {
+    fn dialect(&self, payload: &Bytes) -> Dialect {
+        dialect(payload)
+    }
+
+    fn answer(
+        &self,
+        request: Result<&HttpMessage, Dialect>,
+        outcome: Result<&Verdict, &Failure>,
+    ) -> ActionList {
         answer(request, outcome, &self.1)
     }
 

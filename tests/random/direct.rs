@@ -100,12 +100,14 @@ fn program() -> &'static Path {
         let flags = Command::new("pkg-config").args(["--cflags", "--libs", "modsecurity"]).output().unwrap();
         assert!(flags.status.success(), "pkg-config does not know modsecurity");
         let flags = String::from_utf8(flags.stdout).unwrap();
-        // Under a name of this process's: another run of the tests may be using its own.
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("direct-{}", std::process::id()));
+        // Under a name of this process's, then renamed: another run of the tests may be using the old one.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (fresh, path) = (folder.join(format!("direct-{}", std::process::id())), folder.join("direct"));
         let mut command = Command::new("c++");
-        command.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&path);
+        command.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&fresh);
         command.arg(repository("tests/data/direct.cc")).args(flags.split_whitespace());
         assert!(command.status().expect("no c++").success(), "c++ fails");
+        std::fs::rename(&fresh, &path).unwrap();
         path
     })
 }

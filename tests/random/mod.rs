@@ -132,6 +132,12 @@ impl Request {
         }
     }
 
+    /// Whether its body comes in parts.
+    pub fn is_multipart(&self) -> bool {
+        let mut kinds = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"content-type"));
+        kinds.any(|(_, kind)| kind.to_ascii_lowercase().windows(10).any(|word| word == b"multipart/"))
+    }
+
     /// Whether the agent refuses it (`error` = `invalid`) instead of inspecting something else than was sent: the engine
     /// takes method and URI as C strings, which end at a zero byte.
     pub fn is_refused(&self) -> bool {

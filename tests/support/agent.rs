@@ -117,15 +117,53 @@ impl Agent {
 
     /// The process ids of its engines.
     pub fn engines(&self) -> Vec<u32> {
-        let is_engine = |pid: &u32| {
-            std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().starts_with("engine-")
-        };
-        family(self.pid()).into_iter().filter(is_engine).collect()
+        // By their place, as they take their name only a moment after their start.
+        children(self.pid()).into_iter().flat_map(children).collect()
     }
 
     /// The resident memory of it and of all processes that it has started, in KiB.
     pub fn resident_kib(&self) -> u64 {
         family(self.pid()).iter().map(|pid| resident_kib(*pid)).sum()
+    }
+
+    /// That of its front process alone, which has the links.
+    pub fn front_resident_kib(&self) -> u64 {
+        resident_kib(self.pid())
+    }
+}
+
+/// CPU time used so far, in seconds.
+#[derive(Clone, Copy)]
+pub struct CpuTime {
+    /// By the agent's own process.
+    pub front: f64,
+    /// By all that it has started: the zygote and the engines.
+    pub engines: f64,
+    /// By this process, the client.
+    pub client: f64,
+}
+
+impl CpuTime {
+    /// What was used since then.
+    pub fn since(self, then: Self) -> Self {
+        Self {
+            front: self.front - then.front,
+            engines: self.engines - then.engines,
+            client: self.client - then.client,
+        }
+    }
+}
+
+impl Agent {
+    /// The CPU time of all who take part.
+    pub fn cpu_time(&self) -> CpuTime {
+        let all = family(self.pid());
+        let (front, engines) = all.split_first().unwrap();
+        CpuTime {
+            front: cpu_time(*front),
+            engines: engines.iter().map(|pid| cpu_time(*pid)).sum(),
+            client: cpu_time(std::process::id()),
+        }
     }
 }
 
@@ -144,15 +182,15 @@ pub fn rule_file(rules: &str) -> (TempDir, PathBuf) {
 }
 
 fn family(pid: u32) -> Vec<u32> {
-    let mut all = vec![pid];
+    std::iter::once(pid).chain(children(pid).into_iter().flat_map(family)).collect()
+}
+
+fn children(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    for task in tasks {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children.split_whitespace() {
-            all.extend(family(child.parse().unwrap()));
-        }
-    }
-    all
+    let lists = tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    lists
+        .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
 }
 
 fn resident_kib(pid: u32) -> u64 {
@@ -160,4 +198,11 @@ fn resident_kib(pid: u32) -> u64 {
         std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()).map_or(0, |number| number.parse().unwrap())
+}
+
+/// In the user's code and in the kernel, from /proc/PID/stat: hundredths of a second (sysconf(_SC_CLK_TCK)).
+fn cpu_time(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let times = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    times.map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
 }

@@ -103,19 +103,6 @@ pub fn raw(server: SocketAddr, request: impl Fn(SocketAddr) -> Vec<u8>) -> (Answ
     (read_response(&mut stream), client)
 }
 
-/// Sends bytes in two pieces, the second when the first was acknowledged.
-pub fn raw_in_two(server: SocketAddr, first: &[u8], rest: &[u8]) -> (Answer, SocketAddr) {
-    let mut stream = TcpStream::connect(server).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let client = stream.local_addr().unwrap();
-    stream.write_all(first).unwrap();
-    // There is no sign of HAProxy's having read it; the test is not wrong if it was slower, it only shows less.
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    stream.write_all(rest).unwrap();
-    (read_response(&mut stream), client)
-}
-
 /// Reads one response with a Content-Length and leaves the connection as it is.
 pub fn read_response(stream: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();

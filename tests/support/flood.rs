@@ -3,7 +3,7 @@
 //! One thread sends, one thread per link reads. Both are bounded in count and in time. Latency is counted from the moment
 //! at which the sender began to write, so an agent that stops reading cannot hide what it owes.
 
-use super::agent::Agent;
+use super::agent::{Agent, CpuTime};
 use super::spop::{Ack, Link, Message};
 use super::wire::Frame;
 use std::collections::BTreeMap;
@@ -63,6 +63,8 @@ pub struct Outcome {
     pub lag: Duration,
     /// The agent's memory in KiB: before, at most, and after.
     pub memory: (u64, u64, u64),
+    /// CPU time from the first request to the last answer.
+    pub cpu: CpuTime,
 }
 
 /// Floods the agent with these requests.
@@ -71,6 +73,7 @@ pub fn flood(agent: &Agent, plan: Plan, request: impl Fn(usize) -> Message) -> O
     let frames: Vec<Vec<u8>> = (0..count).map(|n| request(n).notify(n as u64, 1).encode()).collect();
     let streams: Vec<TcpStream> = (0..plan.links).map(|_| connect(agent.address())).collect();
     let before = agent.resident_kib();
+    let cpu = agent.cpu_time();
     let end = Instant::now() + plan.time + LATE;
     let (done, missing) = (AtomicBool::new(false), AtomicUsize::new(count));
 
@@ -88,7 +91,9 @@ pub fn flood(agent: &Agent, plan: Plan, request: impl Fn(usize) -> Message) -> O
         let (sent, lag) = send(&streams, &frames, plan.rate);
         let mut fates: Vec<Fate> = sent.into_iter().map(|sent| Fate { sent, answer: None }).collect();
         let mut repeated = 0;
-        for (when, ack) in readers.into_iter().flat_map(|reader| reader.join().unwrap()) {
+        let acks: Vec<_> = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
+        let cpu = agent.cpu_time().since(cpu);
+        for (when, ack) in acks {
             let fate = &mut fates[usize::try_from(ack.stream).unwrap()];
             match fate.answer {
                 None => fate.answer = Some((when, ack)),
@@ -97,7 +102,7 @@ pub fn flood(agent: &Agent, plan: Plan, request: impl Fn(usize) -> Message) -> O
         }
         done.store(true, Ordering::Relaxed);
         let memory = (before, sampler.join().unwrap(), agent.resident_kib());
-        Outcome { plan, fates, repeated, lag, memory }
+        Outcome { plan, fates, repeated, lag, memory, cpu }
     })
 }
 
@@ -213,7 +218,7 @@ impl Outcome {
     /// The head of the table of which [`Outcome::row`] is a row.
     pub fn head() -> String {
         format!(
-            "{:>5} {:>9} {:>9} {:>8} {:>8} {:>8} {:>14} {:>14} {:>7} {:>8} {:>6}",
+            "{:>5} {:>9} {:>9} {:>8} {:>8} {:>8} {:>14} {:>14} {:>7} {:>8} {:>6} {:>17} {:>8}",
             "load",
             "offered/s",
             "goodput/s",
@@ -224,7 +229,9 @@ impl Outcome {
             "error ms",
             "unansw.",
             "RSS KiB",
-            "lag ms"
+            "lag ms",
+            "CPU % f./eng./cl.",
+            "µs front"
         )
     }
 
@@ -243,6 +250,10 @@ impl Outcome {
         write!(row, " {verdict:>6.1}/{verdict_max:>7.1} {error:>6.1}/{error_max:>7.1}").unwrap();
         write!(row, " {:>6.2}% {:>8}", self.unanswered() * 100.0, self.memory.1).unwrap();
         write!(row, " {:>6.1}", self.lag.as_secs_f64() * 1000.0).unwrap();
+        let percent = |time: f64| time / span * 100.0;
+        let CpuTime { front, engines, client } = self.cpu;
+        write!(row, " {:>5.0}/{:>5.0}/{:>5.0}", percent(front), percent(engines), percent(client)).unwrap();
+        write!(row, " {:>8.1}", front / self.fates.len() as f64 * 1e6).unwrap();
         row
     }
 }

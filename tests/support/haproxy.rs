@@ -19,6 +19,7 @@ use tempfile::TempDir;
 /// A running HAProxy. Ends when dropped.
 pub struct Haproxy {
     child: Child,
+    recipe: Recipe,
     /// What it logs, one line per request.
     pub log: Log,
     complaints: Log,
@@ -27,6 +28,25 @@ pub struct Haproxy {
     /// … and on IPv6.
     pub v6: SocketAddr,
     folder: TempDir,
+}
+
+/// How to start it, once more if need be.
+struct Recipe {
+    config: PathBuf,
+    variables: Vec<(String, String)>,
+    sockets: [TcpListener; 2],
+}
+
+impl Recipe {
+    fn command(&self) -> Command {
+        let mut command = guarded(&program());
+        command.args(["-db", "-f"]).arg(&self.config);
+        command.arg("-f").arg(repository("tests/data/application.cfg"));
+        let [v4, v6] = self.sockets.each_ref().map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
+        command.stdin(v4).stdout(v6).stderr(Stdio::piped());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
 }
 
 /// The program to test with.
@@ -51,12 +71,12 @@ pub fn repository(path: &str) -> PathBuf {
 
 /// The deployed SPOE configuration with time for a busy machine: its 600 ms are right for production, but a test that
 /// asks for a verdict must not fail because a compiler runs beside it.
-pub fn patient_spoe_file(folder: &Path) -> PathBuf {
-    let deployed = std::fs::read_to_string(repository("deploy/spoe-modsecurity.conf")).unwrap();
+pub fn patient_spoe_file(deployed: &Path, folder: &Path) -> PathBuf {
+    let deployed = std::fs::read_to_string(deployed).unwrap();
     let patient = deployed.replace("timeout processing 600ms", "timeout processing 20s");
     let patient = patient.replace("timeout hello 500ms", "timeout hello 10s");
-    assert_ne!(deployed, patient, "spoe-modsecurity.conf has other timeouts now: adapt the tests");
-    let path = folder.join("spoe-modsecurity.conf");
+    assert_ne!(deployed, patient, "the SPOE configuration has other timeouts now: adapt the tests");
+    let path = folder.join("spoe.conf");
     std::fs::write(&path, patient).unwrap();
     path
 }
@@ -80,26 +100,41 @@ impl Haproxy {
         let (address_v4, address_v6) = (v4.local_addr().unwrap(), v6.local_addr().unwrap());
         let path = folder.path().to_str().unwrap().to_owned();
 
-        let mut command = guarded(&program());
-        command.args(["-db", "-f"]).arg(config);
-        command.arg("-f").arg(repository("tests/data/application.cfg"));
-        command.stdin(OwnedFd::from(v4)).stdout(OwnedFd::from(v6)).stderr(Stdio::piped());
-        command.env("HTTP_BIND", format!("fd@0,fd@1,unix@{path}/web.sock"));
-        command.env("APP_SERVER", format!("unix@{path}/application.sock"));
-        command.env("MODSEC_AGENT", agent.replace("unix:", "unix@"));
-        command.env("MODSEC_SPOE_CONF", patient_spoe_file(folder.path()));
-        command.env("TEST_FOLDER", &path);
+        let spoe = patient_spoe_file(&repository("deploy/spoe-modsecurity.conf"), folder.path());
         // Over UDP: on stderr HAProxy's threads sometimes lose each other's lines.
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        command.env("HAPROXY_LOG", receiver.local_addr().unwrap().to_string());
-        command.env("HAPROXY_USER", identity("-un")).env("HAPROXY_GROUP", identity("-gn"));
-        command.envs(environment.iter().copied());
+        let variables = [
+            ("HTTP_BIND", format!("fd@0,fd@1,unix@{path}/web.sock")),
+            ("APP_SERVER", format!("unix@{path}/application.sock")),
+            ("MODSEC_AGENT", agent.replace("unix:", "unix@")),
+            ("MODSEC_SPOE_CONF", spoe.to_str().unwrap().to_owned()),
+            ("TEST_FOLDER", path),
+            ("HAPROXY_LOG", receiver.local_addr().unwrap().to_string()),
+            ("HAPROXY_USER", identity("-un")),
+            ("HAPROXY_GROUP", identity("-gn")),
+        ];
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut recipe = Recipe { config: config.to_owned(), variables: Vec::new(), sockets: [v4, v6] };
+        recipe.variables.extend(variables.map(|(name, value)| (name.to_owned(), value)));
+        recipe.variables.extend(environment.iter().map(owned));
 
+        let command = recipe.command();
         let mut child = spawn(command);
         let (log, complaints) = (Log::receive(receiver), Log::follow(child.stderr.take().unwrap()));
-        let mut haproxy = Self { child, log, complaints, v4: address_v4, v6: address_v6, folder };
+        let (v4, v6) = (address_v4, address_v6);
+        let mut haproxy = Self { child, recipe, log, complaints, v4, v6, folder };
         haproxy.wait_until_up();
         haproxy
+    }
+
+    /// Reloads it as a service manager does: a new process takes over, and the old one ends when it has nothing left to do.
+    /// Gives the old one.
+    pub fn reload(&mut self) -> Child {
+        let mut command = self.recipe.command();
+        command.args(["-sf", &self.child.id().to_string()]);
+        let mut child = spawn(command);
+        self.complaints = Log::follow(child.stderr.take().unwrap());
+        std::mem::replace(&mut self.child, child)
     }
 
     fn wait_until_up(&mut self) {
@@ -150,14 +185,6 @@ impl Haproxy {
     /// Sends these bytes over IPv4 and reads one response.
     pub fn raw(&self, bytes: &[u8]) -> Answer {
         self.raw_from(|_| bytes.to_vec())
-    }
-
-    /// The same with bytes that come later than the rest: HAProxy has read the first, and nothing else, by then.
-    pub fn raw_in_two(&self, first: &[u8], rest: &[u8]) -> Answer {
-        let mark = self.log.lines().len();
-        let (mut answer, client) = client::raw_in_two(self.v4, first, rest);
-        answer.verdict = self.verdict(mark, &format!("{client} "));
-        answer
     }
 
     /// The same with bytes that depend on the client's address.

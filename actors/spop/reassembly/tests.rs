@@ -42,15 +42,19 @@ fn notify(payload: &'static [u8]) -> Event {
     Event::Notify { id: ID, payload: Bytes::from_static(payload) }
 }
 
+fn begun(start: &'static [u8]) -> Event {
+    Event::Begun { id: ID, start: Bytes::from_static(start) }
+}
+
 #[test]
 fn fragments_become_one_payload() {
     assert_eq!(events(&[WHOLE]), [notify(b"ab")]);
-    assert_eq!(events(&[FIRST, LAST]), [Event::Begun(ID), notify(b"abcgh")]);
-    assert_eq!(events(&[FIRST, NEXT, LAST]), [Event::Begun(ID), notify(b"abcdefgh")]);
+    assert_eq!(events(&[FIRST, LAST]), [begun(b"abc"), notify(b"abcgh")]);
+    assert_eq!(events(&[FIRST, NEXT, LAST]), [begun(b"abc"), notify(b"abcdefgh")]);
     // Short ones, since a payload has its share of the budget until it is dropped.
     let tiny = &b"\x00\x00\x00\x08\x03\x00\x00\x00\x00\x07\x01a"[..];
     let end = &b"\x00\x00\x00\x08\x00\x00\x00\x00\x01\x07\x01b"[..];
-    let two = [Event::Begun(ID), notify(b"ab"), notify(b"ab"), Event::Begun(ID), notify(b"ab")];
+    let two = [begun(b"a"), notify(b"ab"), notify(b"ab"), begun(b"a"), notify(b"ab")];
     assert_eq!(events(&[tiny, end, WHOLE, tiny, end]), two);
 }
 
@@ -58,9 +62,9 @@ fn fragments_become_one_payload() {
 fn haproxy_gives_a_payload_up() {
     let (mut session, budget) = open(Capabilities::ALL);
     let (found, output) = events_of(&mut session, &[FIRST, NEXT, ABORTED, WHOLE]);
-    assert_eq!(found, [Event::Begun(ID), Event::GivenUp, notify(b"ab")]);
+    assert_eq!(found, [begun(b"abc"), Event::GivenUp, notify(b"ab")]);
     assert!(output.is_empty() && budget.left() == 8);
-    assert_eq!(events(&[FIRST, NEXT, NEXT, ABORTED]), [Event::Begun(ID), Event::GivenUp]);
+    assert_eq!(events(&[FIRST, NEXT, NEXT, ABORTED]), [begun(b"abc"), Event::GivenUp]);
 }
 
 #[test]
@@ -119,13 +123,13 @@ fn without_the_capability_no_fragment_is_taken() {
 fn a_payload_that_is_too_large_is_answered_after_its_last_fragment() {
     let (mut session, budget) = open(Capabilities::ALL);
     let (found, _) = events_of(&mut session, &[FIRST, NEXT, NEXT, NEXT]);
-    assert_eq!(found, [Event::Begun(ID)]);
+    assert_eq!(found, [begun(b"abc")]);
     assert_eq!(budget.left(), 8, "nothing of it is kept");
     let (found, _) = events_of(&mut session, &[NEXT, LAST, WHOLE]);
-    assert_eq!(found, [Event::TooMuch(ID, Excess::Payload), notify(b"ab")]);
+    assert_eq!(found, [Event::TooMuch(Excess::Payload), notify(b"ab")]);
     // The last one is what is too much.
     let found = events(&[FIRST, NEXT, b"\x00\x00\x00\x0A\x00\x00\x00\x00\x01\x07\x01ghi"]);
-    assert_eq!(found, [Event::Begun(ID), Event::TooMuch(ID, Excess::Payload)]);
+    assert_eq!(found, [begun(b"abc"), Event::TooMuch(Excess::Payload)]);
 }
 
 #[test]
@@ -134,7 +138,7 @@ fn the_budget_is_held_until_nobody_has_the_payload() {
     let (mut found, _) = events_of(&mut session, &[FIRST, NEXT, LAST]);
     assert_eq!(budget.left(), 0);
     let (refused, _) = events_of(&mut session, &[FIRST, NEXT, LAST]);
-    assert_eq!(refused, [Event::Begun(ID), Event::TooMuch(ID, Excess::Budget)]);
+    assert_eq!(refused, [begun(b"abc"), Event::TooMuch(Excess::Budget)]);
     let Some(Event::Notify { payload, .. }) = found.pop() else { panic!("{found:?}") };
     let part = payload.slice(2..4);
     drop(payload);
@@ -174,5 +178,5 @@ fn an_abort_of_ours_ends_it_with_one_ack() {
         session.abort(&actions, &mut BytesMut::new()).unwrap();
     }
     let (found, _) = events_of(&mut session, &[FIRST, LAST]);
-    assert_eq!(found, [Event::Begun(ID), notify(b"abcgh")]);
+    assert_eq!(found, [begun(b"abc"), notify(b"abcgh")]);
 }

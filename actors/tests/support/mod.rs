@@ -1,12 +1,15 @@
 //! A real tree on a real socket, with an engine that does what its requests say, and a client to talk to it.
 
+// Each test crate compiles this module and uses only the part that it needs.
+#![allow(dead_code)]
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
 use actors::spop::hello::Capabilities;
@@ -94,6 +97,7 @@ pub struct TestAgent {
 impl Agent for TestAgent {
     type Request = Order;
     type Verdict = ();
+    type Dialect = ();
     type Engine = Obedient;
 
     fn start_engine(&self, _: usize, _: &Logger) -> Result<Obedient, StartError> {
@@ -127,7 +131,9 @@ impl Agent for TestAgent {
         Ok(Order(String::from_utf8_lossy(message.name).into_owned()))
     }
 
-    fn answer(&self, _: Option<&Order>, outcome: Result<&(), &Failure>) -> ActionList {
+    fn dialect(&self, _: &Bytes) {}
+
+    fn answer(&self, _: Result<&Order, ()>, outcome: Result<&(), &Failure>) -> ActionList {
         let mut actions = ActionList::new();
         let text = outcome.map_or_else(|failure| failure.kind.as_str(), |()| "done");
         actions.set_var(Scope::Transaction, "x", Value::String(text.as_bytes()));
@@ -356,6 +362,16 @@ impl Client {
         assert_eq!(frame.payload.copy_to_bytes(6), &b"\x01\x03\x02\x01x\x08"[..]);
         frame.payload.advance(1);
         (frame.id.stream, String::from_utf8(frame.payload.to_vec()).unwrap())
+    }
+
+    /// Waits until the agent has closed the socket, not only its side: then what is sent is refused.
+    pub fn await_closed(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.stream.write_all(b"x").is_ok() {
+            assert!(Instant::now() < deadline, "the agent does not close the link");
+            // It says nothing when it does: there is nothing to wait on before.
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Orders, and waits for the answer.

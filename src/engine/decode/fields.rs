@@ -5,8 +5,9 @@ use actors::spop::{Argument, Message, Value};
 use bytes::Bytes;
 
 use super::invalid;
+use crate::engine::dialect::Dialect;
 use crate::engine::headers::Headers;
-use crate::engine::request::Endpoint;
+use crate::engine::request::{Endpoint, Wishes};
 use crate::engine::text::Text;
 
 /// The C daemon's arguments.
@@ -41,11 +42,24 @@ pub(super) const LONG_FORM: [Field; 12] = [
 const RESPONSE_FORM: [Field; 6] =
     [Field::UniqueId, Field::Status, Field::Version, Field::Headers, Field::BodySize, Field::Body];
 
+/// The request of an early Coraza agent.
+const CORAZA_FORM: [Field; 9] = [
+    Field::UniqueId,
+    Field::SourceAddress,
+    Field::Method,
+    Field::Path,
+    Field::Query,
+    Field::Version,
+    Field::Headers,
+    Field::BodySize,
+    Field::Body,
+];
+
 /// What an argument means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Field {
-    /// The application; with a single set of rules there is nothing to choose.
+    /// Whose rules.
     Application,
     UniqueId,
     SourceAddress,
@@ -60,10 +74,16 @@ pub(super) enum Field {
     Headers,
     BodySize,
     Body,
+    /// Whether the answer names the rules.
+    ExportRules,
+    /// Whether nothing is to be denied.
+    DetectOnly,
+    /// Rules that do not apply to this request.
+    IgnoredRules,
 }
 
-/// What a request has.
-const REQUEST: [Field; 13] = [
+/// All of them, in the order of their discriminants.
+const ALL: [Field; COUNT] = [
     Field::Application,
     Field::UniqueId,
     Field::SourceAddress,
@@ -73,21 +93,14 @@ const REQUEST: [Field; 13] = [
     Field::Method,
     Field::Path,
     Field::Query,
-    Field::Version,
-    Field::Headers,
-    Field::BodySize,
-    Field::Body,
-];
-
-/// What a response has. Its identifier is that of its transaction, which the agent gave.
-const RESPONSE: [Field; 7] = [
-    Field::Application,
-    Field::UniqueId,
     Field::Status,
     Field::Version,
     Field::Headers,
     Field::BodySize,
     Field::Body,
+    Field::ExportRules,
+    Field::DetectOnly,
+    Field::IgnoredRules,
 ];
 
 impl Field {
@@ -108,8 +121,26 @@ impl Field {
             b"headers" | b"reqhdrs" => Self::Headers,
             b"body-size" => Self::BodySize,
             b"body" | b"reqbody" => Self::Body,
+            b"exportRuleIDs" => Self::ExportRules,
+            b"detect-only" => Self::DetectOnly,
+            b"ignorerules" => Self::IgnoredRules,
             _ => return None,
         })
+    }
+
+    /// Whether a request has it.
+    fn is_of_request(self) -> bool {
+        self != Self::Status
+    }
+
+    /// Whether a response has it. Its identifier is that of its transaction, which the agent gave.
+    fn is_of_response(self) -> bool {
+        match self {
+            Self::Application | Self::UniqueId | Self::Status | Self::Version | Self::Headers => true,
+            Self::BodySize | Self::Body | Self::ExportRules | Self::DetectOnly => true,
+            Self::SourceAddress | Self::SourcePort | Self::TargetAddress | Self::TargetPort => false,
+            Self::Method | Self::Path | Self::Query | Self::IgnoredRules => false,
+        }
     }
 
     fn name(self) -> &'static str {
@@ -128,12 +159,15 @@ impl Field {
             Self::Headers => "headers",
             Self::BodySize => "body-size",
             Self::Body => "body",
+            Self::ExportRules => "exportRuleIDs",
+            Self::DetectOnly => "detect-only",
+            Self::IgnoredRules => "ignorerules",
         }
     }
 }
 
 /// How many fields there are.
-const COUNT: usize = Field::Body as usize + 1;
+const COUNT: usize = Field::IgnoredRules as usize + 1;
 
 /// The values of a message's arguments, by what they mean; NULL where there is none.
 pub(super) struct Fields<'a> {
@@ -146,7 +180,15 @@ impl<'a> Fields<'a> {
     pub(super) fn of_request(message: &Message<'a>) -> Result<Self, Failure> {
         let mut fields = Self::none();
         if has_names(message) {
-            fields.by_name(message, &REQUEST)?;
+            fields.by_name(message, Field::is_of_request)?;
+        } else if message.name == super::CORAZA_REQUEST {
+            if message.arguments.len() < CORAZA_FORM.len() {
+                return Err(invalid(format!(
+                    "{} arguments without names, expected 9",
+                    message.arguments.len()
+                )));
+            }
+            fields.by_position(message, &CORAZA_FORM)?;
         } else {
             fields.request_by_position(message)?;
         }
@@ -157,7 +199,7 @@ impl<'a> Fields<'a> {
     pub(super) fn of_response(message: &Message<'a>) -> Result<Self, Failure> {
         let mut fields = Self::none();
         if has_names(message) {
-            fields.by_name(message, &RESPONSE)?;
+            fields.by_name(message, Field::is_of_response)?;
         } else if message.arguments.len() >= RESPONSE_FORM.len() {
             fields.by_position(message, &RESPONSE_FORM)?;
         } else {
@@ -170,13 +212,14 @@ impl<'a> Fields<'a> {
         Self { values: [Value::Null; COUNT], given: [false; COUNT] }
     }
 
-    fn by_name(&mut self, message: &Message<'a>, known: &[Field]) -> Result<(), Failure> {
+    fn by_name(&mut self, message: &Message<'a>, is_known: fn(Field) -> bool) -> Result<(), Failure> {
         for (index, Argument { name, value }) in message.arguments.enumerate() {
             if name.is_empty() {
                 return Err(invalid(format!("argument {} has no name, though others have", index + 1)));
             }
-            let field = Field::named(name).filter(|field| known.contains(field)).ok_or_else(|| {
-                let known: Vec<_> = known.iter().map(|field| field.name()).collect();
+            let field = Field::named(name).filter(|&field| is_known(field)).ok_or_else(|| {
+                let known = ALL.into_iter().filter(|&field| is_known(field));
+                let known: Vec<_> = known.map(Field::name).collect();
                 invalid(format!("unknown argument {}, expected some of {}", Text(name), known.join(" ")))
             })?;
             self.set(field, value)?;
@@ -274,6 +317,35 @@ impl<'a> Fields<'a> {
             None => u16::try_from(value.unsigned()?).ok(),
         })?;
         Ok(Endpoint { address: address.map(|address| address.to_canonical()), port: port.unwrap_or(0) })
+    }
+
+    fn flag(&self, field: Field) -> Result<Option<bool>, Failure> {
+        self.optional(field, "a boolean", |value| match value {
+            Value::Bool(flag) => Some(flag),
+            _ => None,
+        })
+    }
+
+    /// What is wanted of the answer.
+    pub(super) fn wishes(&self, dialect: Dialect) -> Result<Wishes, Failure> {
+        Ok(Wishes {
+            dialect,
+            detect_only: self.flag(Field::DetectOnly)?.unwrap_or(false),
+            export_rules: self.flag(Field::ExportRules)?.unwrap_or(true),
+        })
+    }
+
+    /// The rules that do not apply: their ids, with commas or spaces between them.
+    pub(super) fn ignored_rules(&self) -> Result<Vec<i64>, Failure> {
+        let list = self.bytes(Field::IgnoredRules)?.unwrap_or_default();
+        let words = list.split(|byte| b", ".contains(byte)).filter(|word| !word.is_empty());
+        let id = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
+        let ids = words.map(|word| {
+            id(word).ok_or_else(|| {
+                invalid(format!("argument ignorerules has {}, expected ids of rules", Text(word)))
+            })
+        });
+        ids.collect()
     }
 
     pub(super) fn headers(&self, payload: &Bytes) -> Result<Headers, Failure> {

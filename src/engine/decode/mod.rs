@@ -10,19 +10,27 @@ mod response;
 
 use std::borrow::Cow;
 
+use actors::spop::reader::Reader;
 use actors::spop::{Message, Messages};
 use actors::{Failure, FailureKind};
 use bytes::Bytes;
 
+use crate::engine::dialect::{Agent, Dialect};
 use crate::engine::http_message::HttpMessage;
 use crate::engine::text::Text;
 use fields::{Field, Fields};
 
-/// The names of the message with a request.
-const REQUEST: [&[u8]; 1] = [b"check-request"];
+/// The name of Coraza's message with a request.
+const CORAZA_REQUEST: &[u8] = b"coraza-req";
+
+/// The name of Coraza's message with a response.
+const CORAZA_RESPONSE: &[u8] = b"coraza-res";
+
+/// The names of the message with a request; the last is that of an agent in Go and C++.
+const REQUEST: [&[u8]; 3] = [b"check-request", CORAZA_REQUEST, b"modsecurity"];
 
 /// The names of the message with a response.
-const RESPONSE: [&[u8]; 2] = [b"check-response", b"coraza-res"];
+const RESPONSE: [&[u8]; 2] = [b"check-response", CORAZA_RESPONSE];
 
 /// A unique-id of HAProxy's longer than this is not passed on; its own default format has about 40 bytes.
 const MAX_UNIQUE_ID: usize = 256;
@@ -36,10 +44,26 @@ pub fn decode(payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
     let message = find_message(payload)?;
     if RESPONSE.contains(&message.name) {
         let fields = Fields::of_response(&message)?;
-        return response::response(&fields, payload, id).map(HttpMessage::Response);
+        return response::response(&fields, payload, id, speaker(message.name)).map(HttpMessage::Response);
     }
     let fields = Fields::of_request(&message)?;
-    request::request(&fields, payload, id).map(HttpMessage::Request)
+    request::request(&fields, payload, id, speaker(message.name)).map(HttpMessage::Request)
+}
+
+/// How the message in a payload is to be answered, whether it can be understood or not.
+#[must_use]
+pub fn dialect(payload: &[u8]) -> Dialect {
+    // One that ends too early still says its name first.
+    let first = || Reader::new(payload).bytes("a name").unwrap_or_default();
+    speaker(find_message(payload).map_or_else(|_| first(), |message| message.name))
+}
+
+fn speaker(name: &[u8]) -> Dialect {
+    let agent = match name {
+        CORAZA_REQUEST | CORAZA_RESPONSE => Agent::Coraza,
+        _ => Agent::ModSecurity,
+    };
+    Dialect { agent, is_request: REQUEST.contains(&name) }
 }
 
 /// The one message of ours. Others in the same NOTIFY are for other purposes.

@@ -10,25 +10,28 @@ use std::time::{Duration, Instant};
 
 use actors::{Engine, EngineError};
 
+use crate::engine::application::RuleSets;
 use crate::engine::http_message::HttpMessage;
 use crate::engine::load::RuleSet;
 use crate::engine::request::Request;
 use crate::engine::response::Response;
-use crate::engine::verdict::{Action, Intervention, RuleMatch, Verdict};
+use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
 use crate::ffi::v3::{self, Exception, Matches, Transaction};
 pub use waiting::Bounds;
 use waiting::{Kept, Waiting};
 
 /// The engine of one worker. All share the rules.
 pub struct ModSecurity3 {
-    rules: Arc<RuleSet>,
+    rules: Arc<RuleSets>,
     waiting: Waiting,
 }
 
 impl ModSecurity3 {
-    /// An engine with these rules; transactions wait for their response within `bounds`.
+    /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
+    /// after the fork.
     #[must_use]
-    pub fn new(rules: Arc<RuleSet>, bounds: Bounds) -> Self {
+    pub fn new(rules: Arc<RuleSets>, bounds: Bounds) -> Self {
+        v3::reseed();
         Self { rules, waiting: Waiting::new(bounds) }
     }
 
@@ -37,15 +40,10 @@ impl ModSecurity3 {
         self.waiting.expire(Instant::now())
     }
 
-    fn transaction(&self, id: &[u8]) -> Result<Transaction, EngineError> {
-        Transaction::new(Arc::clone(&self.rules.engine), &text(id)?).map_err(failed)
-    }
-
     fn request(&mut self, request: &Request) -> Result<Verdict, EngineError> {
-        // HAProxy's unique-id, so that audit logs and HAProxy's own can be joined; the agent's where there is none.
-        let mut transaction =
-            self.transaction(request.unique_id.as_deref().unwrap_or(request.id.as_bytes()))?;
-        let denied = request::phases(&mut transaction, request, &self.rules.body_checks)?;
+        let rules = self.rules.of(request.application.as_deref());
+        let mut transaction = transaction(rules, id(request))?;
+        let denied = request::phases(&mut transaction, request, &rules.body_checks)?;
         if denied.is_some() || !self.waiting.is_possible() {
             return close(&mut transaction, denied, 0, OF_REQUEST);
         }
@@ -53,7 +51,8 @@ impl ModSecurity3 {
         let told = matches.count();
         let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
         verdict.is_kept = true;
-        let kept = Kept { transaction, told, bytes: request.payload.len() };
+        let about = Answered { client: request.client.to_string(), uri: request.uri.to_vec() };
+        let kept = Kept { transaction, told, request: about, bytes: request.payload.len() };
         self.waiting.keep(request.id.clone(), kept, Instant::now());
         Ok(verdict)
     }
@@ -61,18 +60,20 @@ impl ModSecurity3 {
     fn response(&mut self, response: &Response) -> Result<Verdict, EngineError> {
         let kept = response.ticket().and_then(|ticket| self.waiting.take(&ticket.id));
         let is_lost = kept.is_none();
-        let (mut transaction, told) = match kept {
-            Some(kept) => (kept.transaction, kept.told),
+        let (mut transaction, told, answers) = match kept {
+            Some(kept) => (kept.transaction, kept.told, Some(kept.request)),
             None => {
-                let mut transaction = self.transaction(response.id.as_bytes())?;
+                let rules = self.rules.of(response.application.as_deref());
+                let mut transaction = transaction(rules, response.id.as_bytes())?;
                 request::stand_in(&mut transaction)?;
                 let told = transaction.matches(0).map_err(failed)?.count();
-                (transaction, told)
+                (transaction, told, None)
             }
         };
         let denied = response::phases(&mut transaction, response)?;
         let mut verdict = close(&mut transaction, denied, told, OF_RESPONSE)?;
         verdict.is_lost = is_lost;
+        verdict.answers = answers;
         Ok(verdict)
     }
 }
@@ -87,6 +88,21 @@ impl Engine for ModSecurity3 {
             HttpMessage::Response(response) => self.response(response),
         }
     }
+}
+
+fn transaction(rules: &RuleSet, id: &[u8]) -> Result<Transaction, EngineError> {
+    Transaction::new(Arc::clone(&rules.engine), &text(id)?).map_err(failed)
+}
+
+/// Bytes of the longest id that the engine can make a file name of: 255, less the date and time before it.
+const MAX_FILE_ID: usize = 200;
+
+/// The transaction as audit logs name it: HAProxy's unique-id, so that they and HAProxy's own can be joined; the agent's
+/// where there is none. A concurrent audit log has it in the name of a file, and the engine leaves out a record, without
+/// a word, whose file it cannot open: so whoever can put a slash into the unique-id must not get his way.
+fn id(request: &Request) -> &[u8] {
+    let unique_id = request.unique_id.as_deref().filter(|id| id.len() <= MAX_FILE_ID && !id.contains(&b'/'));
+    unique_id.unwrap_or(request.id.as_bytes())
 }
 
 /// The logging phase, which runs whatever the others found, and the verdict on all but the first `told` matches.
@@ -122,6 +138,7 @@ fn verdict(
 ) -> Verdict {
     let Matches { kept, dropped, rules } = matches;
     let deciding = kept.iter().rev().find(|found| found.disruptive);
+    let rule = deciding.map(|found| found.rule);
     let (intervention, message) = match denied {
         Some(denied) => {
             let mut intervention = Intervention::new(denied.status, denied.url);
@@ -137,6 +154,7 @@ fn verdict(
         }
     };
     Verdict {
+        deciding: intervention.as_ref().and(rule),
         intervention,
         message: message.unwrap_or_default(),
         rules,

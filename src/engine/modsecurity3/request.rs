@@ -20,6 +20,9 @@ pub(super) fn phases(
     if request.truncated {
         mark_truncated(transaction, body_checks)?;
     }
+    for &rule in &request.ignored_rules {
+        transaction.ignore_rule(rule).map_err(failed)?;
+    }
     let (client, server) = (address(request.client)?, address(request.server)?);
     transaction
         .process_connection((&client, request.client.port), (&server, request.server.port))

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::engine::verdict::Answered;
 use crate::ffi::v3::Transaction;
 
 /// Transactions that are finished in one go: whoever waits for the engine meanwhile has the next turn.
@@ -33,6 +34,8 @@ pub(super) struct Kept {
     pub(super) transaction: Transaction,
     /// Matches that were told with the request's verdict.
     pub(super) told: usize,
+    /// What the log says of the request.
+    pub(super) request: Answered,
     /// Bytes of the request.
     pub(super) bytes: usize,
 }

@@ -14,13 +14,13 @@ use nix::unistd::{Pid, dup2_stdin, getppid};
 
 use super::channel::{EngineEnd, Next};
 use super::wire;
+use crate::engine::application::RuleSets;
 use crate::engine::decode::decode;
-use crate::engine::load::RuleSet;
 use crate::engine::modsecurity3::{Bounds, ModSecurity3};
 use crate::engine::verdict::Verdict;
 
 /// The life of an engine process; what it returns is its exit status.
-pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: Arc<RuleSet>, bounds: Bounds) -> i32 {
+pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: Arc<RuleSets>, bounds: Bounds) -> i32 {
     // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
         return 1;

@@ -29,7 +29,7 @@ pub(super) enum Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
     /// The rules are loaded.
-    Ready(Summary),
+    Ready(Vec<Summary>),
     /// They are not; nothing else follows.
     Failed(String),
     /// An engine was forked.
@@ -79,14 +79,19 @@ impl Request {
 impl Report {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Ready(summary) => {
-                let engine = match summary.engine {
-                    RuleEngine::On => 2,
-                    RuleEngine::DetectionOnly => 1,
-                    RuleEngine::Off => 0,
+            Self::Ready(summaries) => {
+                let numbers = |summary: &Summary| {
+                    let engine = match summary.engine {
+                        RuleEngine::On => 2,
+                        RuleEngine::DetectionOnly => 1,
+                        RuleEngine::Off => 0,
+                    };
+                    let (request, response) = (summary.request_body_access, summary.response_body_access);
+                    [summary.rules as u64, engine, request.into(), response.into()]
                 };
-                let (request, response) = (summary.request_body_access, summary.response_body_access);
-                message(1, &[summary.rules as u64, engine, request.into(), response.into()])
+                let mut all = vec![summaries.len() as u64];
+                all.extend(summaries.iter().flat_map(numbers));
+                message(1, &all)
             }
             Self::Failed(cause) => {
                 let mut out = message(2, &[]);
@@ -110,16 +115,22 @@ impl Report {
         let mut number = || reader.varint("number").ok();
         let small = |number: Option<u64>| i32::try_from(number?).ok();
         Some(match kind {
-            1 => Self::Ready(Summary {
-                rules: usize::try_from(number()?).ok()?,
-                engine: match number()? {
-                    2 => RuleEngine::On,
-                    1 => RuleEngine::DetectionOnly,
-                    _ => RuleEngine::Off,
-                },
-                request_body_access: number()? != 0,
-                response_body_access: number()? != 0,
-            }),
+            1 => {
+                let count = number()?;
+                let mut summary = || {
+                    Some(Summary {
+                        rules: usize::try_from(number()?).ok()?,
+                        engine: match number()? {
+                            2 => RuleEngine::On,
+                            1 => RuleEngine::DetectionOnly,
+                            _ => RuleEngine::Off,
+                        },
+                        request_body_access: number()? != 0,
+                        response_body_access: number()? != 0,
+                    })
+                };
+                Self::Ready((0..count).map(|_| summary()).collect::<Option<_>>()?)
+            }
             3 => Self::Spawned { token: number()?, pid: small(number())? },
             4 => Self::NotSpawned { token: number()?, errno: small(number())? },
             5 => Self::Ended { pid: small(number())?, signal: small(number())?, status: small(number())? },
@@ -152,7 +163,7 @@ mod tests {
             response_body_access: false,
         };
         for report in [
-            Report::Ready(summary),
+            Report::Ready(vec![summary, summary]),
             Report::Failed("line 3".to_owned()),
             Report::Spawned { token: 5, pid: 1234 },
             Report::NotSpawned { token: 5, errno: 11 },

@@ -24,7 +24,7 @@ use slog::{Logger, error, warn};
 use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{os, zygote};
-use crate::engine::load::RuleSource;
+use crate::engine::application::RuleSources;
 use crate::engine::modsecurity3::Bounds;
 use crate::ffi::v3::Summary;
 
@@ -143,7 +143,11 @@ impl Shared {
 
 impl Keeper {
     /// Starts a zygote with these rules and waits until it has loaded them. `bounds` hold for each engine.
-    pub fn start(rules: &RuleSource, bounds: Bounds, log: &Logger) -> Result<(Self, Summary), KeeperError> {
+    pub fn start(
+        rules: &RuleSources,
+        bounds: Bounds,
+        log: &Logger,
+    ) -> Result<(Self, Vec<Summary>), KeeperError> {
         let shared = Arc::<Shared>::default();
         let (say, said) = mpsc::channel();
         let body = {
@@ -246,7 +250,7 @@ impl Drop for Keeper {
     }
 }
 
-type Said = mpsc::Sender<Result<Summary, KeeperError>>;
+type Said = mpsc::Sender<Result<Vec<Summary>, KeeperError>>;
 
 /// The keeper's thread: one zygote after the other. The first one's success or failure is said to whoever waits for it.
 fn keep(shared: &Shared, words: &[std::ffi::OsString], log: &Logger, say: &Said) {
@@ -301,7 +305,7 @@ impl Zygote {
             let received = os::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
             let Some(report) = Report::decode(buffer.get(..received).unwrap_or_default()) else { break };
             match report {
-                Report::Ready(summary) => {
+                Report::Ready(summaries) => {
                     let Ok(control) = self.control.try_clone() else { break };
                     let mut state = shared.lock();
                     if state.stopping {
@@ -311,8 +315,9 @@ impl Zygote {
                     drop(state);
                     match first.take() {
                         // Nobody listens if the program has given up.
-                        Some(say) => say.send(Ok(summary)).unwrap_or_default(),
-                        None => warn!(log, "zygote restarted"; "rules" => summary.rules),
+                        Some(say) => say.send(Ok(summaries)).unwrap_or_default(),
+                        None => warn!(log, "zygote restarted";
+                            "rules" => summaries.iter().map(|summary| summary.rules).sum::<usize>()),
                     }
                 }
                 Report::Failed(cause) => match first {

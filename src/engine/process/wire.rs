@@ -11,7 +11,7 @@ use actors::spop::varint;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::engine::http_message::HttpMessage;
-use crate::engine::verdict::{Action, Intervention, RuleMatch, Verdict};
+use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
 
 /// Bytes of the longest verdict that is believed.
 pub(super) const MAX_VERDICT: usize = 1024 * 1024;
@@ -89,10 +89,17 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
             encode_bytes(location, out);
         }
     }
+    out.put_u8(verdict.deciding.is_some().into());
+    varint::encode(verdict.deciding.unwrap_or_default() as u64, out);
     encode_bytes(cut(&verdict.message), out);
     out.put_u8(verdict.anomaly_score.is_some().into());
     varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
     out.put_u8(verdict.is_kept.into());
+    out.put_u8(verdict.answers.is_some().into());
+    if let Some(Answered { client, uri }) = &verdict.answers {
+        encode_bytes(cut(client.as_bytes()), out);
+        encode_bytes(cut(uri), out);
+    }
     out.put_u8(verdict.is_lost.into());
     varint::encode(verdict.rules.len() as u64, out);
     for &rule in &verdict.rules {
@@ -138,10 +145,19 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         }
         _ => return Err(Malformed::WrongType("the intervention")),
     };
+    let decided = reader.byte("the deciding rule")? != 0;
+    let deciding = Some(reader.varint("the deciding rule")? as i64).filter(|_| decided);
     let message = reader.bytes("the message")?.to_vec();
     let scored = reader.byte("the score")? != 0;
     let score = reader.varint("the score")? as i64;
     let is_kept = reader.byte("whether it is kept")? != 0;
+    let answers = match reader.byte("whether it answers")? {
+        0 => None,
+        _ => Some(Answered {
+            client: String::from_utf8_lossy(reader.bytes("a client")?).escape_debug().to_string(),
+            uri: reader.bytes("a uri")?.to_vec(),
+        }),
+    };
     let is_lost = reader.byte("whether it is lost")? != 0;
     let mut rules = Vec::new();
     for _ in 0..reader.varint("the number of rules")? {
@@ -162,6 +178,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let anomaly_score = scored.then_some(score);
     Ok(Verdict {
         intervention,
+        deciding,
         message,
         rules,
         matches,
@@ -170,6 +187,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         is_kept,
         // The front's to give.
         ticket: None,
+        answers,
         is_lost,
     })
 }
@@ -189,6 +207,7 @@ mod tests {
         };
         Verdict {
             intervention: Some(Intervention::new(302, Some(b"/elsewhere".to_vec()))),
+            deciding: Some(942_100),
             message: b"why".to_vec(),
             rules: vec![942_100, -1],
             matches: vec![found(942_100), found(-1)],
@@ -196,6 +215,7 @@ mod tests {
             anomaly_score: Some(-5),
             is_kept: true,
             ticket: None,
+            answers: Some(Answered { client: "192.0.2.1:7".to_owned(), uri: b"/\xff".to_vec() }),
             is_lost: true,
         }
     }

@@ -5,6 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,8 @@ use nix::unistd::{Pid, close, getpid};
 
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{child, os};
-use crate::engine::load::{RuleSet, RuleSource, load};
+use crate::engine::application::{RuleSets, RuleSources, load_all};
+use crate::engine::load::RuleSource;
 use crate::engine::modsecurity3::Bounds;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
@@ -34,29 +36,50 @@ pub fn invoked_as_zygote(words: &[OsString]) -> bool {
 }
 
 /// The words behind the name that tell a zygote what to load: how many transactions may wait in each engine, how long in
-/// milliseconds, and the rule files.
-pub(super) fn words(source: &RuleSource, bounds: Bounds) -> Vec<OsString> {
-    let mut words = vec![bounds.count.to_string().into(), bounds.ttl.as_millis().to_string().into()];
-    if let RuleSource::Files(files) = source {
-        words.extend(files.iter().map(|file| file.clone().into_os_string()));
+/// milliseconds, how many rule files follow, these, and then the name of an application before each of its files.
+pub(super) fn words(sources: &RuleSources, bounds: Bounds) -> Vec<OsString> {
+    let files = match &sources.default {
+        RuleSource::Default => &[][..],
+        RuleSource::Files(files) => files,
+    };
+    let mut words: Vec<OsString> = vec![
+        bounds.count.to_string().into(),
+        bounds.ttl.as_millis().to_string().into(),
+        files.len().to_string().into(),
+    ];
+    words.extend(files.iter().map(|file| file.clone().into_os_string()));
+    for (name, files) in &sources.applications {
+        words.extend(files.iter().flat_map(|file| [name.into(), file.clone().into_os_string()]));
     }
     words
 }
 
-fn read_words(words: &[OsString]) -> Option<(RuleSource, Bounds)> {
-    let [_, count, ttl, files @ ..] = words else { return None };
+fn read_words(words: &[OsString]) -> Option<(RuleSources, Bounds)> {
+    let [_, count, ttl, files, rest @ ..] = words else { return None };
     let count = count.to_str()?.parse().ok()?;
     let ttl = Duration::from_millis(ttl.to_str()?.parse().ok()?);
-    let source = match files {
+    let (files, rest) = rest.split_at_checked(files.to_str()?.parse().ok()?)?;
+    let default = match files {
         [] => RuleSource::Default,
         files => RuleSource::Files(files.iter().map(Into::into).collect()),
     };
-    Some((source, Bounds { count, ttl }))
+    let mut applications = Vec::<(String, Vec<PathBuf>)>::new();
+    for pair in rest.chunks(2) {
+        let [name, file] = pair else { return None };
+        let name = name.to_str()?;
+        match applications.last_mut().filter(|(last, _)| last == name) {
+            Some((_, files)) => files.push(file.into()),
+            None => applications.push((name.to_owned(), vec![file.into()])),
+        }
+    }
+    Some((RuleSources { default, applications }, Bounds { count, ttl }))
 }
 
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
 pub fn run(words: &[OsString]) -> i32 {
     os::set_signals();
+    // It was started as /proc/self/exe. Without a name of its own it works just as well.
+    let _ = prctl::set_name(c"zygote");
     // Who can crash engines must not fill the disk with them, nor what they had in hand be found there.
     if setrlimit(Resource::RLIMIT_CORE, 0, 0).is_err() {
         return 1;
@@ -65,8 +88,8 @@ pub fn run(words: &[OsString]) -> i32 {
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
         return 1;
     }
-    let Some((source, bounds)) = read_words(words) else { return 1 };
-    match Zygote::load(&source, bounds).map(Zygote::serve) {
+    let Some((sources, bounds)) = read_words(words) else { return 1 };
+    match Zygote::load(&sources, bounds).map(Zygote::serve) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {
             eprintln!("{NAME}: {error}");
@@ -79,16 +102,16 @@ pub fn run(words: &[OsString]) -> i32 {
 struct Zygote {
     control: OwnedFd,
     children: SignalFd,
-    rules: Arc<RuleSet>,
+    rules: Arc<RuleSets>,
     bounds: Bounds,
     engines: Vec<Pid>,
 }
 
 impl Zygote {
     /// Loads the rules and reports how that went.
-    fn load(source: &RuleSource, bounds: Bounds) -> Result<Self, ()> {
+    fn load(sources: &RuleSources, bounds: Bounds) -> Result<Self, ()> {
         let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
-        let (rules, summary) = load(source).map_err(|error| {
+        let (rules, summaries) = load_all(sources).map_err(|error| {
             // If the front is gone, nobody is left to be told.
             let _ = os::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
         })?;
@@ -98,7 +121,7 @@ impl Zygote {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let children = SignalFd::with_flags(&signals, flags).map_err(drop)?;
         let zygote = Self { control, children, rules: Arc::new(rules), bounds, engines: Vec::new() };
-        zygote.report(&Report::Ready(summary)).map_err(drop)?;
+        zygote.report(&Report::Ready(summaries)).map_err(drop)?;
         Ok(zygote)
     }
 

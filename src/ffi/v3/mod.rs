@@ -28,6 +28,16 @@ pub fn compiled_version() -> &'static str {
     version.to_str().unwrap_or("unknown")
 }
 
+/// Gives the library's random numbers a new start.
+///
+/// It separates the sections of an audit record by eight random characters, of rand(3), which it seeds with the time at
+/// which it is initialised: processes that are forked after that would all use the same ones, and a client that knows
+/// them could write sections of its own. Where the system has no random bytes, nothing changes.
+pub fn reseed() {
+    // SAFETY: no preconditions.
+    unsafe { sys::mss_reseed() }
+}
+
 /// What a C++ exception, or the engine's own error report, said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exception(pub String);

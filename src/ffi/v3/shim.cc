@@ -6,6 +6,8 @@
 #include <exception>
 #include <iostream>
 
+#include <unistd.h>
+
 #include <modsecurity/actions/action.h>
 #include <modsecurity/rule.h>
 #include <modsecurity/rule_message.h>
@@ -74,6 +76,13 @@ void mss_silence(ModSecurity *engine) { engine->setServerLogCb(ignore, modsecuri
 void mss_flush_output(void) {
     std::cout.flush();
     std::fflush(stdout);
+}
+
+void mss_reseed(void) {
+    unsigned seed = 0;
+    if (getentropy(&seed, sizeof seed) == 0) {
+        std::srand(seed);
+    }
 }
 
 const char *mss_compiled_version(void) { return MODSECURITY_VERSION; }
@@ -146,6 +155,13 @@ Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const cha
 int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error) {
     return guarded(error, [&] {
         transaction->m_collections.m_tx_collection->storeOrUpdateFirst(name, value);
+        return 0;
+    });
+}
+
+int mss_ignore_rule(Transaction *transaction, long long rule, mss_error *error) {
+    return guarded(error, [&] {
+        transaction->m_ruleRemoveById.push_back(static_cast<int>(rule));
         return 0;
     });
 }

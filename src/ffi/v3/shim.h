@@ -70,6 +70,9 @@ void mss_silence(ModSecurity *engine);
 /* Writes out what C and C++ hold back of standard output. */
 void mss_flush_output(void);
 
+/* Seeds rand(3) from the system's random bytes, if it has some. */
+void mss_reseed(void);
+
 /* The version of libmodsecurity that the shim was compiled for, like "3.0.9". */
 const char *mss_compiled_version(void);
 
@@ -88,6 +91,8 @@ int mss_body_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule 
 Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const char *id, mss_error *error);
 /* Sets TX:name before any phase runs. */
 int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error);
+/* The rule does not apply. */
+int mss_ignore_rule(Transaction *transaction, long long rule, mss_error *error);
 /* The rule does not see the variable of this name. */
 int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error);
 int mss_process_connection(Transaction *transaction, const char *client, int client_port, const char *server,

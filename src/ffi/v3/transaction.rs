@@ -51,6 +51,12 @@ impl Transaction {
             .map(drop)
     }
 
+    /// Leaves one rule out.
+    pub fn ignore_rule(&mut self, rule: i64) -> Result<(), Exception> {
+        // SAFETY: the transaction is live.
+        self.call(|raw, error| unsafe { sys::mss_ignore_rule(raw, rule, error) }).map(drop)
+    }
+
     /// Hides the variable of this name from one rule.
     pub fn hide_from(&mut self, rule: i64, variable: &CStr) -> Result<(), Exception> {
         // SAFETY: the transaction is live, the name is terminated and copied.

@@ -1,0 +1,21 @@
+//! Timers of an actor whose own future has to see what they did.
+
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, fut};
+
+/// Runs `work` after this time, and has the actor's futures polled then.
+///
+/// actix alone does not see to that: it polls an actor's futures, timers among them, in turn, so one that stands before
+/// the timer learns of what the timer did at the actor's next event, whenever that is. A future that is spawned makes it
+/// begin again.
+pub(crate) fn run_later<A: Actor<Context = Context<A>>>(
+    ctx: &mut Context<A>,
+    after: Duration,
+    work: impl FnOnce(&mut A, &mut Context<A>) + 'static,
+) {
+    ctx.run_later(after, move |actor, ctx| {
+        work(actor, ctx);
+        ctx.spawn(fut::ready(()));
+    });
+}
