@@ -80,7 +80,7 @@ pub trait Agent: Send + Sync + 'static {
     /// What an engine finds.
     type Verdict: 'static;
     /// How a message is to be answered, whether it could be decoded or not.
-    type Dialect: Copy + Unpin + 'static;
+    type Dialect: Copy + Send + Unpin + 'static;
     /// The engine of each worker.
     type Engine: Engine<Request = Self::Request, Verdict = Self::Verdict>;
 

@@ -14,6 +14,7 @@ pub mod log;
 pub mod process;
 pub mod site;
 pub mod spop;
+pub mod tap;
 pub mod wire;
 
 use std::time::Duration;
