@@ -21,6 +21,7 @@ mod modsecurity3;
 mod partial;
 pub mod process;
 mod record;
+pub mod recycling;
 pub mod request;
 pub mod response;
 pub mod text;
@@ -32,6 +33,7 @@ pub mod waiting;
 mod watchdog;
 mod worker_engine;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,7 @@ use dialect::Dialect;
 use http_message::HttpMessage;
 use id::IdSource;
 use process::Keeper;
+use recycling::Recycling;
 use thread::Threads;
 use traffic::Traffic;
 use verdict::Verdict;
@@ -76,12 +79,15 @@ struct Shared {
     truncated: Truncated,
     /// Transactions that may wait in each.
     responses: Bounds,
+    recycling: Recycling,
     applications: Applications,
+    /// How many there have been.
+    engines: AtomicU64,
 }
 
 impl Shared {
-    fn isolation(&self) -> (u64, Isolation) {
-        self.isolation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn isolation(&self) -> Isolation {
+        self.isolation.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
 
@@ -93,9 +99,12 @@ impl ModSecurityAgent {
         policy: Policy,
         truncated: Truncated,
         responses: Bounds,
+        recycling: Recycling,
         applications: Applications,
     ) -> Self {
-        let shared = Shared { isolation: Mutex::new((1, isolation)), truncated, responses, applications };
+        let isolation = Mutex::new((1, isolation));
+        let engines = AtomicU64::new(0);
+        let shared = Shared { isolation, truncated, responses, recycling, applications, engines };
         Self { shared: Arc::new(shared), policy, ids: IdSource::default(), traffic: Traffic::default() }
     }
 
@@ -130,7 +139,7 @@ impl Agent for ModSecurityAgent {
     }
 
     fn rebuild(&self) {
-        if let (_, Isolation::Process(keeper, _)) = self.shared.isolation() {
+        if let Isolation::Process(keeper, _) = self.shared.isolation() {
             keeper.rebuild();
         }
     }

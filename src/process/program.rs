@@ -80,6 +80,7 @@ fn serve(settings: Settings) -> ExitCode {
         settings.answers.clone(),
         settings.truncated,
         settings.responses,
+        settings.recycling,
         settings.applications(),
     ));
     let settings = Arc::new(settings);

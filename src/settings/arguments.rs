@@ -91,6 +91,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "TIME")]
     pub(super) engine_limit: Option<String>,
 
+    /// Requests that an engine process inspects before another takes its place, without a request left out; 0: no limit.
+    /// The first ones go earlier, so that not all go at a time [default: 0]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) max_requests: Option<String>,
+
     /// Address to listen on, instead of -p: 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock; may be repeated
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
@@ -139,7 +144,7 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 22] = [
+const OPTIONS: [(&str, Kind); 23] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -155,6 +160,7 @@ const OPTIONS: [(&str, Kind); 22] = [
     ("engine", Kind::Value),
     ("isolation", Kind::Value),
     ("engine-limit", Kind::Value),
+    ("max-requests", Kind::Value),
     ("listen", Kind::List),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),
