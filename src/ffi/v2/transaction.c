@@ -176,11 +176,11 @@ void ms2_set_tx(ms2_transaction *transaction, ms2_bytes name, ms2_bytes value) {
 }
 
 void ms2_ignore_rule(ms2_transaction *transaction, long long rule) {
-    APR_ARRAY_PUSH(transaction->ignored, const char *) = apr_psprintf(transaction->pool, "%lld", rule);
+    APR_ARRAY_PUSH(transaction->ignored, const char *) = apr_psprintf(transaction->pool, "%" APR_INT64_T_FMT, (apr_int64_t)rule);
 }
 
 void ms2_hide_from(ms2_transaction *transaction, long long rule, ms2_bytes variable) {
-    const hidden entry = {apr_psprintf(transaction->pool, "%lld", rule), copy(transaction, variable)};
+    const hidden entry = {apr_psprintf(transaction->pool, "%" APR_INT64_T_FMT, (apr_int64_t)rule), copy(transaction, variable)};
     APR_ARRAY_PUSH(transaction->hidden, hidden) = entry;
 }
 
