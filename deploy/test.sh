@@ -81,12 +81,19 @@ haproxy_configuration() {
 
 dependencies() {
   cargo deny --locked --all-features check licenses bans sources
+  cargo deny --locked --manifest-path tests/fuzz/Cargo.toml --config deny.toml check licenses bans sources
   echo "Fetching the advisory database ..."
   if timeout 120 cargo deny fetch db; then
     cargo deny --locked --all-features check --disable-fetch advisories
   else
     echo "ADVISORIES NOT CHECKED: the advisory database could not be fetched from here."
   fi
+}
+
+# In the same folder, where most of what they need is built already.
+fuzz_lints() {
+  CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} \
+    cargo clippy --manifest-path tests/fuzz/Cargo.toml --locked -- -D warnings
 }
 
 documentation() {
@@ -99,12 +106,15 @@ step "README's commands" readme_commands
 step "shell scripts" shellcheck deploy/*.sh .ci/run
 step "HAProxy's configuration" haproxy_configuration
 step "format" cargo fmt --all --check
+step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 step "dependencies" dependencies
 step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+step "lints of the fuzz targets" fuzz_lints
 step "tests" cargo test --workspace --locked
 step "tests with HAProxy 3.0" tests_with_haproxy trixie
 step "tests with HAProxy 3.2" tests_with_haproxy forky
 step "documentation" documentation
+step "fuzzing" deploy/fuzz.sh 12
 step "demo" deploy/demo.sh --once
 step "installed rules" ./target/release/modsecurity-spoa --check
 
