@@ -1,8 +1,8 @@
 //! `cargo bench --bench handover`: what an engine process costs above an engine in the same thread.
 //!
 //! First the hand-over alone: a job of 3 KB that the engine's process reads, refuses as a message of another name, and
-//! answers. Then an engine that evaluates no rules (`SecRuleEngine Off`) with the same request, in its process and in this
-//! thread; even so it takes some 50 µs with the caches warm, which differ more from run to run than the hand-over costs.
+//! answers. Then the same request through an engine without rules, in its process and in this thread: what an engine
+//! takes for a bare transaction differs more from run to run than the hand-over costs. For each engine that was built.
 //!
 //! CPU time from the kernel's accounts: this thread's, and that of the engine's process. All in turns, so that the machine's
 //! moods hit all. Waking an idle CPU costs most of all: `taskset -c 0` shows the rest.
