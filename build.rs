@@ -79,7 +79,7 @@ fn generate_bindings2() {
 
 fn compile_shim2(prefix: &Path) {
     let mut build = cc::Build::new();
-    for file in ["load.c", "transaction.c", "wraps.c", "internal.h"] {
+    for file in ["load.c", "names.c", "transaction.c", "wraps.c", "internal.h"] {
         let path = format!("{SHIM2}/{file}");
         println!("cargo:rerun-if-changed={path}");
         if file.ends_with(".c") {

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod client;
+pub mod direct;
 pub mod flood;
 pub mod haproxy;
 pub mod log;

@@ -83,6 +83,11 @@ pub fn run(options: &[&str], environment: &[(&str, &str)]) -> Output {
     command.output().expect("cannot start timeout (package coreutils)")
 }
 
+/// Whether `ENGINE` chooses ModSecurity 2.9.
+pub fn is_engine_2() -> bool {
+    std::env::var_os("ENGINE").is_some_and(|engine| engine == "2")
+}
+
 /// Removes the agent's own variables, so that the developer's shell cannot change a test; but `ENGINE` chooses the engine.
 pub fn clean_environment(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {

@@ -39,6 +39,7 @@ int ms2_init(const char *name, ms2_error *error) {
     }
     modsecSetLogHook(NULL, ms2_log);
     modsecStartConfig();
+    ms2_decode_names();
     modsecFinalizeConfig();
     return 0;
 }
