@@ -99,11 +99,7 @@ ms2_transaction *ms2_transaction_new(ms2_arena *arena, ms2_rules *rules, ms2_byt
     return transaction;
 }
 
-void ms2_transaction_free(ms2_transaction *transaction) {
-    ms2_current = transaction;
-    apr_pool_destroy(transaction->pool);
-    ms2_current = NULL;
-}
+void ms2_transaction_free(ms2_transaction *transaction) { apr_pool_destroy(transaction->pool); }
 
 static apr_sockaddr_t *address(ms2_transaction *transaction, int port) {
     apr_sockaddr_t *address = apr_pcalloc(transaction->pool, sizeof *address);
