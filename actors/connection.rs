@@ -4,6 +4,9 @@
 //! stops reading while more than [`HIGH_WATER`] bytes wait to be written. Settled jobs come as messages; actix polls the
 //! future after them, so the ACKs of all that settled meanwhile leave in one write.
 
+mod answers;
+mod orphan;
+
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,14 +16,15 @@ use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
-use bytes::{Buf, Bytes, BytesMut};
-use slog::{Logger, debug, error, o};
+use bytes::{Buf, BytesMut};
+use slog::{Logger, debug, o};
 
 use crate::engine::{Agent, Failure, FailureKind};
-use crate::job::{Job, Queue, Reply, Settled};
+use crate::job::Queue;
 use crate::later::run_later;
 use crate::peer_log::PeerLog;
-use crate::spop::{Actions, Budget, Disconnect, Event, Excess, FrameId, Limits, Session, Status};
+use crate::siblings::{Membership, Siblings};
+use crate::spop::{Budget, Disconnect, Event, Limits, Session, Status};
 use crate::stall::{Finding, Stalls};
 use crate::stream::Stream;
 use crate::unanswered::Unanswered;
@@ -47,6 +51,7 @@ pub(crate) struct ConnectionContext<A: Agent> {
     pub(crate) queue: Queue<A>,
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
+    pub(crate) siblings: Rc<Siblings<A::Dialect>>,
     pub(crate) deadline: Duration,
     pub(crate) peer_log: Arc<PeerLog>,
     pub(crate) log: Logger,
@@ -83,6 +88,8 @@ pub(crate) struct Connection<A: Agent> {
     /// The one of them that comes in fragments and has not come whole, and when it is due.
     begun: Option<(u64, Instant)>,
     stalls: Stalls,
+    /// With `async`: its place among the links of the same HAProxy.
+    membership: Option<Membership<A::Dialect>>,
     peer: String,
     log: Logger,
     _presence: Presence,
@@ -113,9 +120,12 @@ impl<A: Agent> Connection<A> {
         context: Rc<ConnectionContext<A>>,
         presence: Presence,
     ) -> Addr<Self> {
+        let mut limits = context.limits;
+        // Of somebody unknown it cannot be told which links are of the same HAProxy.
+        limits.capabilities.asynchronous &= stream.peer().is_some();
         Self {
             log: context.log.new(o!("peer" => peer.clone())),
-            session: Session::new(context.limits, context.budget.clone()),
+            session: Session::new(limits, context.budget.clone()),
             unanswered: Unanswered::new(context.deadline),
             context,
             stream,
@@ -125,6 +135,7 @@ impl<A: Agent> Connection<A> {
             output: BytesMut::new(),
             begun: None,
             stalls: Stalls::default(),
+            membership: None,
             peer,
             _presence: presence,
         }
@@ -134,9 +145,7 @@ impl<A: Agent> Connection<A> {
     /// As much input and output as is possible now. `Ready` at the end of the link.
     fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         for _ in 0..READS_PER_TURN {
-            while let Poll::Ready(ticket) = self.unanswered.poll_overdue(task) {
-                self.overdue(ticket);
-            }
+            self.settle_overdue(task);
             if let (Phase::Draining { all_read: true }, Some((ticket, _))) = (self.phase, self.begun) {
                 self.settle_here(ticket, &going_down());
             }
@@ -152,7 +161,7 @@ impl<A: Agent> Connection<A> {
                 Phase::Flushing if flushed => {
                     ready!(self.stream.poll_shutdown(task))?;
                     self.phase = Phase::Lingering;
-                    run_later(ctx, LINGER, |_, ctx| ctx.stop());
+                    run_later(ctx, LINGER, |connection, _| connection.lose_link());
                 }
                 Phase::Flushing => return Poll::Pending,
                 Phase::Serving | Phase::Draining { all_read: false } | Phase::Lingering => {}
@@ -185,38 +194,12 @@ impl<A: Agent> Connection<A> {
         Poll::Pending
     }
 
-    /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
-    /// at once, and uses no link any more on which it was told of an abort.
-    fn overdue(&mut self, ticket: u64) {
-        if self.begun.is_none_or(|(begun, _)| begun != ticket) {
-            let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
-            return self.settle_here(ticket, &failure);
-        }
-        const CAUSE: &str = "the last fragment did not come within the deadline";
-        self.settle_here(ticket, &Failure::new(FailureKind::Timeout, CAUSE));
-        self.part_with(Disconnect::new(Status::Timeout, CAUSE));
-    }
-
     /// Reads no more from a peer that breaks off, answers what it has asked, and closes the link.
     fn part_with(&mut self, cause: Disconnect) {
         if self.phase == Phase::Serving {
             self.context.peer_log.rejection(&self.peer, &cause);
             self.farewell = cause;
             self.phase = Phase::Draining { all_read: true };
-        }
-    }
-
-    /// Answers a job that a worker may still be at, or that has not come whole.
-    fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        let Some((id, dialect)) = self.unanswered.take(ticket) else {
-            return;
-        };
-        self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
-        let actions = self.failed(Err(dialect), failure);
-        if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
-            self.acknowledge(id, dialect, &actions);
-        } else if self.session.abort(&actions, &mut self.output).is_err() {
-            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
         }
     }
 
@@ -245,7 +228,10 @@ impl<A: Agent> Connection<A> {
         while let Some(event) = self.session.receive(&mut self.input, &mut self.output) {
             whole = true;
             match event {
-                Event::Open(agreed) => debug!(self.log, "link open"; "agreed" => ?agreed),
+                Event::Open(agreed) => {
+                    debug!(self.log, "link open"; "agreed" => ?agreed);
+                    self.join_siblings(ctx);
+                }
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
                 Event::Begun { id, start } => {
                     let job = self.unanswered.ticket();
@@ -277,75 +263,8 @@ impl<A: Agent> Connection<A> {
         self.stalls.read(whole, !self.input.is_empty());
     }
 
-    /// Hands one NOTIFY to the workers, or settles it here and now.
-    fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
-        let begun = self.begun.take();
-        let dialect = self.context.agent.dialect(payload);
-        let request = match self.context.agent.decode(payload) {
-            Ok(request) => request,
-            Err(failure) => {
-                self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-                self.answer_at_once(begun, (id, dialect), &self.failed(Err(dialect), &failure));
-                return;
-            }
-        };
-        let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
-        let reply = Reply::new(ctx.address().recipient(), ticket);
-        let job = Job { request, deadline, reply };
-        match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
-            Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), (id, dialect)),
-            Ok(()) => {}
-            Err((failure, job)) => {
-                self.context.peer_log.failure(&failure, &job.request);
-                self.answer_at_once(begun, (id, dialect), &self.failed(Ok(&job.request), &failure));
-                job.reply.forget();
-            }
-        }
-    }
-
-    /// Answers a payload that was not put together.
-    fn refuse(&mut self, excess: Excess) {
-        let failure = match excess {
-            Excess::Payload => Failure::new(FailureKind::TooLarge, "it is larger than the largest payload"),
-            Excess::Budget => Failure::new(FailureKind::Overload, "too many payloads in fragments at a time"),
-        };
-        self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-        if let Some((id, dialect)) = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket)) {
-            self.acknowledge(id, dialect, &self.failed(Err(dialect), &failure));
-        }
-    }
-
-    fn answer_at_once(
-        &mut self,
-        begun: Option<(u64, Instant)>,
-        (id, dialect): (FrameId, A::Dialect),
-        actions: &Actions,
-    ) {
-        if let Some((ticket, _)) = begun {
-            self.unanswered.take(ticket);
-        }
-        self.acknowledge(id, dialect, actions);
-    }
-
-    fn failed(&self, request: Result<&A::Request, A::Dialect>, failure: &Failure) -> Actions {
-        self.context.agent.answer(request, Err(failure)).into_payload()
-    }
-
-    fn acknowledge(&mut self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
-        if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
-            return;
-        }
-        let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
-        error!(self.log, "answer too long for the frame size");
-        let short = self.failed(Err(dialect), &failure);
-        if self.session.acknowledge(id, &short, &mut self.output).is_err() {
-            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
-        }
-    }
-
     fn disconnect(&mut self, cause: &Disconnect) {
         self.session.disconnect(cause, &mut self.output);
-        self.unanswered.clear();
         self.phase = Phase::Flushing;
     }
 
@@ -379,7 +298,7 @@ impl<A: Agent> Connection<A> {
         };
         if finding == Finding::Write {
             self.context.peer_log.rejection(&self.peer, &cause);
-            ctx.stop();
+            self.lose_link();
             return;
         }
         self.part_with(cause);
@@ -418,33 +337,19 @@ impl<A: Agent> ActorFuture<Connection<A>> for Io {
         ctx: &mut Context<Connection<A>>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
-        let io = connection.poll_io(ctx, task);
-        connection.watch(ctx);
-        match ready!(io) {
-            Ok(()) => debug!(connection.log, "link closed"),
-            // HAProxy closes idle links by a reset as often as not.
-            Err(error) => debug!(connection.log, "link closed"; "error" => %error),
+        if !connection.stream.is_closed() {
+            let io = connection.poll_io(ctx, task);
+            connection.watch(ctx);
+            match ready!(io) {
+                Ok(()) => debug!(connection.log, "link closed"),
+                // HAProxy closes idle links by a reset as often as not.
+                Err(error) => debug!(connection.log, "link closed"; "error" => %error),
+            }
+            connection.lose_link();
         }
+        ready!(connection.poll_orphan(task));
         ctx.stop();
         Poll::Ready(())
-    }
-}
-
-impl<A: Agent> Handler<Settled> for Connection<A> {
-    type Result = ();
-
-    fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
-        let Some((id, dialect)) = self.unanswered.take(settled.ticket) else {
-            return;
-        };
-        let actions = settled.actions.unwrap_or_else(|| {
-            let is_stopping = self.phase != Phase::Serving && self.farewell.status() == Status::Normal;
-            let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
-            let failure = Failure::new(kind, "the worker went away");
-            self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-            self.failed(Err(dialect), &failure)
-        });
-        self.acknowledge(id, dialect, &actions);
     }
 }
 

@@ -28,6 +28,12 @@ pub trait Engine {
         Ok(())
     }
 
+    /// Between two requests: replaces what inspects, if it has done so for long enough, and keeps what others may come back
+    /// for; whether it did.
+    fn recycle(&mut self) -> bool {
+        false
+    }
+
     /// Does what there is to do when nothing is to be inspected; gives the time until there may be more to do.
     fn tidy_up(&mut self) -> Option<Duration> {
         None
@@ -80,7 +86,7 @@ pub trait Agent: Send + Sync + 'static {
     /// What an engine finds.
     type Verdict: 'static;
     /// How a message is to be answered, whether it could be decoded or not.
-    type Dialect: Copy + Unpin + 'static;
+    type Dialect: Copy + Send + Unpin + 'static;
     /// The engine of each worker.
     type Engine: Engine<Request = Self::Request, Verdict = Self::Verdict>;
 

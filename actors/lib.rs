@@ -29,6 +29,7 @@ mod pool;
 mod quarantine;
 pub mod restart;
 pub mod root;
+mod siblings;
 pub mod spop;
 mod stall;
 mod stream;

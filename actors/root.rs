@@ -111,6 +111,7 @@ impl<A: Agent> Root<A> {
             queue: self.queue.clone(),
             limits: self.settings.limits,
             budget: Budget::new(bytes),
+            siblings: Rc::default(),
             deadline: self.settings.deadline,
             peer_log: Arc::clone(&self.peer_log),
             log: self.log.clone(),

@@ -1,6 +1,7 @@
 //! The sockets under Listener and Connection: TCP and Unix behind one face. TLS would be a third.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -70,13 +71,42 @@ impl Acceptor {
     }
 }
 
+/// Who is at the other end of a link, as far as the system knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Peer {
+    /// Somebody at this address.
+    Address(IpAddr),
+    /// This process of this user, on this machine.
+    Process { uid: u32, pid: i32 },
+}
+
 /// One end of a link.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// A socket that was given up.
+    Closed,
 }
 
 impl Stream {
+    /// Who is at the other end, if the system says so.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Tcp(stream) => Some(Peer::Address(stream.peer_addr().ok()?.ip().to_canonical())),
+            Self::Unix(stream) => {
+                let peer = stream.peer_cred().ok()?;
+                // 0 is any process that this one cannot see: one of another container.
+                let pid = peer.pid().filter(|&pid| pid != 0)?;
+                Some(Peer::Process { uid: peer.uid(), pid })
+            }
+            Self::Closed => None,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+
     /// Reads into the room that `input` has; 0 is the end of the stream.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
         loop {
@@ -89,6 +119,7 @@ impl Stream {
                     ready!(stream.poll_read_ready(cx))?;
                     stream.try_read_buf(input)
                 }
+                Self::Closed => Ok(0),
             };
             match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -109,6 +140,7 @@ impl Stream {
                     ready!(stream.poll_write_ready(cx))?;
                     stream.try_write(output)
                 }
+                Self::Closed => Err(io::ErrorKind::NotConnected.into()),
             };
             match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -122,6 +154,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }

@@ -53,11 +53,6 @@ impl<D: Copy> Unanswered<D> {
         self.by_ticket.remove(&ticket)
     }
 
-    /// Takes all out.
-    pub(crate) fn clear(&mut self) {
-        self.by_ticket.clear();
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.by_ticket.is_empty()
     }

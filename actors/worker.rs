@@ -225,6 +225,8 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
                 Ok(()) => end = engine.end(),
                 Err(error) => return Exit::NoEngine(error.0),
             }
+        } else if engine.recycle() {
+            end = engine.end();
         }
         let more_to_do = engine.tidy_up().map_or_else(channel::never, channel::after);
         let job = crossbeam::channel::select_biased! {

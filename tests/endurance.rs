@@ -10,6 +10,8 @@ use support::PATIENCE;
 use support::agent::Agent;
 use support::client::read_response;
 use support::site::Site;
+use support::spop::{Link, Message};
+use support::wire::{Value, headers, text};
 
 const CLEAN: &str = "GET /?q=shoes HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
 const ATTACK: &str =
@@ -69,6 +71,73 @@ fn ten_thousand_requests_are_answered_without_an_error_in_flat_memory() {
     );
     // A leak of one transaction's smallest part (100 bytes a request) would already be 1,000 KiB.
     assert!(end < warm + 1_000, "resident memory grew from {warm} to {end} KiB over 10,000 requests");
+}
+
+/// A request of a mix, and the code of its answer. Each is another, so that nothing is known from one before.
+fn one_of_a_mix(number: usize) -> (Message, i64) {
+    let post = |kind: &str, body: String| {
+        let own = [("host", "shop.test"), ("user-agent", "test"), ("accept", "*/*"), ("content-type", kind)];
+        let message =
+            Message::get("/basket", None).with("method", text("POST")).with("headers", headers(&own));
+        message
+            .with("body-size", Value::Int64(body.len() as i64))
+            .with("body", Value::Binary(body.into_bytes()))
+    };
+    let words = format!("some words of customer {number} ").repeat(1 + number % 40);
+    match number % 20 {
+        0 | 1 => (Message::get("/", Some(&format!("id={number}'%20OR%20'1'%3D'1"))), 403),
+        2..=4 => {
+            let form = format!("name=n{number}&comment={}", words.replace(' ', "+"));
+            (post("application/x-www-form-urlencoded", form), 0)
+        }
+        5 => (post("application/json", format!("{{\"name\": {number}, \"comment\": \"{words}\"}}")), 0),
+        _ => (Message::get("/goods", Some(&format!("q=shoes{number}&page={}", number % 7))), 0),
+    }
+}
+
+/// Sends this many requests to the one engine of an agent, and some before, and looks at its memory and at the front's.
+fn endure(agent: &Agent, count: usize) {
+    let engine = agent.engines()[0];
+    let mut link: Link = agent.link();
+    let mut ask = |number| {
+        let (message, code) = one_of_a_mix(number);
+        let ack = link.ask(&message);
+        assert_eq!((ack.code(), ack.error()), (Some(code), None), "request {number}: {ack:?}");
+    };
+    let memory = || [Agent::own_kib(engine), Agent::own_kib(agent.pid())];
+    (0..2_000).for_each(&mut ask);
+    let warm = memory();
+    for part in 1..=10 {
+        (0..count / 10).for_each(|number| ask(part * count + number));
+        let [engine, front] = memory();
+        println!("after {} requests more: engine {engine} KiB, front {front} KiB", part * count / 10);
+    }
+    let end = memory();
+    println!("engine and front: {warm:?} KiB after 2,000 requests, {end:?} KiB after {count} more");
+    assert_eq!(agent.engines(), [engine], "it is not the same engine any more");
+    for (end, warm) in end.iter().zip(warm) {
+        // A leak of 16 bytes a request would already be 300 KiB.
+        assert!(*end < warm + 200, "memory grew from {warm} to {end} KiB over {count} requests");
+    }
+}
+
+/// Few rules: with many, the engine has megabytes of free memory from loading them, in which a leak does not show.
+const RULES: &str = r#"SecRuleEngine On
+SecRequestBodyAccess On
+SecRule REQUEST_HEADERS:Content-Type "@rx json" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
+SecRule ARGS "@rx some (words)" "id:2,phase:2,pass,log,capture,setvar:tx.score=+%{TX.1},msg:'%{MATCHED_VAR}'"
+SecRule ARGS "@detectSQLi" "id:3,phase:2,deny,log,t:urlDecodeUni,t:lowercase,tag:'attack'"
+"#;
+
+#[test]
+fn one_worker_stays_in_the_memory_that_it_has() {
+    endure(&Agent::with_rules(RULES, &["-n", "1"]), 20_000);
+}
+
+#[test]
+#[ignore = "takes some minutes: cargo test --test endurance -- --ignored --nocapture"]
+fn one_worker_stays_in_the_memory_that_it_has_over_100_000_requests_with_the_core_rule_set() {
+    endure(&Agent::start(&["-n", "1"]), 100_000);
 }
 
 #[test]

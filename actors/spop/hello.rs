@@ -10,6 +10,9 @@ use crate::spop::value::{Value, encode_bytes};
 /// The version that this agent speaks.
 pub const VERSION: &str = "2.0";
 
+/// Bytes of the longest engine-id to keep; HAProxy's is a UUID of 36.
+const MAX_ENGINE_ID: usize = 64;
+
 /// What a peer can do beyond the plain exchange of one NOTIFY for one ACK.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -17,20 +20,23 @@ pub struct Capabilities {
     pub pipelining: bool,
     /// Payloads may come in fragments. It says what the one takes who announces it, so it needs no consent.
     pub fragmentation: bool,
+    /// An ACK may come on any link of the same engine (`async`).
+    pub asynchronous: bool,
 }
 
 impl Capabilities {
     /// Those that this agent has.
-    pub const ALL: Self = Self { pipelining: true, fragmentation: true };
+    pub const ALL: Self = Self { pipelining: true, fragmentation: true, asynchronous: true };
 
     /// Their names, as in HELLO frames, in the order of [`Capabilities::names`].
-    pub const NAMES: &'static [&'static str] = &["pipelining", "fragmentation"];
+    pub const NAMES: &'static [&'static str] = &["pipelining", "fragmentation", "async"];
 
     /// Adds the capability with this name; `false` when this agent has none of that name.
     pub fn insert(&mut self, name: &str) -> bool {
         match name {
             "pipelining" => self.pipelining = true,
             "fragmentation" => self.fragmentation = true,
+            "async" => self.asynchronous = true,
             _ => return false,
         }
         true
@@ -39,7 +45,7 @@ impl Capabilities {
     /// The names of those in it, separated by commas.
     #[must_use]
     pub fn names(self) -> String {
-        let has = [self.pipelining, self.fragmentation];
+        let has = [self.pipelining, self.fragmentation, self.asynchronous];
         let names = Self::NAMES.iter().zip(has).filter(|(_, has)| *has).map(|(name, _)| *name);
         names.collect::<Vec<_>>().join(",")
     }
@@ -101,6 +107,12 @@ impl HaproxyHello {
         })
     }
 
+    /// The engine-id, if links can be told by it: one too long to be kept counts as none.
+    #[must_use]
+    pub fn engine(&self) -> Option<&Bytes> {
+        self.engine_id.as_ref().filter(|id| (1..=MAX_ENGINE_ID).contains(&id.len()))
+    }
+
     /// What holds for the link: the smaller frame; what both sides can do, and what the agent takes.
     ///
     /// HAProxy up to 3.0 sends fragments to an agent that announces them, and never offers them itself. HAProxy 3.1 and
@@ -112,6 +124,7 @@ impl HaproxyHello {
             capabilities: Capabilities {
                 pipelining: self.capabilities.pipelining && ours.pipelining,
                 fragmentation: ours.fragmentation && !self.healthcheck,
+                asynchronous: self.capabilities.asynchronous && ours.asynchronous && self.engine().is_some(),
             },
         }
     }

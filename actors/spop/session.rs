@@ -70,6 +70,8 @@ pub struct Session {
     limits: Limits,
     state: State,
     fragments: Reassembly,
+    /// Which engine of HAProxy's it is, when both sides have `async`.
+    engine: Option<Bytes>,
     healthy: bool,
 }
 
@@ -78,7 +80,7 @@ impl Session {
     #[must_use]
     pub fn new(limits: Limits, budget: Budget) -> Self {
         let fragments = Reassembly::new(limits.max_payload, budget);
-        Self { limits, state: State::AwaitHello, fragments, healthy: true }
+        Self { limits, state: State::AwaitHello, fragments, engine: None, healthy: true }
     }
 
     /// Whether the handshake is still to come.
@@ -91,6 +93,18 @@ impl Session {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
+    }
+
+    /// The engine-id of HAProxy's, when ACKs may come on any link with the same.
+    #[must_use]
+    pub fn engine(&self) -> Option<&Bytes> {
+        self.engine.as_ref()
+    }
+
+    /// Takes note that the link has ended without a DISCONNECT.
+    pub fn close(&mut self) {
+        self.state = State::Closed;
+        self.fragments.clear();
     }
 
     /// Whether health checks are answered well from now on. Any DISCONNECT fails them, and HAProxy takes the server out.
@@ -168,8 +182,7 @@ impl Session {
     pub fn disconnect(&mut self, cause: &Disconnect, output: &mut BytesMut) {
         if self.state != State::Closed {
             cause.encode(output);
-            self.state = State::Closed;
-            self.fragments.clear();
+            self.close();
         }
     }
 
@@ -222,6 +235,9 @@ impl Session {
             return Ok(Event::HealthCheck);
         }
         self.state = State::Open(agreed);
+        // A copy: it is not to keep the read buffer.
+        let engine = hello.engine().filter(|_| agreed.capabilities.asynchronous);
+        self.engine = engine.map(|id| Bytes::copy_from_slice(id));
         Ok(Event::Open(agreed))
     }
 }

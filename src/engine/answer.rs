@@ -114,6 +114,9 @@ pub fn answer(
             let body = page.fill(&message.transaction(), *status);
             actions.set_var(Scope::Transaction, "body", Value::String(body.as_bytes()));
         }
+        if let Some(body) = verdict.rewritten.as_ref().filter(|_| denied.is_none() && !detect_only) {
+            actions.set_var(Scope::Transaction, "body", Value::String(body));
+        }
         describe(verdict, message.is_ok_and(|message| message.wishes().export_rules), &mut actions);
     }
     actions

@@ -3,13 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use crate::engine::library::Library;
 use crate::engine::load::{LoadError, RuleSet, RuleSource, Summary, load};
+use crate::engine::version::Version;
 
 /// What is to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSources {
+    /// Into which engine.
+    pub engine: Version,
     /// For requests that name no application, or one that is not known.
     pub default: RuleSource,
     /// The files of each application, by its name.
@@ -46,47 +49,57 @@ pub enum UnknownApplication {
 
 /// All sets of rules.
 #[derive(Debug)]
-pub struct RuleSets {
-    default: Arc<RuleSet>,
-    applications: HashMap<Vec<u8>, Arc<RuleSet>>,
+pub struct RuleSets<L> {
+    default: RuleSet<L>,
+    applications: HashMap<Vec<u8>, RuleSet<L>>,
 }
 
-impl RuleSets {
+impl<L> RuleSets<L> {
     /// The rules of an application; the default ones where it is not named or not known.
     #[must_use]
-    pub fn of(&self, application: Option<&[u8]>) -> &Arc<RuleSet> {
+    pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
         application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
     }
 }
 
 /// Why not all are loaded.
 #[derive(Debug)]
-pub struct ApplicationError {
-    /// Whose rules; none: the default ones.
-    application: Option<String>,
-    cause: LoadError,
+pub enum ApplicationError {
+    /// Some cannot be.
+    Load {
+        /// Whose; none: the default ones.
+        application: Option<String>,
+        /// Why.
+        cause: LoadError,
+    },
+    /// This program was built without the engine.
+    NotBuilt(Version),
 }
 
 impl fmt::Display for ApplicationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.application {
-            Some(name) => write!(f, "application {name}: {}", self.cause),
-            None => self.cause.fmt(f),
+        match self {
+            Self::Load { application: Some(name), cause } => write!(f, "application {name}: {cause}"),
+            Self::Load { application: None, cause } => cause.fmt(f),
+            Self::NotBuilt(version) => write!(f, "this program was built without {version}"),
         }
     }
 }
 
 impl std::error::Error for ApplicationError {}
 
-/// Loads all; the summaries are those of the default rules and of each application, in their order.
-pub fn load_all(sources: &RuleSources) -> Result<(RuleSets, Vec<Summary>), ApplicationError> {
-    let failed = |application| move |cause| ApplicationError { application, cause };
+/// Loads all into libraries of one kind; the summaries are those of the default rules and of each application, in their
+/// order.
+pub(super) fn load_all<L: Library>(
+    sources: &RuleSources,
+) -> Result<(RuleSets<L>, Vec<Summary>), ApplicationError> {
+    let failed = |application| move |cause| ApplicationError::Load { application, cause };
     let (default, summary) = load(&sources.default).map_err(failed(None))?;
     let (mut applications, mut summaries) = (HashMap::new(), vec![summary]);
     for (name, files) in &sources.applications {
         let (rules, summary) = load(&RuleSource::Files(files.clone())).map_err(failed(Some(name.clone())))?;
-        applications.insert(name.clone().into_bytes(), Arc::new(rules));
+        applications.insert(name.clone().into_bytes(), rules);
         summaries.push(summary);
     }
-    Ok((RuleSets { default: Arc::new(default), applications }, summaries))
+    Ok((RuleSets { default, applications }, summaries))
 }

@@ -9,7 +9,10 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::ffi::v3::{Engine, Exception};
+use crate::ffi::rules::LoadedRule;
+
+/// Under this name in `TX` rules that want to know see that a body was cut.
+pub(super) const TRUNCATED: &CStr = c"body_truncated";
 
 /// The variables.
 pub(super) const VARIABLES: [&CStr; 4] = [
@@ -19,11 +22,11 @@ pub(super) const VARIABLES: [&CStr; 4] = [
     c"MULTIPART_UNMATCHED_BOUNDARY",
 ];
 
-/// The rules of phase 2 that look at one of [`VARIABLES`]. `built_in` are the directives that came from no file.
-pub(super) fn find(engine: &Engine, built_in: &str) -> Result<Vec<i64>, Exception> {
+/// Those of the loaded rules that look at one of [`VARIABLES`]. `built_in` are the directives that came from no file.
+pub(super) fn find(rules: Vec<LoadedRule>, built_in: &str) -> Vec<i64> {
     let mut files = HashMap::new();
     let mut found = Vec::new();
-    for place in engine.loaded()?.into_iter().filter(|rule| rule.of_body && !rule.is_chained) {
+    for place in rules.into_iter().filter(|rule| rule.of_body && !rule.is_chained) {
         let text = files.entry(place.file).or_insert_with_key(|file| {
             // What was readable a moment ago and is not now checks nothing.
             fs::read(Path::new(OsStr::from_bytes(file))).unwrap_or_else(|_| built_in.as_bytes().to_vec())
@@ -33,7 +36,7 @@ pub(super) fn find(engine: &Engine, built_in: &str) -> Result<Vec<i64>, Exceptio
             found.push(place.rule);
         }
     }
-    Ok(found)
+    found
 }
 
 /// The lines of the directive that this line (from 1) belongs to.

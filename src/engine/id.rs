@@ -36,7 +36,7 @@ pub struct Ticket {
     pub id: String,
     /// The number of the worker that has it.
     pub worker: usize,
-    /// Which of its engines: they count the reloads.
+    /// Which of its engines: no two have had the same number.
     pub generation: u64,
 }
 

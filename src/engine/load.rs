@@ -1,18 +1,18 @@
 //! Loading rules: which files, in which order, and what is wrong with them.
 
-use std::ffi::CString;
 use std::fmt;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::body_checks;
-use crate::engine::directives::{Counts, Directives, Missing, ReadError, Version, compare};
-use crate::ffi::v3::{self, Engine, RuleEngine};
+use crate::engine::directives::{Counts, Directives, Missing, ReadError, compare};
+use crate::engine::library::Library;
+use crate::engine::version::Version;
+use crate::ffi::rules::{RuleEngine, Settings};
 
-/// The settings that apply without `-f`.
-const DEFAULT_SETTINGS: &str = include_str!("default.conf");
+/// The program in audit logs.
+pub(super) const CONNECTOR: &str = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
 
 /// The parts of the Core Rule Set as Debian's `modsecurity-crs` installs it: set-up, exclusions before, rules,
 /// exclusions after. The exclusion files are the operator's and may be missing.
@@ -59,7 +59,7 @@ pub enum LoadError {
         /// What was being loaded; the engine names the file itself when it is an included one.
         source: String,
         /// What the engine says.
-        cause: v3::LoadError,
+        cause: String,
     },
     /// What the engine should have read cannot be read.
     Read(ReadError),
@@ -79,7 +79,6 @@ impl fmt::Display for LoadError {
             }
             Self::Engine { source, cause } => {
                 // The engine's text may have several lines; the operator gets one.
-                let cause = cause.to_string();
                 let cause: Vec<_> = cause.split_whitespace().collect();
                 write!(f, "cannot load {source}: {}", cause.join(" "))
             }
@@ -93,9 +92,9 @@ impl std::error::Error for LoadError {}
 
 /// Rules that are loaded, and what is known of them.
 #[derive(Debug)]
-pub struct RuleSet {
+pub struct RuleSet<L> {
     /// The library with the rules.
-    pub engine: Arc<Engine>,
+    pub library: Arc<L>,
     /// The rules that ask whether a body could be parsed.
     pub body_checks: Vec<i64>,
 }
@@ -113,111 +112,31 @@ pub struct Summary {
     pub response_body_access: bool,
 }
 
-/// The directives of the files as this engine should read them.
-pub fn read(source: &RuleSource, version: Version) -> Result<Directives, LoadError> {
-    let mut directives = Directives::new(version);
-    let files = match source {
-        RuleSource::Default => {
-            directives.add(DEFAULT_SETTINGS, "built-in settings").map_err(LoadError::Read)?;
-            &core_rule_set().map_err(LoadError::NoCoreRuleSet)?
-        }
-        RuleSource::Files(files) => files,
+/// Loads the rules into a library of their own.
+pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
+    let (settings, files) = match source {
+        RuleSource::Default => (L::DEFAULT_SETTINGS, &core_rule_set().map_err(LoadError::NoCoreRuleSet)?),
+        RuleSource::Files(files) => ("", files),
     };
-    files.iter().try_for_each(|path| directives.add_file(path)).map_err(LoadError::Read)?;
-    Ok(directives)
-}
-
-/// Loads the rules into a new engine.
-pub fn load(source: &RuleSource) -> Result<(RuleSet, Summary), LoadError> {
-    let failed = |what: &str| {
-        let source = what.to_owned();
-        move |cause| LoadError::Engine { source, cause }
-    };
-    // First, as the engine says less of files that it cannot read, and ends the process over a folder.
-    let directives = read(source, Version::Three)?;
-    let connector = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
-    let mut engine = Engine::new(connector).map_err(failed("libmodsecurity"))?;
-    match source {
-        RuleSource::Default => {
-            let files = core_rule_set().map_err(LoadError::NoCoreRuleSet)?;
-            add_together(&mut engine, DEFAULT_SETTINGS, &files)?;
-        }
-        RuleSource::Files(files) => match &files[..] {
-            [file] => add_file(&mut engine, file)?,
-            files => add_together(&mut engine, "", files)?,
-        },
-    }
-    let settings = engine.settings().map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
-    let loaded = engine.loaded().map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
+    // First, as engines say less of files that they cannot read, and one ends the process over a folder.
+    let directives = read(settings, files, L::VERSION)?;
+    let library = L::load(settings, files)?;
+    let failed = |cause| LoadError::Engine { source: "the rules".to_owned(), cause };
+    let (Settings { engine, request_body_access, response_body_access }, loaded) =
+        library.contents().map_err(failed)?;
     let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
-    let summary = Summary {
-        rules,
-        engine: settings.engine,
-        request_body_access: settings.request_body_access,
-        response_body_access: settings.response_body_access,
-    };
-    let body_checks = body_checks::find(&engine, DEFAULT_SETTINGS);
-    let body_checks = body_checks.map_err(v3::LoadError::Rules).map_err(failed("the rules"))?;
-    Ok((RuleSet { engine: Arc::new(engine), body_checks }, summary))
+    let summary = Summary { rules, engine, request_body_access, response_body_access };
+    let body_checks = body_checks::find(loaded, settings);
+    Ok((RuleSet { library: Arc::new(library), body_checks }, summary))
 }
 
-/// Loads directives and then files as one configuration, so that what comes later counts. Of files that are loaded one by
-/// one the engine keeps the settings of the first.
-fn add_together(engine: &mut Engine, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
-    let mut text = directives.to_owned();
-    for path in files {
-        let cause = |cause| LoadError::File { path: path.clone(), cause };
-        let absolute = std::path::absolute(path).map_err(cause)?;
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_/.:-".contains(byte);
-        if !absolute.as_os_str().as_bytes().iter().all(plain) {
-            let said = "its name has characters that the engine cannot include; give a single -f that has Include lines";
-            return Err(cause(io::Error::new(io::ErrorKind::InvalidFilename, said)));
-        }
-        text.push_str(&format!("Include {}\n", absolute.display()));
-    }
-    engine.add(&text, "").map_err(|cause| {
-        // Of included files the engine does not always know the name. One that is wrong is so on its own.
-        let alone = |path: &PathBuf| Engine::new("").map(|mut engine| add_file(&mut engine, path));
-        let wrong = files.iter().find_map(|path| alone(path).ok()?.err());
-        wrong.unwrap_or_else(|| LoadError::Engine { source: "the rules".to_owned(), cause })
-    })
-}
-
-fn add_file(engine: &mut Engine, path: &Path) -> Result<(), LoadError> {
-    let failed = |cause| LoadError::Engine { source: path.display().to_string(), cause };
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
-    engine.add_file(&name).map_err(|cause| match cause {
-        v3::LoadError::Skipped(_) => LoadError::Engine {
-            source: match skipping_line(path) {
-                Some(line) => format!("{} line {line}", path.display()),
-                None => path.display().to_string(),
-            },
-            cause,
-        },
-        cause => failed(cause),
-    })
-}
-
-/// The line with the directive that the engine skips a part of, found by loading one directive after the other into an
-/// engine of its own.
-fn skipping_line(path: &Path) -> Option<usize> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let (mut directive, mut first) = (String::new(), 1);
-    for (index, line) in text.lines().enumerate() {
-        directive.push_str(line);
-        directive.push('\n');
-        if line.ends_with('\\') {
-            continue;
-        }
-        let loaded = Engine::new("").ok()?.add(&directive, "");
-        if matches!(loaded, Err(v3::LoadError::Skipped(_))) {
-            return Some(first);
-        }
-        directive.clear();
-        first = index + 2;
-    }
-    None
+/// The directives as this version should read them.
+fn read(settings: &str, files: &[PathBuf], version: Version) -> Result<Directives, LoadError> {
+    let mut directives = Directives::new(version);
+    directives.add(settings, "built-in settings").map_err(LoadError::Read)?;
+    files.iter().try_for_each(|path| directives.add_file(path)).map_err(LoadError::Read)?;
+    Ok(directives)
 }
 
 /// The files of the installed Core Rule Set in the order in which they belong.

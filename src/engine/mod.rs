@@ -10,20 +10,30 @@ pub mod directives;
 pub mod headers;
 pub mod http_message;
 pub mod id;
+mod inspector;
+mod library;
 pub mod load;
-pub mod modsecurity3;
+pub mod modsecurity;
+#[cfg(feature = "engine2")]
+mod modsecurity2;
+#[cfg(feature = "engine3")]
+mod modsecurity3;
 mod partial;
 pub mod process;
 mod record;
+pub mod recycling;
 pub mod request;
 pub mod response;
 pub mod text;
 pub mod thread;
 mod traffic;
 pub mod verdict;
+pub mod version;
+pub mod waiting;
 mod watchdog;
 mod worker_engine;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,11 +47,12 @@ use application::Applications;
 use dialect::Dialect;
 use http_message::HttpMessage;
 use id::IdSource;
-use modsecurity3::Bounds;
 use process::Keeper;
+use recycling::Recycling;
 use thread::Threads;
 use traffic::Traffic;
 use verdict::Verdict;
+use waiting::Bounds;
 pub use worker_engine::WorkerEngine;
 
 /// Where engines run.
@@ -68,12 +79,15 @@ struct Shared {
     truncated: Truncated,
     /// Transactions that may wait in each.
     responses: Bounds,
+    recycling: Recycling,
     applications: Applications,
+    /// How many there have been.
+    engines: AtomicU64,
 }
 
 impl Shared {
-    fn isolation(&self) -> (u64, Isolation) {
-        self.isolation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn isolation(&self) -> Isolation {
+        self.isolation.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
 
@@ -85,9 +99,12 @@ impl ModSecurityAgent {
         policy: Policy,
         truncated: Truncated,
         responses: Bounds,
+        recycling: Recycling,
         applications: Applications,
     ) -> Self {
-        let shared = Shared { isolation: Mutex::new((1, isolation)), truncated, responses, applications };
+        let isolation = Mutex::new((1, isolation));
+        let engines = AtomicU64::new(0);
+        let shared = Shared { isolation, truncated, responses, recycling, applications, engines };
         Self { shared: Arc::new(shared), policy, ids: IdSource::default(), traffic: Traffic::default() }
     }
 
@@ -122,7 +139,7 @@ impl Agent for ModSecurityAgent {
     }
 
     fn rebuild(&self) {
-        if let (_, Isolation::Process(keeper, _)) = self.shared.isolation() {
+        if let Isolation::Process(keeper, _) = self.shared.isolation() {
             keeper.rebuild();
         }
     }

@@ -5,6 +5,7 @@
 //! process is tainted: what the engine did to the heap before it was caught is anybody's guess. It starts no more engines,
 //! finishes what it has, and replaces itself.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,10 +16,10 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
 use slog::Logger;
 
-use crate::engine::application::RuleSets;
 use crate::engine::http_message::HttpMessage;
-use crate::engine::modsecurity3::{Bounds, ModSecurity3};
+use crate::engine::modsecurity::{ModSecurity, Rules};
 use crate::engine::verdict::Verdict;
+use crate::engine::waiting::Bounds;
 use crate::engine::watchdog::{Overrun, Subject, Watch};
 use crate::ffi::fault::{self, Post};
 
@@ -31,7 +32,7 @@ const LAST_GRACE: Duration = Duration::from_secs(3);
 /// What engines in threads share.
 pub struct Threads {
     /// The library and its rules.
-    pub rules: Arc<RuleSets>,
+    pub rules: Rules,
     /// Transactions that may wait in each engine.
     pub bounds: Bounds,
     /// CPU time that an engine may use for one request.
@@ -43,13 +44,8 @@ pub struct Threads {
 impl Threads {
     /// `on_taint` is called once, at the first fault.
     #[must_use]
-    pub fn new(
-        rules: RuleSets,
-        bounds: Bounds,
-        limit: Duration,
-        on_taint: Box<dyn Fn() + Send + Sync>,
-    ) -> Self {
-        Self { rules: Arc::new(rules), bounds, limit, tainted: AtomicBool::new(false), on_taint }
+    pub fn new(rules: Rules, bounds: Bounds, limit: Duration, on_taint: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { rules, bounds, limit, tainted: AtomicBool::new(false), on_taint }
     }
 
     fn taint(&self) {
@@ -81,19 +77,23 @@ impl EngineThread {
         let (jobs, orders) = channel::bounded::<HttpMessage>(1);
         let (results, verdicts) = channel::bounded(1);
         let (say, said) = channel::bounded(1);
-        let (rules, bounds) = (Arc::clone(&shared.rules), shared.bounds);
+        let (rules, bounds) = (shared.rules.clone(), shared.bounds);
         let body = move || {
-            let post = match fault::take_post().and_then(|post| Ok((post, fault::thread_clock()?))) {
-                Ok((post, clock)) => {
+            // Transactions never leave their thread.
+            let begin = || {
+                let (post, clock) = (fault::take_post()?, fault::thread_clock()?);
+                let engine = post.guard(|| ModSecurity::new(&rules, bounds)).map_err(io::Error::other)?;
+                Ok((post, clock, engine))
+            };
+            let (post, mut engine) = match begin() {
+                Ok((post, clock, engine)) => {
                     let subject = Subject { clock, stat: format!("/proc/self/task/{}/stat", gettid()) };
                     // The worker waits for this.
                     let _ = say.send(Ok((post, subject)));
-                    post
+                    (post, engine)
                 }
                 Err(error) => return drop(say.send(Err(error))),
             };
-            // Transactions never leave their thread.
-            let mut engine = ModSecurity3::new(rules, bounds);
             loop {
                 let order = match post.guard(|| engine.tidy_up()) {
                     Some(patience) => orders.recv_timeout(patience),

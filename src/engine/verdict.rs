@@ -27,6 +27,8 @@ pub struct Verdict {
     pub answers: Option<Answered>,
     /// The response had no transaction any more, and was inspected on its own.
     pub is_lost: bool,
+    /// The response's body as rules have rewritten it.
+    pub rewritten: Option<Vec<u8>>,
 }
 
 /// What the log says of the request that a response answers.

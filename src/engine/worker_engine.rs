@@ -1,15 +1,16 @@
-//! The engine of one worker, wherever it runs, and the one that it replaced.
+//! The engine of one worker, wherever it runs, and those that it replaced.
 //!
-//! After a reload the transactions that wait for their response are in the replaced engine: it is kept as long as they
-//! may wait, for responses alone.
+//! After a reload, and when an engine had as many requests as it may have (`--max-requests`), the transactions that wait
+//! for their response are in the replaced engine: it is kept as long as they may wait, for responses alone.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use crossbeam::channel::Receiver;
-use slog::Logger;
+use slog::{Logger, debug, warn};
 
 use crate::engine::application::{Applications, UnknownApplication};
 use crate::engine::http_message::HttpMessage;
@@ -24,15 +25,21 @@ pub struct WorkerEngine {
     worker: usize,
     shared: Arc<Shared>,
     current: Generation,
-    /// Those that reloads replaced, oldest first, and how long each is kept.
+    /// Those that it replaced, oldest first, and how long each is kept.
     replaced: Vec<(Generation, Instant)>,
     log: Logger,
 }
 
-/// An engine, and which reload its rules come from.
+/// An engine.
 struct Generation {
+    /// No other has had it.
     number: u64,
     form: Form,
+    /// Requests that it got, and how many it may get.
+    requests: u64,
+    max_requests: u64,
+    /// Transactions that wait in it, at most.
+    waiting: usize,
 }
 
 enum Form {
@@ -46,7 +53,7 @@ const CONTENT_TOO_LARGE: u16 = 413;
 impl WorkerEngine {
     /// Starts the engine of the worker with this number.
     pub(super) fn start(worker: usize, shared: Arc<Shared>, log: &Logger) -> Result<Self, StartError> {
-        let current = Generation::start(worker, &shared, log)?;
+        let current = Generation::start(worker, &shared, shared.recycling.first(worker), log)?;
         Ok(Self { worker, shared, current, replaced: Vec::new(), log: log.clone() })
     }
 
@@ -76,26 +83,41 @@ impl WorkerEngine {
         let generation = response.ticket()?.generation;
         self.replaced.iter().position(|(replaced, _)| replaced.number == generation)
     }
+
+    /// Replaces the engine by one that may get so many requests.
+    fn replace(&mut self, max_requests: u64) -> Result<(), StartError> {
+        let current = Generation::start(self.worker, &self.shared, max_requests, &self.log)?;
+        let replaced = std::mem::replace(&mut self.current, current);
+        if replaced.waiting > 0 {
+            self.replaced.push((replaced, Instant::now() + self.shared.responses.ttl));
+        }
+        Ok(())
+    }
 }
 
 impl Generation {
-    fn start(worker: usize, shared: &Shared, log: &Logger) -> Result<Self, StartError> {
-        let (number, isolation) = shared.isolation();
-        let form = match isolation {
+    fn start(worker: usize, shared: &Shared, max_requests: u64, log: &Logger) -> Result<Self, StartError> {
+        let form = match shared.isolation() {
             Isolation::Process(keeper, limit) => {
                 Form::Process(EngineProcess::start(worker, keeper, limit, log)?)
             }
             Isolation::Thread(threads) => Form::Thread(EngineThread::start(worker, threads, log)?),
         };
-        Ok(Self { number, form })
+        let number = shared.engines.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { number, form, requests: 0, max_requests, waiting: 0 })
     }
 
     fn inspect(&mut self, worker: usize, message: &HttpMessage) -> Result<Verdict, EngineError> {
+        self.requests += u64::from(matches!(message, HttpMessage::Request(_)));
         let mut verdict = match &mut self.form {
             Form::Process(engine) => engine.inspect(message),
             Form::Thread(engine) => engine.inspect(message),
         }?;
+        if matches!(message, HttpMessage::Response(_)) && !verdict.is_lost {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
         if verdict.is_kept {
+            self.waiting += 1;
             verdict.ticket = Some(Ticket { id: message.id().to_owned(), worker, generation: self.number });
         }
         Ok(verdict)
@@ -128,17 +150,37 @@ impl Engine for WorkerEngine {
     }
 
     fn renew(&mut self) -> Result<(), StartError> {
-        let current = Generation::start(self.worker, &self.shared, &self.log)?;
-        let replaced = std::mem::replace(&mut self.current, current);
-        if self.shared.responses.count > 0 && replaced.number != self.current.number {
-            self.replaced.push((replaced, Instant::now() + self.shared.responses.ttl));
+        // All workers do so at this moment.
+        self.replace(self.shared.recycling.first(self.worker))
+    }
+
+    fn recycle(&mut self) -> bool {
+        // One at a time is kept for its responses: those of one that gets many requests would become many.
+        if self.current.requests < self.current.max_requests || !self.replaced.is_empty() {
+            return false;
         }
-        Ok(())
+        let requests = self.current.requests;
+        let process = match &self.current.form {
+            Form::Process(engine) => engine.pid().as_raw(),
+            Form::Thread(_) => return false,
+        };
+        match self.replace(self.shared.recycling.later()) {
+            Ok(()) => {
+                debug!(self.log, "engine recycled"; "process" => process, "requests" => requests);
+                true
+            }
+            Err(error) => {
+                self.current.max_requests = requests.saturating_add(self.shared.recycling.later());
+                warn!(self.log, "engine cannot be recycled and goes on"; "process" => process, "requests" => requests,
+                    "cause" => %error, "next attempt" => format!("after {} requests", self.current.max_requests));
+                false
+            }
+        }
     }
 
     fn tidy_up(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        self.replaced.retain(|(_, until)| *until > now);
+        self.replaced.retain(|(replaced, until)| replaced.waiting > 0 && *until > now);
         self.replaced.first().map(|(_, until)| *until - now)
     }
 

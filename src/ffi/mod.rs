@@ -1,8 +1,14 @@
-//! The only unsafe code: what C and C++ offer, behind safe faces. One folder per engine, and the
-//! signals that engines raise.
+//! The only unsafe code: what C and C++ offer, behind safe faces. One folder per engine, what they have in common, and
+//! the signals that engines raise.
 
 #![allow(unsafe_code)]
 
 pub mod descriptor;
 pub mod fault;
+pub mod intervention;
+pub mod matches;
+pub mod rules;
+#[cfg(feature = "engine2")]
+pub mod v2;
+#[cfg(feature = "engine3")]
 pub mod v3;

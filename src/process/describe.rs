@@ -3,13 +3,13 @@
 use slog::{Logger, info, warn};
 
 use crate::engine::load::{RuleSource, Summary};
-use crate::ffi::v3::{self, RuleEngine};
+use crate::ffi::rules::RuleEngine;
 use crate::settings::Settings;
 
 /// Says what is about to run; the summaries are those of the default rules and of each application.
 pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary]) {
     info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"),
-        "engine" => format!("libmodsecurity {}", v3::compiled_version()));
+        "engine" => %settings.rules.engine);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = settings.tree.workers;
     for ((application, source), summary) in settings.rules.each().zip(summaries) {

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use actix::{Recipient, System};
 use slog::{Logger, error, info, warn};
 
-use crate::engine::application::load_all;
 use crate::engine::load::Summary;
+use crate::engine::modsecurity::Rules;
 use crate::engine::process::Keeper;
 use crate::engine::thread::Threads;
+use crate::engine::version::Version;
 use crate::engine::{self, Isolation, ModSecurityAgent};
 use crate::ffi::fault;
-use crate::ffi::v3;
 use crate::process::describe::describe;
 use crate::process::service::{End, Program, Tainted, lock};
 use crate::process::successor::Successor;
@@ -31,7 +31,8 @@ pub fn run() -> ExitCode {
     if engine::process::invoked_as_zygote(&words) {
         return ExitCode::from(engine::process::run_zygote(&words) as u8);
     }
-    let version = format!("{} (libmodsecurity {})", env!("CARGO_PKG_VERSION"), v3::compiled_version());
+    let engines: Vec<_> = Version::BUILT.iter().map(ToString::to_string).collect();
+    let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
     match settings::read(words, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => {
             println!("{}", text.trim_end());
@@ -49,7 +50,7 @@ fn fail(status: u8, cause: &dyn Display) -> ExitCode {
 }
 
 fn check(settings: &Settings) -> ExitCode {
-    match load_all(&settings.rules) {
+    match Rules::load(&settings.rules) {
         Ok((_, summaries)) => {
             for ((application, source), summary) in settings.rules.each().zip(summaries) {
                 let of = application.map(|name| format!(" for {name}")).unwrap_or_default();
@@ -79,6 +80,7 @@ fn serve(settings: Settings) -> ExitCode {
         settings.answers.clone(),
         settings.truncated,
         settings.responses,
+        settings.recycling,
         settings.applications(),
     ));
     let settings = Arc::new(settings);
@@ -132,7 +134,7 @@ fn isolate(
     }
     fault::cancel_last_resort();
     fault::install().map_err(boxed)?;
-    let (rules, summaries) = load_all(&settings.rules).map_err(boxed)?;
+    let (rules, summaries) = Rules::load(&settings.rules).map_err(boxed)?;
     let on_taint = Box::new(move || {
         if let Some(program) = taint.get() {
             program.do_send(Tainted);

@@ -59,7 +59,7 @@ pub(super) struct Arguments {
     #[structopt(short = "n", long, value_name = "NUM")]
     pub(super) workers: Option<String>,
 
-    /// Capability to announce: pipelining, fragmentation; may be repeated. Without it: all
+    /// Capability to announce: pipelining, fragmentation, async; may be repeated. Without it: all
     #[structopt(short, long, value_name = "NAME", number_of_values = 1)]
     pub(super) capability: Vec<String>,
 
@@ -77,6 +77,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NUM")]
     pub(super) queue: Option<String>,
 
+    /// ModSecurity's version: 3 (libmodsecurity) or 2 (ModSecurity 2.9), as far as the program was built with it, which
+    /// --version tells [default: 3, or the one there is]
+    #[structopt(long, value_name = "VERSION")]
+    pub(super) engine: Option<String>,
+
     /// Where engines run: process gives each worker's a process of its own, which is all that a crash of it ends; thread
     /// runs them in the agent's [default: process]
     #[structopt(long, value_name = "FORM")]
@@ -85,6 +90,11 @@ pub(super) struct Arguments {
     /// CPU time that an engine process may use for one request before it is ended, at least 100ms [default: 2s]
     #[structopt(long, value_name = "TIME")]
     pub(super) engine_limit: Option<String>,
+
+    /// Requests that an engine process inspects before another takes its place, without a request left out; 0: no limit.
+    /// The first ones go earlier, so that not all go at a time [default: 0]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) max_requests: Option<String>,
 
     /// Address to listen on, instead of -p: 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock; may be repeated
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
@@ -134,7 +144,7 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 21] = [
+const OPTIONS: [(&str, Kind); 23] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -147,8 +157,10 @@ const OPTIONS: [(&str, Kind); 21] = [
     ("throttle", Kind::Value),
     ("deadline", Kind::Value),
     ("queue", Kind::Value),
+    ("engine", Kind::Value),
     ("isolation", Kind::Value),
     ("engine-limit", Kind::Value),
+    ("max-requests", Kind::Value),
     ("listen", Kind::List),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),

@@ -22,7 +22,9 @@ use crate::engine::answer::Policy;
 use crate::engine::application::{Applications, RuleSources, UnknownApplication};
 use crate::engine::block_page::BlockPage;
 use crate::engine::load::RuleSource;
-use crate::engine::modsecurity3::Bounds;
+use crate::engine::recycling::Recycling;
+use crate::engine::version::Version;
+use crate::engine::waiting::Bounds;
 use arguments::{Arguments, Parsed};
 pub use listen::ListenAddress;
 
@@ -68,6 +70,8 @@ pub struct Settings {
     pub isolation: Isolation,
     /// CPU time that an engine process may use for one request.
     pub engine_limit: Duration,
+    /// When engine processes are replaced.
+    pub recycling: Recycling,
     /// What HAProxy is told about a request that nobody inspected, and of one that was denied.
     pub answers: Policy,
     /// What becomes of a request with a body that was cut.
@@ -135,6 +139,20 @@ pub fn read(
     }
 }
 
+/// The version of ModSecurity of this number, if it was built.
+fn engine(word: Option<&str>) -> Result<Version, BadOption> {
+    let default = Version::BUILT.first().copied();
+    let version = word.map_or(default, Version::of_number);
+    version.filter(|version| Version::BUILT.contains(version)).ok_or_else(|| {
+        let built: Vec<_> = Version::BUILT.iter().map(|version| version.number().to_string()).collect();
+        let word = word.unwrap_or_default();
+        BadOption(format!(
+            "--engine: {word:?} is none that this program was built with ({})",
+            built.join(", ")
+        ))
+    })
+}
+
 fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Settings, BadOption> {
     let or = |word: Option<String>, default: &str| word.unwrap_or_else(|| default.to_owned());
     let workers = number::parse("--workers", &or(arguments.workers, "5"), 1, MAX_WORKERS)?;
@@ -149,7 +167,11 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
         true => RuleSource::Default,
         false => RuleSource::Files(arguments.rules),
     };
-    let rules = RuleSources { default, applications: app::parse_all(arguments.app)? };
+    let rules = RuleSources {
+        engine: engine(arguments.engine.as_deref())?,
+        default,
+        applications: app::parse_all(arguments.app)?,
+    };
     let deadline = time::parse("--deadline", &or(arguments.deadline, "500ms"))?;
     let throttle = time::parse("--throttle", &or(arguments.throttle, "0"))?;
     if throttle >= deadline {
@@ -172,6 +194,16 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
     }
     let responses = number::parse("--responses", &or(arguments.responses, "0"), 0, MAX_RESPONSES)?;
     let ttl = time::parse("--response-ttl", &or(arguments.response_ttl, "60s"))?;
+    let max_requests = number::parse("--max-requests", &or(arguments.max_requests, "0"), 0, u32::MAX)?;
+    let isolation = match or(arguments.isolation, "process").as_str() {
+        "process" => Isolation::Process,
+        "thread" if max_requests > 0 => {
+            let cause = "--max-requests: engines in threads (--isolation thread) have no process to replace";
+            return Err(BadOption(cause.to_owned()));
+        }
+        "thread" => Isolation::Thread,
+        other => return Err(BadOption(format!("--isolation: {other:?} is neither process nor thread"))),
+    };
     let room = max_frame_size.saturating_sub(MIN_FRAME_SIZE) as usize;
     let block_page = arguments.block_page.map(|path| {
         let page = BlockPage::read(&path, room);
@@ -187,12 +219,9 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
             other => return Err(BadOption(format!("--unknown-app: {other:?} is neither default nor error"))),
         },
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
-        isolation: match or(arguments.isolation, "process").as_str() {
-            "process" => Isolation::Process,
-            "thread" => Isolation::Thread,
-            other => return Err(BadOption(format!("--isolation: {other:?} is neither process nor thread"))),
-        },
+        isolation,
         engine_limit,
+        recycling: Recycling { max_requests, workers },
         answers: Policy {
             on_error: on_error::parse(&or(arguments.on_error, "unset"))?,
             block_page: block_page.transpose()?,

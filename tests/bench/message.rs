@@ -1,4 +1,4 @@
-//! The 600-byte NOTIFY of a browser's GET, as the benches send it.
+//! The 600-byte NOTIFY of a browser's GET, as the benches send it, and other requests of that browser's.
 
 // Each bench compiles this module and uses only the part that it needs.
 #![allow(dead_code)]
@@ -8,7 +8,7 @@ use actors::spop::{FrameId, FrameType, Value, frame};
 use bytes::{BufMut, BytesMut};
 
 /// Header names and values of a browser.
-const HEADERS: [(&str, &str); 8] = [
+pub(crate) const HEADERS: [(&str, &str); 8] = [
     ("host", "www.example.com"),
     ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
     ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
@@ -26,8 +26,17 @@ pub(crate) fn payload() -> BytesMut {
 
 /// The payload of the same request with a body.
 pub(crate) fn payload_with_body(body: &[u8]) -> BytesMut {
+    payload_of("GET", &HEADERS, body)
+}
+
+/// Where all of them go.
+pub(crate) const PATH: &str = "/shop/shoes/running";
+pub(crate) const QUERY: &str = "page=2&sort=price";
+
+/// The payload of a request.
+pub(crate) fn payload_of(method: &str, named: &[(&str, &str)], body: &[u8]) -> BytesMut {
     let mut headers = Vec::new();
-    for (name, value) in HEADERS {
+    for (name, value) in named {
         encode_bytes(name.as_bytes(), &mut headers);
         encode_bytes(value.as_bytes(), &mut headers);
     }
@@ -38,9 +47,9 @@ pub(crate) fn payload_with_body(body: &[u8]) -> BytesMut {
         ("src-port", Value::Int64(34302)),
         ("dst-ip", Value::Ipv4([192, 0, 2, 2].into())),
         ("dst-port", Value::Int64(443)),
-        ("method", Value::String(b"GET")),
-        ("path", Value::String(b"/shop/shoes/running")),
-        ("query", Value::String(b"page=2&sort=price")),
+        ("method", Value::String(method.as_bytes())),
+        ("path", Value::String(PATH.as_bytes())),
+        ("query", Value::String(QUERY.as_bytes())),
         ("version", Value::String(b"1.1")),
         ("headers", Value::Binary(&headers)),
         ("body-size", Value::Int64(body.len() as i64)),

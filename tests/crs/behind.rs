@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::cases::Case;
-use crate::straight::{FRAME, Rules, in_parallel, parse};
+use crate::straight::{FRAME, Rules, changes, in_parallel, parse};
 use crate::support::PATIENCE;
 use crate::support::agent::Agent;
 use crate::support::haproxy::Haproxy;
@@ -21,6 +21,9 @@ pub struct Outcome {
 /// The Core Rule Set's decision to deny, which detection only leaves at that.
 const WOULD_DENY: u64 = 949_110;
 
+/// The Core Rule Set's summary of a request, for the log.
+const SUMMARY: u64 = 980_130;
+
 impl Outcome {
     /// What is different from the first run, or not as the test says, in a word; none when nothing is: `NAME=STATUS`
     /// where HAProxy has refused the request, or has not, against the test's word; `NAME=-RULE,+RULE` where the rules
@@ -29,9 +32,8 @@ impl Outcome {
         let difference = match &self.rules {
             None => self.status.to_string(),
             Some(rules) => {
-                let gone = straight.difference(rules).map(|rule| format!("-{rule}"));
-                let new = rules.difference(straight).map(|rule| format!("+{rule}"));
-                gone.chain(new).collect::<Vec<_>>().join(",")
+                let (straight, rules) = (without_summary(straight), without_summary(rules));
+                changes(&straight, &rules)
             }
         };
         if !difference.is_empty() {
@@ -52,6 +54,11 @@ impl Outcome {
         // No response that the framework can read; HAProxy always says something.
         status && (!expected.error || self.status >= 400)
     }
+}
+
+/// Without what only says once more, in the logging phase, that 949110 matched: version 2 tells that too.
+fn without_summary(rules: &Rules) -> Rules {
+    rules.iter().copied().filter(|rule| *rule != SUMMARY).collect()
 }
 
 /// Sends every test's request over a connection of its own, and reads in HAProxy's log what became of it.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::support::haproxy::repository;
+use crate::support::process::is_engine_2;
 
 const INSTALLED: &str = "/usr/share/modsecurity-crs/rules";
 
@@ -24,7 +25,10 @@ pub fn installed() -> String {
 }
 
 fn default_settings() -> String {
-    let default = std::fs::read_to_string(repository("src/engine/default.conf")).unwrap();
+    let mut default = std::fs::read_to_string(repository("src/engine/default.conf")).unwrap();
+    if is_engine_2() {
+        default += &std::fs::read_to_string(repository("src/engine/modsecurity2/default.conf")).unwrap();
+    }
     let detecting = default.replace("SecRuleEngine On", "SecRuleEngine DetectionOnly");
     assert_ne!(default, detecting, "default.conf has another SecRuleEngine");
     detecting

@@ -49,6 +49,13 @@ pub fn parse(ids: &str) -> Rules {
     ids.split(',').map(|id| id.parse().unwrap()).collect()
 }
 
+/// What is gone and what is new, as the lists in tests/data write it; empty when nothing is.
+pub fn changes(from: &Rules, to: &Rules) -> String {
+    let gone = from.difference(to).map(|rule| format!("-{rule}"));
+    let new = to.difference(from).map(|rule| format!("+{rule}"));
+    gone.chain(new).collect::<Vec<_>>().join(",")
+}
+
 /// What `ask` gives for each test, in their order, asked by some threads at a time, each with something of its own.
 pub fn in_parallel<Own, Answer: Send>(
     cases: &[Case],

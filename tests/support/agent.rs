@@ -126,6 +126,11 @@ impl Agent {
         family(self.pid()).iter().map(|pid| resident_kib(*pid)).sum()
     }
 
+    /// The memory of one process that no file backs, in KiB.
+    pub fn own_kib(pid: u32) -> u64 {
+        status_kib(pid, "RssAnon:") + status_kib(pid, "RssShmem:")
+    }
+
     /// That of its front process alone, which has the links.
     pub fn front_resident_kib(&self) -> u64 {
         resident_kib(self.pid())
@@ -194,9 +199,14 @@ fn children(pid: u32) -> Vec<u32> {
 }
 
 fn resident_kib(pid: u32) -> u64 {
+    status_kib(pid, "VmRSS:")
+}
+
+/// A size in /proc/PID/status.
+fn status_kib(pid: u32, name: &str) -> u64 {
     let status =
         std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()).map_or(0, |number| number.parse().unwrap())
 }
 

@@ -8,12 +8,14 @@
 
 pub mod agent;
 pub mod client;
+pub mod direct;
 pub mod flood;
 pub mod haproxy;
 pub mod log;
 pub mod process;
 pub mod site;
 pub mod spop;
+pub mod tap;
 pub mod wire;
 
 use std::time::Duration;

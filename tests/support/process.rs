@@ -83,12 +83,20 @@ pub fn run(options: &[&str], environment: &[(&str, &str)]) -> Output {
     command.output().expect("cannot start timeout (package coreutils)")
 }
 
-/// Removes the agent's own variables, so that the developer's shell cannot change a test.
+/// Whether `ENGINE` chooses ModSecurity 2.9.
+pub fn is_engine_2() -> bool {
+    std::env::var_os("ENGINE").is_some_and(|engine| engine == "2")
+}
+
+/// Removes the agent's own variables, so that the developer's shell cannot change a test; but `ENGINE` chooses the engine.
 pub fn clean_environment(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MODSECURITY_SPOA_") {
             command.env_remove(name);
         }
+    }
+    if let Some(engine) = std::env::var_os("ENGINE") {
+        command.env("MODSECURITY_SPOA_ENGINE", engine);
     }
     command
 }

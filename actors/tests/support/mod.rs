@@ -1,12 +1,15 @@
 //! A real tree on a real socket, with an engine that does what its requests say, and a client to talk to it.
 
+// Each test crate compiles this module and uses only the part that it needs.
+#![allow(dead_code)]
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
 use actors::spop::hello::Capabilities;
@@ -270,26 +273,33 @@ impl Tree {
     }
 
     pub fn connect(&self) -> Client {
-        let (client, answer) = self.greet(false);
+        let (client, answer) = self.greet(&[("healthcheck", Value::Bool(false))]);
         assert_eq!(answer, FrameType::AgentHello);
         client
     }
 
-    /// What a health check is answered with.
-    pub fn health_check(&self) -> FrameType {
-        self.greet(true).1
+    /// A link of this engine of HAProxy's, which takes ACKs on any of its links.
+    pub fn connect_as(&self, engine: &[u8]) -> Client {
+        self.greet(&[("engine-id", Value::String(engine))]).0
     }
 
-    fn greet(&self, healthcheck: bool) -> (Client, FrameType) {
+    /// What a health check is answered with.
+    pub fn health_check(&self) -> FrameType {
+        self.greet(&[("healthcheck", Value::Bool(true))]).1
+    }
+
+    fn greet(&self, more: &[(&str, Value<'_>)]) -> (Client, FrameType) {
         let mut client = Client { stream: TcpStream::connect(self.address).unwrap(), input: BytesMut::new() };
         client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut payload = BytesMut::new();
         for (name, value) in [
             ("supported-versions", Value::String(b"2.0")),
             ("max-frame-size", Value::Uint32(4096)),
-            ("capabilities", Value::String(b"pipelining")),
-            ("healthcheck", Value::Bool(healthcheck)),
-        ] {
+            ("capabilities", Value::String(b"pipelining,async")),
+        ]
+        .iter()
+        .chain(more)
+        {
             encode_bytes(name.as_bytes(), &mut payload);
             value.encode(&mut payload);
         }
@@ -352,6 +362,16 @@ impl Client {
         assert_eq!(frame.payload.copy_to_bytes(6), &b"\x01\x03\x02\x01x\x08"[..]);
         frame.payload.advance(1);
         (frame.id.stream, String::from_utf8(frame.payload.to_vec()).unwrap())
+    }
+
+    /// Waits until the agent has closed the socket, not only its side: then what is sent is refused.
+    pub fn await_closed(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.stream.write_all(b"x").is_ok() {
+            assert!(Instant::now() < deadline, "the agent does not close the link");
+            // It says nothing when it does: there is nothing to wait on before.
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Orders, and waits for the answer.

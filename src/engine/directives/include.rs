@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 
-use super::Version;
+use crate::engine::version::Version;
 
 /// What a file is called counts as it is, and what is hidden is not found by chance: as for the engines.
 const MATCHING: MatchOptions =

@@ -22,17 +22,10 @@ pub use compare::{Counts, Missing, compare};
 pub use rules::Rule;
 use rules::words;
 
+use crate::engine::version::Version;
+
 /// Files that include one another may do so to this depth.
 const MAX_DEPTH: usize = 100;
-
-/// Which engine is to read the files: they differ in comments, `Include`, and how rules are removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// ModSecurity 2.9, standalone.
-    Two,
-    /// libmodsecurity 3.
-    Three,
-}
 
 /// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +99,7 @@ impl std::error::Error for ReadError {}
 /// The directives of all files, in the order in which the engine comes to them.
 #[derive(Debug)]
 pub struct Directives {
+    /// Which engine is to read the files: they differ in comments, `Include`, and how rules are removed.
     version: Version,
     directives: Vec<Directive>,
     /// All lines that say something, comments too, and how long they are.

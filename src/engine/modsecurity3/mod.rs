@@ -1,186 +1,86 @@
-//! libmodsecurity 3 as an engine: the phases of a request and of its response, in their order.
+//! libmodsecurity 3 as an engine: how its calls make up the phases.
 
+mod load;
 mod request;
 mod response;
-mod waiting;
 
 use std::ffi::{CStr, CString};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use actors::{Engine, EngineError};
+use actors::EngineError;
 
-use crate::engine::application::RuleSets;
-use crate::engine::http_message::HttpMessage;
-use crate::engine::load::RuleSet;
+use crate::engine::library::{Inspected, Library, Transaction};
+use crate::engine::load::LoadError;
 use crate::engine::request::Request;
 use crate::engine::response::Response;
-use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
-use crate::ffi::v3::{self, Exception, Matches, Transaction};
-pub use waiting::Bounds;
-use waiting::{Kept, Waiting};
+use crate::engine::version::Version;
+use crate::ffi::intervention::Intervention;
+use crate::ffi::matches::Matches;
+use crate::ffi::rules::{LoadedRule, Settings};
+use crate::ffi::v3::{self, Engine, Exception};
 
-/// The engine of one worker. All share the rules.
-pub struct ModSecurity3 {
-    rules: Arc<RuleSets>,
-    waiting: Waiting,
-}
+impl Library for Engine {
+    const VERSION: Version = Version::Three;
 
-impl ModSecurity3 {
-    /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
-    /// after the fork.
-    #[must_use]
-    pub fn new(rules: Arc<RuleSets>, bounds: Bounds) -> Self {
+    type Transaction = v3::Transaction;
+
+    type Memory = ();
+
+    const DEFAULT_SETTINGS: &str = include_str!("../default.conf");
+
+    fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError> {
+        load::load(directives, files)
+    }
+
+    fn contents(&self) -> Result<(Settings, Vec<LoadedRule>), String> {
+        let contents = self.settings().and_then(|settings| Ok((settings, self.loaded()?)));
+        contents.map_err(|exception| exception.0)
+    }
+
+    fn prepare(&self) -> Result<(), String> {
         v3::reseed();
-        Self { rules, waiting: Waiting::new(bounds) }
+        Ok(())
     }
 
-    /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
-    pub fn tidy_up(&mut self) -> Option<Duration> {
-        self.waiting.expire(Instant::now())
+    fn begin(self: &Arc<Self>, (): &(), id: &[u8]) -> Result<v3::Transaction, EngineError> {
+        v3::Transaction::new(Arc::clone(self), &text(id)?).map_err(failed)
+    }
+}
+
+impl Transaction for v3::Transaction {
+    fn request(
+        &mut self,
+        request: &Request,
+        body_checks: &[i64],
+    ) -> Result<Option<Intervention>, EngineError> {
+        request::phases(self, request, body_checks)
     }
 
-    fn request(&mut self, request: &Request) -> Result<Verdict, EngineError> {
-        let rules = self.rules.of(request.application.as_deref());
-        let mut transaction = transaction(rules, id(request))?;
-        let denied = request::phases(&mut transaction, request, &rules.body_checks)?;
-        if denied.is_some() || !self.waiting.is_possible() {
-            return close(&mut transaction, denied, 0, OF_REQUEST);
+    fn stand_in(&mut self) -> Result<(), EngineError> {
+        request::stand_in(self)
+    }
+
+    fn response(&mut self, response: &Response) -> Result<Inspected, EngineError> {
+        let intervention = response::phases(self, response)?;
+        Ok(Inspected { intervention, rewritten: None })
+    }
+
+    fn log(&mut self, denied: Option<u16>) -> Result<(), EngineError> {
+        if let Some(status) = denied {
+            self.update_status_code(status).map_err(failed)?;
         }
-        let matches = transaction.matches(0).map_err(failed)?;
-        let told = matches.count();
-        let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
-        verdict.is_kept = true;
-        let about = Answered { client: request.client.to_string(), uri: request.uri.to_vec() };
-        let kept = Kept { transaction, told, request: about, bytes: request.payload.len() };
-        self.waiting.keep(request.id.clone(), kept, Instant::now());
-        Ok(verdict)
+        self.process_logging().map_err(failed)
     }
 
-    fn response(&mut self, response: &Response) -> Result<Verdict, EngineError> {
-        let kept = response.ticket().and_then(|ticket| self.waiting.take(&ticket.id));
-        let is_lost = kept.is_none();
-        let (mut transaction, told, answers) = match kept {
-            Some(kept) => (kept.transaction, kept.told, Some(kept.request)),
-            None => {
-                let rules = self.rules.of(response.application.as_deref());
-                let mut transaction = transaction(rules, response.id.as_bytes())?;
-                request::stand_in(&mut transaction)?;
-                let told = transaction.matches(0).map_err(failed)?.count();
-                (transaction, told, None)
-            }
-        };
-        let denied = response::phases(&mut transaction, response)?;
-        let mut verdict = close(&mut transaction, denied, told, OF_RESPONSE)?;
-        verdict.is_lost = is_lost;
-        verdict.answers = answers;
-        Ok(verdict)
+    fn matches(&self, skip: usize) -> Result<Matches, EngineError> {
+        self.matches(skip).map_err(failed)
+    }
+
+    fn tx_number(&mut self, name: &CStr) -> Option<i64> {
+        self.tx_number(name).ok().flatten()
     }
 }
-
-impl Engine for ModSecurity3 {
-    type Request = HttpMessage;
-    type Verdict = Verdict;
-
-    fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, EngineError> {
-        match message {
-            HttpMessage::Request(request) => self.request(request),
-            HttpMessage::Response(response) => self.response(response),
-        }
-    }
-}
-
-fn transaction(rules: &RuleSet, id: &[u8]) -> Result<Transaction, EngineError> {
-    Transaction::new(Arc::clone(&rules.engine), &text(id)?).map_err(failed)
-}
-
-/// Bytes of the longest id that the engine can make a file name of: 255, less the date and time before it.
-const MAX_FILE_ID: usize = 200;
-
-/// The transaction as audit logs name it: HAProxy's unique-id, so that they and HAProxy's own can be joined; the agent's
-/// where there is none. A concurrent audit log has it in the name of a file, and the engine leaves out a record, without
-/// a word, whose file it cannot open: so whoever can put a slash into the unique-id must not get his way.
-fn id(request: &Request) -> &[u8] {
-    let unique_id = request.unique_id.as_deref().filter(|id| id.len() <= MAX_FILE_ID && !id.contains(&b'/'));
-    unique_id.unwrap_or(request.id.as_bytes())
-}
-
-/// The logging phase, which runs whatever the others found, and the verdict on all but the first `told` matches.
-fn close(
-    transaction: &mut Transaction,
-    denied: Option<v3::Intervention>,
-    told: usize,
-    scores: Scores,
-) -> Result<Verdict, EngineError> {
-    let status = denied.as_ref().map(|denied| Intervention::new(denied.status, denied.url.clone()).status);
-    let matches = match log(transaction, status, told) {
-        Ok(matches) => matches,
-        // A denial stands even if it could not be logged.
-        Err(_) if denied.is_some() => Matches::default(),
-        Err(exception) => return Err(failed(exception)),
-    };
-    Ok(verdict(transaction, denied, matches, scores))
-}
-
-fn log(transaction: &mut Transaction, denied: Option<u16>, told: usize) -> Result<Matches, Exception> {
-    if let Some(status) = denied {
-        transaction.update_status_code(status)?;
-    }
-    transaction.process_logging()?;
-    transaction.matches(told)
-}
-
-fn verdict(
-    transaction: &mut Transaction,
-    denied: Option<v3::Intervention>,
-    matches: Matches,
-    scores: Scores,
-) -> Verdict {
-    let Matches { kept, dropped, rules } = matches;
-    let deciding = kept.iter().rev().find(|found| found.disruptive);
-    let rule = deciding.map(|found| found.rule);
-    let (intervention, message) = match denied {
-        Some(denied) => {
-            let mut intervention = Intervention::new(denied.status, denied.url);
-            if intervention.action == Action::Deny && deciding.is_some_and(|rule| rule.drops) {
-                intervention.action = Action::Drop;
-            }
-            // A rule with `nolog` is not among the matches; the engine has a text of its own then.
-            (Some(intervention), deciding.map(|found| found.message.clone()).or(denied.log))
-        }
-        None => {
-            let last = kept.iter().rev().find(|found| !found.message.is_empty());
-            (None, last.map(|found| found.message.clone()))
-        }
-    };
-    Verdict {
-        deciding: intervention.as_ref().and(rule),
-        intervention,
-        message: message.unwrap_or_default(),
-        rules,
-        matches: kept.into_iter().map(rule_match).collect(),
-        more_matches: dropped,
-        // Rules that keep none have none.
-        anomaly_score: scores.iter().find_map(|name| transaction.tx_number(name).ok().flatten()),
-        ..Verdict::default()
-    }
-}
-
-fn rule_match(found: v3::Match) -> RuleMatch {
-    RuleMatch {
-        rule: found.rule,
-        source: format!("{}:{}", String::from_utf8_lossy(&found.file), found.line),
-        message: found.message,
-        data: found.data,
-        tags: found.tags,
-        severity: found.severity,
-    }
-}
-
-/// Where the Core Rule Set keeps the sum, in version 4 and in version 3.
-type Scores = [&'static CStr; 2];
-const OF_REQUEST: Scores = [c"blocking_inbound_anomaly_score", c"anomaly_score"];
-const OF_RESPONSE: Scores = [c"blocking_outbound_anomaly_score", c"outbound_anomaly_score"];
 
 /// A C string of bytes that were checked to hold no zero byte.
 fn text(bytes: &[u8]) -> Result<CString, EngineError> {

@@ -1,14 +1,16 @@
 //! The phases of a request.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use actors::EngineError;
 
 use super::{failed, text};
-use crate::engine::body_checks::VARIABLES;
+use crate::engine::body_checks::{TRUNCATED, VARIABLES};
+use crate::engine::library::{STAND_IN_HEADERS, UNKNOWN_ADDRESS};
 use crate::engine::partial;
 use crate::engine::request::{Endpoint, Request};
-use crate::ffi::v3::{Intervention, Transaction};
+use crate::ffi::intervention::Intervention;
+use crate::ffi::v3::Transaction;
 
 /// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
 /// body could be parsed.
@@ -57,10 +59,9 @@ pub(super) fn phases(
     transaction.intervention().map_err(failed)
 }
 
-/// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it; rules that want to
-/// know see `TX:body_truncated`.
+/// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it.
 fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), EngineError> {
-    transaction.set_tx(c"body_truncated", c"1").map_err(failed)?;
+    transaction.set_tx(TRUNCATED, c"1").map_err(failed)?;
     for &rule in body_checks {
         for variable in VARIABLES {
             transaction.hide_from(rule, variable).map_err(failed)?;
@@ -69,11 +70,12 @@ fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<
     Ok(())
 }
 
-/// The phases of a request that nobody has, so that a response can follow: they run the rules that set variables.
+/// The phases of a request that nobody has.
 pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), EngineError> {
-    transaction.process_connection((UNKNOWN_ADDRESS, 0), (UNKNOWN_ADDRESS, 0)).map_err(failed)?;
+    let nobody = address(Endpoint::default())?;
+    transaction.process_connection((&nobody, 0), (&nobody, 0)).map_err(failed)?;
     transaction.process_uri(c"/", c"GET", c"1.1").map_err(failed)?;
-    for (name, value) in [("Host", "unknown"), ("User-Agent", "unknown"), ("Accept", "*/*")] {
+    for (name, value) in STAND_IN_HEADERS {
         transaction.add_request_header(name.as_bytes(), value.as_bytes()).map_err(failed)?;
     }
     transaction.process_request_headers().map_err(failed)?;
@@ -82,10 +84,8 @@ pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), EngineError>
     transaction.intervention().map_err(failed).map(drop)
 }
 
-/// The address as rules see it. A client on a Unix socket has none: rules see 0.0.0.0, which no rule that trusts an
-/// address matches, unlike 127.0.0.1.
+/// The address as rules see it.
 fn address(end: Endpoint) -> Result<CString, EngineError> {
-    end.address.map_or_else(|| Ok(UNKNOWN_ADDRESS.to_owned()), |address| text(address.to_string().as_bytes()))
+    let address = end.address.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |address| address.to_string());
+    text(address.as_bytes())
 }
-
-const UNKNOWN_ADDRESS: &CStr = c"0.0.0.0";

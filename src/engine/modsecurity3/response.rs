@@ -4,7 +4,8 @@ use actors::EngineError;
 
 use super::{failed, text};
 use crate::engine::response::Response;
-use crate::ffi::v3::{Intervention, Transaction};
+use crate::ffi::intervention::Intervention;
+use crate::ffi::v3::Transaction;
 
 /// Feeds the response to the engine, phase by phase, until one intervenes.
 pub(super) fn phases(

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use actors::{Engine, EngineError};
 use bytes::BytesMut;
@@ -14,13 +13,13 @@ use nix::unistd::{Pid, dup2_stdin, getppid};
 
 use super::channel::{EngineEnd, Next};
 use super::wire;
-use crate::engine::application::RuleSets;
 use crate::engine::decode::decode;
-use crate::engine::modsecurity3::{Bounds, ModSecurity3};
+use crate::engine::modsecurity::{ModSecurity, Rules};
 use crate::engine::verdict::Verdict;
+use crate::engine::waiting::Bounds;
 
 /// The life of an engine process; what it returns is its exit status.
-pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: Arc<RuleSets>, bounds: Bounds) -> i32 {
+pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: &Rules, bounds: Bounds) -> i32 {
     // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
         return 1;
@@ -35,7 +34,8 @@ pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: Arc<RuleSets>,
     }
     let channel = EngineEnd::open(file.as_fd());
     drop(file);
-    match channel.and_then(|channel| serve(channel, ModSecurity3::new(rules, bounds))) {
+    let engine = || ModSecurity::new(rules, bounds).map_err(io::Error::other);
+    match channel.and_then(|channel| serve(channel, engine()?)) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("engine-{worker}: {error}");
@@ -44,7 +44,7 @@ pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: Arc<RuleSets>,
     }
 }
 
-fn serve(mut channel: EngineEnd, mut engine: ModSecurity3) -> io::Result<()> {
+fn serve(mut channel: EngineEnd, mut engine: ModSecurity) -> io::Result<()> {
     let mut output = BytesMut::new();
     loop {
         match channel.next_job(engine.tidy_up())? {
@@ -59,7 +59,7 @@ fn serve(mut channel: EngineEnd, mut engine: ModSecurity3) -> io::Result<()> {
     }
 }
 
-fn inspect(engine: &mut ModSecurity3, job: bytes::Bytes) -> Result<Verdict, String> {
+fn inspect(engine: &mut ModSecurity, job: bytes::Bytes) -> Result<Verdict, String> {
     let (id, payload) = wire::decode_job(job).map_err(|cause| cause.to_string())?;
     let message = decode(&payload, id).map_err(|failure| failure.cause.into_owned())?;
     // A panic is as much a crash as a signal is.

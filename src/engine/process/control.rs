@@ -5,7 +5,7 @@ use actors::spop::{Value, varint};
 
 use crate::engine::directives::Counts;
 use crate::engine::load::Summary;
-use crate::ffi::v3::RuleEngine;
+use crate::ffi::rules::RuleEngine;
 
 /// Bytes of the longest message.
 pub(super) const MAX_MESSAGE: usize = 4096;

@@ -70,6 +70,11 @@ impl EngineProcess {
         })
     }
 
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Hands over the job and waits for what came of it.
     fn exchange(&mut self, request: &HttpMessage) -> Result<Result<Verdict, EngineError>, Trouble> {
         self.job.clear();

@@ -26,7 +26,7 @@ use super::control::{MAX_MESSAGE, Report, Request};
 use super::{os, zygote};
 use crate::engine::application::RuleSources;
 use crate::engine::load::Summary;
-use crate::engine::modsecurity3::Bounds;
+use crate::engine::waiting::Bounds;
 
 /// How long a worker waits for a zygote that may have to load its rules first, and then for its answer. The worker tries
 /// again after that, but it is known meanwhile that it has no engine.

@@ -16,6 +16,9 @@ use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict}
 /// Bytes of the longest verdict that is believed.
 pub(super) const MAX_VERDICT: usize = 1024 * 1024;
 
+/// Bytes of the longest body in a verdict.
+const MAX_BODY: usize = MAX_VERDICT / 2;
+
 /// Bytes of the longest job: the longest frame, and its identifier.
 pub(super) const MAX_JOB: usize = 17 * 1024 * 1024;
 
@@ -101,6 +104,12 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
         encode_bytes(cut(uri), out);
     }
     out.put_u8(verdict.is_lost.into());
+    // Half a body is none: one that is too large for an answer anyway stays as the server sent it.
+    let rewritten = verdict.rewritten.as_ref().filter(|body| body.len() <= MAX_BODY);
+    out.put_u8(rewritten.is_some().into());
+    if let Some(body) = rewritten {
+        encode_bytes(body, out);
+    }
     varint::encode(verdict.rules.len() as u64, out);
     for &rule in &verdict.rules {
         varint::encode(rule as u64, out);
@@ -159,6 +168,10 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         }),
     };
     let is_lost = reader.byte("whether it is lost")? != 0;
+    let rewritten = match reader.byte("whether it is rewritten")? {
+        0 => None,
+        _ => Some(reader.bytes("a body")?.to_vec()),
+    };
     let mut rules = Vec::new();
     for _ in 0..reader.varint("the number of rules")? {
         rules.push(reader.varint("a rule")? as i64);
@@ -189,6 +202,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         ticket: None,
         answers,
         is_lost,
+        rewritten,
     })
 }
 
@@ -217,6 +231,7 @@ mod tests {
             ticket: None,
             answers: Some(Answered { client: "192.0.2.1:7".to_owned(), uri: b"/\xff".to_vec() }),
             is_lost: true,
+            rewritten: Some(b"<p>".to_vec()),
         }
     }
 

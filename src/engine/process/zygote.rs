@@ -6,7 +6,6 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,9 +19,11 @@ use nix::unistd::{Pid, close, getpid};
 
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{child, os};
-use crate::engine::application::{RuleSets, RuleSources, load_all};
+use crate::engine::application::RuleSources;
 use crate::engine::load::RuleSource;
-use crate::engine::modsecurity3::Bounds;
+use crate::engine::modsecurity::Rules;
+use crate::engine::version::Version;
+use crate::engine::waiting::Bounds;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
 pub(super) const NAME: &str = "modsecurity-spoa-zygote";
@@ -35,7 +36,7 @@ pub fn invoked_as_zygote(words: &[OsString]) -> bool {
     words.first().map(OsString::as_os_str) == Some(OsStr::new(NAME))
 }
 
-/// The words behind the name that tell a zygote what to load: how many transactions may wait in each engine, how long in
+/// The words behind the name that tell a zygote what to load: into which version of ModSecurity, how many transactions may wait in each engine, how long in
 /// milliseconds, how many rule files follow, these, and then the name of an application before each of its files.
 pub(super) fn words(sources: &RuleSources, bounds: Bounds) -> Vec<OsString> {
     let files = match &sources.default {
@@ -43,6 +44,7 @@ pub(super) fn words(sources: &RuleSources, bounds: Bounds) -> Vec<OsString> {
         RuleSource::Files(files) => files,
     };
     let mut words: Vec<OsString> = vec![
+        sources.engine.number().to_string().into(),
         bounds.count.to_string().into(),
         bounds.ttl.as_millis().to_string().into(),
         files.len().to_string().into(),
@@ -55,7 +57,8 @@ pub(super) fn words(sources: &RuleSources, bounds: Bounds) -> Vec<OsString> {
 }
 
 fn read_words(words: &[OsString]) -> Option<(RuleSources, Bounds)> {
-    let [_, count, ttl, files, rest @ ..] = words else { return None };
+    let [_, engine, count, ttl, files, rest @ ..] = words else { return None };
+    let engine = Version::of_number(engine.to_str()?)?;
     let count = count.to_str()?.parse().ok()?;
     let ttl = Duration::from_millis(ttl.to_str()?.parse().ok()?);
     let (files, rest) = rest.split_at_checked(files.to_str()?.parse().ok()?)?;
@@ -72,7 +75,7 @@ fn read_words(words: &[OsString]) -> Option<(RuleSources, Bounds)> {
             None => applications.push((name.to_owned(), vec![file.into()])),
         }
     }
-    Some((RuleSources { default, applications }, Bounds { count, ttl }))
+    Some((RuleSources { engine, default, applications }, Bounds { count, ttl }))
 }
 
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
@@ -102,7 +105,7 @@ pub fn run(words: &[OsString]) -> i32 {
 struct Zygote {
     control: OwnedFd,
     children: SignalFd,
-    rules: Arc<RuleSets>,
+    rules: Rules,
     bounds: Bounds,
     engines: Vec<Pid>,
 }
@@ -111,7 +114,7 @@ impl Zygote {
     /// Loads the rules and reports how that went.
     fn load(sources: &RuleSources, bounds: Bounds) -> Result<Self, ()> {
         let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
-        let (rules, summaries) = load_all(sources).map_err(|error| {
+        let (rules, summaries) = Rules::load(sources).map_err(|error| {
             // If the front is gone, nobody is left to be told.
             let _ = os::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
         })?;
@@ -120,7 +123,7 @@ impl Zygote {
         signals.thread_block().map_err(drop)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let children = SignalFd::with_flags(&signals, flags).map_err(drop)?;
-        let zygote = Self { control, children, rules: Arc::new(rules), bounds, engines: Vec::new() };
+        let zygote = Self { control, children, rules, bounds, engines: Vec::new() };
         zygote.report(&Report::Ready(summaries)).map_err(drop)?;
         Ok(zygote)
     }
@@ -234,7 +237,7 @@ impl Zygote {
     }
 
     fn spawn(&mut self, worker: u64, memory: OwnedFd) -> nix::Result<Pid> {
-        let (zygote, rules, bounds) = (getpid(), Arc::clone(&self.rules), self.bounds);
+        let (zygote, rules, bounds) = (getpid(), &self.rules, self.bounds);
         let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
         let pid = os::fork_into(|| {
             // The child never comes back to the zygote's code, so nobody uses or closes them again.

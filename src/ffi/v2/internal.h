@@ -28,6 +28,7 @@ struct ms2_transaction {
     /* The engine's own record, from phase 1 on. */
     modsec_rec *msr;
     size_t body_length;
+    const char *path; /* decoded */
     apr_table_t *tx;
     apr_array_header_t *ignored; /* const char * */
     apr_array_header_t *hidden;  /* hidden */
@@ -41,6 +42,9 @@ extern _Thread_local ms2_transaction *ms2_current;
 
 /* For apr_socket_close: what a `drop` finds as the client's socket. */
 extern char ms2_no_socket;
+
+/* Has rules see REQUEST_FILENAME and REQUEST_BASENAME decoded; once, before rules are loaded. */
+void ms2_decode_names(void);
 
 void ms2_say(ms2_error *error, const char *text);
 

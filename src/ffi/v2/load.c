@@ -6,11 +6,19 @@
 
 #include "internal.h"
 
-/* Of the engine's: what its directives set for the whole process, and the hooks of Apache that it takes. */
+/* Of the engine's: what a directive sets for the whole process. */
 extern char *chroot_dir;
-extern server_rec *server;
 
 module core_module; /* The engine looks for the client's socket under its index, which is 0. */
+
+/* Of Windows alone: the engine's callers set it. */
+int (*modsecDropAction)(request_rec *request);
+
+/* Apache's, for a body that cannot be read: the status stands. */
+int ap_map_http_request_error(apr_status_t error, int status) {
+    (void)error;
+    return status;
+}
 
 static const char *program = "";
 
@@ -31,6 +39,7 @@ int ms2_init(const char *name, ms2_error *error) {
     }
     modsecSetLogHook(NULL, ms2_log);
     modsecStartConfig();
+    ms2_decode_names();
     modsecFinalizeConfig();
     return 0;
 }
@@ -46,7 +55,23 @@ void ms2_begin_process(void) {
 
 ms2_rules *ms2_rules_new(void) { return (ms2_rules *)modsecGetDefaultConfig(); }
 
-int ms2_rules_add_file(ms2_rules *rules, const char *path, ms2_error *error) {
+#define PHASES 5
+
+/* The engine's own lists, in the order of the phases. */
+static int phases(const ms2_rules *rules, const apr_array_header_t *phases[PHASES]) {
+    const msre_ruleset *set = ((const directory_config *)rules)->ruleset;
+    if (set == NULL) {
+        return 0;
+    }
+    phases[0] = set->phase_request_headers;
+    phases[1] = set->phase_request_body;
+    phases[2] = set->phase_response_headers;
+    phases[3] = set->phase_response_body;
+    phases[4] = set->phase_logging;
+    return PHASES;
+}
+
+int ms2_rules_add_file(ms2_rules *rules, const char *path, int is_built_in, ms2_error *error) {
     const char *wrong = modsecProcessConfig((directory_config *)rules, path, NULL);
     if (wrong == NULL && chroot_dir != NULL) {
         chroot_dir = NULL;
@@ -55,6 +80,16 @@ int ms2_rules_add_file(ms2_rules *rules, const char *path, ms2_error *error) {
     if (wrong != NULL) {
         ms2_say(error, wrong);
         return -1;
+    }
+    const apr_array_header_t *lists[PHASES];
+    const int count = is_built_in ? phases(rules, lists) : 0;
+    for (int phase = 0; phase < count; phase++) {
+        for (int i = 0; i < lists[phase]->nelts; i++) {
+            msre_rule *rule = APR_ARRAY_IDX(lists[phase], i, msre_rule *);
+            if (rule->filename != NULL && strcmp(rule->filename, path) == 0) {
+                rule->filename = "";
+            }
+        }
     }
     return 0;
 }
@@ -74,22 +109,18 @@ ms2_summary ms2_rules_summary(const ms2_rules *rules) {
 }
 
 void ms2_rules_each(const ms2_rules *rules, void (*visit)(void *context, const ms2_rule *rule), void *context) {
-    const msre_ruleset *set = ((const directory_config *)rules)->ruleset;
-    if (set == NULL) {
-        return;
-    }
-    const apr_array_header_t *phases[] = {set->phase_request_headers, set->phase_request_body,
-                                          set->phase_response_headers, set->phase_response_body,
-                                          set->phase_logging};
-    for (int phase = 0; phase < 5; phase++) {
-        for (int i = 0; i < phases[phase]->nelts; i++) {
-            const msre_rule *rule = APR_ARRAY_IDX(phases[phase], i, const msre_rule *);
-            if (rule->placeholder != RULE_PH_NONE || rule->chain_starter != NULL) {
+    const apr_array_header_t *lists[PHASES];
+    const int count = phases(rules, lists);
+    for (int phase = 0; phase < count; phase++) {
+        for (int i = 0; i < lists[phase]->nelts; i++) {
+            const msre_rule *rule = APR_ARRAY_IDX(lists[phase], i, const msre_rule *);
+            if (rule->placeholder != RULE_PH_NONE) {
                 continue;
             }
             const char *id = rule->actionset != NULL ? rule->actionset->id : NULL;
             const char *file = rule->filename != NULL ? rule->filename : "";
-            const ms2_rule found = {ms2_is_set(id) ? atoll(id) : 0, phase + 1, rule->line_num, {file, strlen(file)}};
+            const ms2_rule found = {ms2_is_set(id) ? atoll(id) : 0, phase == 1, rule->chain_starter != NULL,
+                                    rule->line_num, {file, strlen(file)}};
             visit(context, &found);
         }
     }

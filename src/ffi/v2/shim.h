@@ -30,10 +30,11 @@ typedef struct ms2_summary {
     int response_body_access;
 } ms2_summary;
 
-/* A rule that was loaded; a chain is one. */
+/* A rule that was loaded. */
 typedef struct ms2_rule {
-    long long id; /* 0: it has none */
-    int phase;
+    long long rule; /* its id; 0: it has none */
+    int of_body;    /* it is of the phase that follows the request's body */
+    int chained;    /* it is a link of a chain, and not the first */
     int line;
     ms2_bytes file;
 } ms2_rule;
@@ -72,10 +73,10 @@ void ms2_begin_process(void);
 
 /* Rules that are empty yet. They live as long as the process. */
 ms2_rules *ms2_rules_new(void);
-/* Adds the directives of a file. 0, or -1. */
-int ms2_rules_add_file(ms2_rules *rules, const char *path, ms2_error *error);
+/* Adds the directives of a file; the rules of one that is built in stand in a file without a name. 0, or -1. */
+int ms2_rules_add_file(ms2_rules *rules, const char *path, int is_built_in, ms2_error *error);
 ms2_summary ms2_rules_summary(const ms2_rules *rules);
-/* Tells every rule. */
+/* Tells every rule, the links of a chain one after the other; no markers. */
 void ms2_rules_each(const ms2_rules *rules, void (*visit)(void *context, const ms2_rule *rule), void *context);
 
 /* The memory of the transactions of one thread. NULL when there is none. It must outlive them. */
@@ -102,6 +103,9 @@ void ms2_hide_from(ms2_transaction *transaction, long long rule, ms2_bytes varia
 int ms2_process_request_headers(ms2_transaction *transaction, size_t body_length, ms2_error *error);
 /* Phase 2. */
 int ms2_process_request_body(ms2_transaction *transaction, ms2_bytes body, ms2_error *error);
+
+/* What the request's phases decided does not count for the response's. */
+void ms2_forget_intervention(ms2_transaction *transaction);
 
 void ms2_add_response_header(ms2_transaction *transaction, ms2_bytes name, ms2_bytes value);
 /*

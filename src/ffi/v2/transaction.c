@@ -16,19 +16,25 @@ char ms2_no_socket;
 /* Bytes that an arena keeps for the next transaction. A body of 16 KiB at paranoia 4 takes a few mebibytes. */
 #define KEPT (16 * 1024 * 1024)
 
+/* The engine gets others (wraps.c). */
+apr_status_t __real_apr_allocator_create(apr_allocator_t **allocator);
+void __real_apr_allocator_destroy(apr_allocator_t *allocator);
+void __real_apr_allocator_max_free_set(apr_allocator_t *allocator, apr_size_t size);
+void __real_apr_allocator_owner_set(apr_allocator_t *allocator, apr_pool_t *pool);
+
 ms2_arena *ms2_arena_new(void) {
     ms2_arena *arena = calloc(1, sizeof *arena);
-    if (arena == NULL || apr_allocator_create(&arena->allocator) != APR_SUCCESS) {
+    if (arena == NULL || __real_apr_allocator_create(&arena->allocator) != APR_SUCCESS) {
         free(arena);
         return NULL;
     }
-    apr_allocator_max_free_set(arena->allocator, KEPT);
+    __real_apr_allocator_max_free_set(arena->allocator, KEPT);
     if (apr_pool_create_ex(&arena->root, NULL, NULL, arena->allocator) != APR_SUCCESS) {
-        apr_allocator_destroy(arena->allocator);
+        __real_apr_allocator_destroy(arena->allocator);
         free(arena);
         return NULL;
     }
-    apr_allocator_owner_set(arena->allocator, arena->root);
+    __real_apr_allocator_owner_set(arena->allocator, arena->root);
     return arena;
 }
 
@@ -93,11 +99,7 @@ ms2_transaction *ms2_transaction_new(ms2_arena *arena, ms2_rules *rules, ms2_byt
     return transaction;
 }
 
-void ms2_transaction_free(ms2_transaction *transaction) {
-    ms2_current = transaction;
-    apr_pool_destroy(transaction->pool);
-    ms2_current = NULL;
-}
+void ms2_transaction_free(ms2_transaction *transaction) { apr_pool_destroy(transaction->pool); }
 
 static apr_sockaddr_t *address(ms2_transaction *transaction, int port) {
     apr_sockaddr_t *address = apr_pcalloc(transaction->pool, sizeof *address);
@@ -170,11 +172,11 @@ void ms2_set_tx(ms2_transaction *transaction, ms2_bytes name, ms2_bytes value) {
 }
 
 void ms2_ignore_rule(ms2_transaction *transaction, long long rule) {
-    APR_ARRAY_PUSH(transaction->ignored, const char *) = apr_psprintf(transaction->pool, "%lld", rule);
+    APR_ARRAY_PUSH(transaction->ignored, const char *) = apr_psprintf(transaction->pool, "%" APR_INT64_T_FMT, (apr_int64_t)rule);
 }
 
 void ms2_hide_from(ms2_transaction *transaction, long long rule, ms2_bytes variable) {
-    const hidden entry = {apr_psprintf(transaction->pool, "%lld", rule), copy(transaction, variable)};
+    const hidden entry = {apr_psprintf(transaction->pool, "%" APR_INT64_T_FMT, (apr_int64_t)rule), copy(transaction, variable)};
     APR_ARRAY_PUSH(transaction->hidden, hidden) = entry;
 }
 
@@ -186,9 +188,9 @@ static int outcome(ms2_transaction *transaction, int status, ms2_error *error) {
     if (has_begun && (status == DECLINED || status == OK)) {
         return MS2_GO_ON;
     }
-    const int is_limit = has_begun && status == HTTP_REQUEST_ENTITY_TOO_LARGE;
-    const int denies = has_begun && (msr->was_intercepted || msr->outbound_error || is_limit);
-    if (denies && msr->txcfg->is_enabled == MODSEC_ENABLED && ap_is_HTTP_VALID_RESPONSE(status)) {
+    /* A rule denies with the status that it says, whatever that is; a limit does so only where rules would. */
+    const int is_limit = has_begun && (status == HTTP_REQUEST_ENTITY_TOO_LARGE || msr->outbound_error);
+    if (has_begun && (msr->was_intercepted || (is_limit && msr->txcfg->is_enabled == MODSEC_ENABLED))) {
         transaction->status = status;
         return MS2_INTERVENE;
     }
@@ -216,16 +218,16 @@ int ms2_process_request_body(ms2_transaction *transaction, ms2_bytes body, ms2_e
     ap_filter_t *reader = ap_add_input_filter("HTTP_IN", NULL, request, transaction->connection);
     const int status = hookfn_fixups(request);
     ap_remove_input_filter(reader);
-    if (status == DECLINED) {
-        /* Phases 3 and 4 come as a filter. */
-        hookfn_insert_filter(request);
-    }
+    /* Phases 3 and 4 come as a filter. */
+    hookfn_insert_filter(request);
     ms2_current = NULL;
     /* The bytes are the caller's. */
     apr_brigade_cleanup(brigade);
     apr_table_unset(request->notes, NOTE_MSR_BRIGADE_REQUEST);
     return outcome(transaction, status, error);
 }
+
+void ms2_forget_intervention(ms2_transaction *transaction) { transaction->msr->was_intercepted = 0; }
 
 void ms2_add_response_header(ms2_transaction *transaction, ms2_bytes name, ms2_bytes value) {
     apr_table_addn(transaction->request->headers_out, copy(transaction, name), copy(transaction, value));

@@ -16,9 +16,8 @@ mod sys {
 use std::ffi::CStr;
 use std::fmt;
 
-pub use matches::{Match, Matches};
-pub use rules::{Engine, LoadError, LoadedRule, RuleEngine, Settings};
-pub use transaction::{Intervention, Transaction};
+pub use rules::{Engine, LoadError};
+pub use transaction::Transaction;
 
 /// The version of libmodsecurity that this program was compiled for, like `3.0.9`.
 #[must_use]

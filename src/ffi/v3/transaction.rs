@@ -4,18 +4,9 @@ use std::ffi::{CStr, c_char};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{Engine, Exception, Matches, matches, sys, text_of, try_call};
-
-/// What the engine wants to be done instead of letting the request through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intervention {
-    /// The status of the rule, as the rule has it: nothing checked it.
-    pub status: i32,
-    /// The URL of a `redirect`.
-    pub url: Option<Vec<u8>>,
-    /// What the engine would log.
-    pub log: Option<Vec<u8>>,
-}
+use super::{Engine, Exception, matches, sys, text_of, try_call};
+use crate::ffi::intervention::Intervention;
+use crate::ffi::matches::Matches;
 
 /// One transaction. Its calls go in the order of the phases; after an error only [`Transaction::process_logging`] and
 /// dropping make sense.
@@ -164,7 +155,7 @@ impl Transaction {
         let intervenes = self.call(|raw, error| unsafe { sys::mss_intervention(raw, &mut found, error) });
         // SAFETY: NULL, or malloc'd by the engine and ours from here on.
         let (url, log) = unsafe { (take_string(found.url), take_string(found.log)) };
-        Ok((intervenes? != 0).then_some(Intervention { status: found.status, url, log }))
+        Ok((intervenes? != 0).then_some(Intervention { status: found.status, url, drops: false, log }))
     }
 
     /// The number in `TX:name`, if there is one.

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::engine::library::Transaction;
 use crate::engine::verdict::Answered;
-use crate::ffi::v3::Transaction;
 
 /// Transactions that are finished in one go: whoever waits for the engine meanwhile has the next turn.
 const AT_A_TIME: usize = 16;
@@ -30,8 +30,8 @@ impl Bounds {
 }
 
 /// A transaction after its request.
-pub(super) struct Kept {
-    pub(super) transaction: Transaction,
+pub(super) struct Kept<T> {
+    pub(super) transaction: T,
     /// Matches that were told with the request's verdict.
     pub(super) told: usize,
     /// What the log says of the request.
@@ -41,15 +41,15 @@ pub(super) struct Kept {
 }
 
 /// Those that wait.
-pub(super) struct Waiting {
+pub(super) struct Waiting<T: Transaction> {
     bounds: Bounds,
-    by_id: HashMap<String, Kept>,
+    by_id: HashMap<String, Kept<T>>,
     /// Oldest first; those taken meanwhile among them.
     order: VecDeque<(Instant, String)>,
     bytes: usize,
 }
 
-impl Waiting {
+impl<T: Transaction> Waiting<T> {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self { bounds, by_id: HashMap::new(), order: VecDeque::new(), bytes: 0 }
     }
@@ -60,7 +60,7 @@ impl Waiting {
     }
 
     /// Keeps a transaction, at the expense of the oldest.
-    pub(super) fn keep(&mut self, id: String, kept: Kept, now: Instant) {
+    pub(super) fn keep(&mut self, id: String, kept: Kept<T>, now: Instant) {
         let room = (self.bounds.count * BYTES_EACH).saturating_sub(kept.bytes);
         while self.by_id.len() >= self.bounds.count || self.bytes > room {
             let Some((_, oldest)) = self.order.pop_front() else { break };
@@ -77,7 +77,7 @@ impl Waiting {
     }
 
     /// Takes a transaction out: a second response finds nothing.
-    pub(super) fn take(&mut self, id: &str) -> Option<Kept> {
+    pub(super) fn take(&mut self, id: &str) -> Option<Kept<T>> {
         let kept = self.by_id.remove(id)?;
         self.bytes -= kept.bytes;
         Some(kept)
@@ -101,7 +101,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl<T: Transaction> Drop for Waiting<T> {
     fn drop(&mut self) {
         while let Some((_, id)) = self.order.pop_front() {
             if let Some(kept) = self.take(&id) {
@@ -112,7 +112,7 @@ impl Drop for Waiting {
 }
 
 /// The logging phase of a transaction whose response nobody sent.
-fn finish(mut transaction: Transaction) {
+fn finish(mut transaction: impl Transaction) {
     // Its request was answered long ago, so there is nobody to be told of an error.
-    let _ = transaction.process_logging();
+    let _ = transaction.log(None);
 }

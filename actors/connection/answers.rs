@@ -1,0 +1,133 @@
+//! A Connection's answers: each NOTIFY gets one ACK, from a worker or from here.
+
+use std::task::{Context as Task, Poll};
+use std::time::Instant;
+
+use actix::{AsyncContext, Context, Handler};
+use bytes::Bytes;
+use slog::error;
+
+use super::{Connection, Phase};
+use crate::engine::{Agent, Failure, FailureKind};
+use crate::job::{Job, Reply, Settled};
+use crate::spop::{Actions, Disconnect, Excess, FrameId, Status};
+
+impl<A: Agent> Connection<A> {
+    /// Hands one NOTIFY to the workers, or settles it here and now.
+    pub(super) fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
+        let begun = self.begun.take();
+        let dialect = self.context.agent.dialect(payload);
+        let request = match self.context.agent.decode(payload) {
+            Ok(request) => request,
+            Err(failure) => {
+                self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+                self.answer_at_once(begun, (id, dialect), &self.failed(Err(dialect), &failure));
+                return;
+            }
+        };
+        let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
+        let reply = Reply::new(ctx.address().recipient(), ticket);
+        let job = Job { request, deadline, reply };
+        match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
+            Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), (id, dialect)),
+            Ok(()) => {}
+            Err((failure, job)) => {
+                self.context.peer_log.failure(&failure, &job.request);
+                self.answer_at_once(begun, (id, dialect), &self.failed(Ok(&job.request), &failure));
+                job.reply.forget();
+            }
+        }
+    }
+
+    /// Answers a payload that was not put together.
+    pub(super) fn refuse(&mut self, excess: Excess) {
+        let failure = match excess {
+            Excess::Payload => Failure::new(FailureKind::TooLarge, "it is larger than the largest payload"),
+            Excess::Budget => Failure::new(FailureKind::Overload, "too many payloads in fragments at a time"),
+        };
+        self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+        if let Some((id, dialect)) = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket)) {
+            self.acknowledge(id, dialect, &self.failed(Err(dialect), &failure));
+        }
+    }
+
+    fn answer_at_once(
+        &mut self,
+        begun: Option<(u64, Instant)>,
+        (id, dialect): (FrameId, A::Dialect),
+        actions: &Actions,
+    ) {
+        if let Some((ticket, _)) = begun {
+            self.unanswered.take(ticket);
+        }
+        self.acknowledge(id, dialect, actions);
+    }
+
+    fn failed(&self, request: Result<&A::Request, A::Dialect>, failure: &Failure) -> Actions {
+        self.context.agent.answer(request, Err(failure)).into_payload()
+    }
+
+    /// Writes an ACK, or has another link write it when this one is closed.
+    pub(super) fn acknowledge(&mut self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
+        if self.session.is_closed() {
+            return self.hand_over(id, dialect, actions);
+        }
+        if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
+            return;
+        }
+        let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
+        error!(self.log, "answer too long for the frame size");
+        let short = self.failed(Err(dialect), &failure);
+        if self.session.acknowledge(id, &short, &mut self.output).is_err() {
+            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
+        }
+    }
+
+    /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
+    /// at once, and uses no link any more on which it was told of an abort.
+    pub(super) fn settle_overdue(&mut self, task: &mut Task<'_>) {
+        while let Poll::Ready(ticket) = self.unanswered.poll_overdue(task) {
+            if self.begun.is_some_and(|(begun, _)| begun == ticket) {
+                const CAUSE: &str = "the last fragment did not come within the deadline";
+                self.settle_here(ticket, &Failure::new(FailureKind::Timeout, CAUSE));
+                self.part_with(Disconnect::new(Status::Timeout, CAUSE));
+            } else {
+                let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
+                self.settle_here(ticket, &failure);
+            }
+        }
+    }
+
+    /// Answers a job that a worker may still be at, or that has not come whole.
+    pub(super) fn settle_here(&mut self, ticket: u64, failure: &Failure) {
+        let Some((id, dialect)) = self.unanswered.take(ticket) else {
+            return;
+        };
+        self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
+        let actions = self.failed(Err(dialect), failure);
+        if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
+            self.acknowledge(id, dialect, &actions);
+        } else if self.session.abort(&actions, &mut self.output).is_err() {
+            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
+        }
+    }
+}
+
+impl<A: Agent> Handler<Settled> for Connection<A> {
+    type Result = ();
+
+    fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
+        let Some((id, dialect)) = self.unanswered.take(settled.ticket) else {
+            return;
+        };
+        let actions = settled.actions.unwrap_or_else(|| {
+            let is_stopping =
+                matches!(self.phase, Phase::Draining { .. }) && self.farewell.status() == Status::Normal;
+            let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
+            let failure = Failure::new(kind, "the worker went away");
+            self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+            self.failed(Err(dialect), &failure)
+        });
+        self.acknowledge(id, dialect, &actions);
+    }
+}

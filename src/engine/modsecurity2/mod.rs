@@ -1,0 +1,90 @@
+//! ModSecurity 2.9 as an engine: how its calls make up the phases.
+
+mod load;
+mod request;
+
+use std::ffi::CStr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actors::EngineError;
+
+use crate::engine::library::{Inspected, Library, Transaction};
+use crate::engine::load::LoadError;
+use crate::engine::request::Request;
+use crate::engine::response::Response;
+use crate::engine::version::Version;
+use crate::ffi::intervention::Intervention;
+use crate::ffi::matches::Matches;
+use crate::ffi::rules::{LoadedRule, Settings};
+use crate::ffi::v2::{self, Arena, Rules, Trouble};
+
+impl Library for Rules {
+    const VERSION: Version = Version::Two;
+
+    type Transaction = v2::Transaction;
+
+    type Memory = Rc<Arena>;
+
+    const DEFAULT_SETTINGS: &str = concat!(include_str!("../default.conf"), include_str!("default.conf"));
+
+    fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError> {
+        load::load(directives, files)
+    }
+
+    fn contents(&self) -> Result<(Settings, Vec<LoadedRule>), String> {
+        Ok((self.settings(), self.loaded()))
+    }
+
+    fn prepare(&self) -> Result<Rc<Arena>, String> {
+        self.begin_process();
+        Arena::new(self).map_err(|trouble| trouble.0)
+    }
+
+    fn begin(self: &Arc<Self>, memory: &Rc<Arena>, id: &[u8]) -> Result<v2::Transaction, EngineError> {
+        v2::Transaction::new(Rc::clone(memory), Arc::clone(self), id).map_err(failed)
+    }
+}
+
+impl Transaction for v2::Transaction {
+    fn request(
+        &mut self,
+        request: &Request,
+        body_checks: &[i64],
+    ) -> Result<Option<Intervention>, EngineError> {
+        request::phases(self, request, body_checks)
+    }
+
+    fn stand_in(&mut self) -> Result<(), EngineError> {
+        request::stand_in(self)
+    }
+
+    fn response(&mut self, response: &Response) -> Result<Inspected, EngineError> {
+        for header in response.headers.iter() {
+            let (name, value) = header.map_err(|cause| EngineError::Request(cause.to_string()))?;
+            self.add_response_header(name, value).map_err(failed)?;
+        }
+        let (intervention, rewritten) =
+            self.process_response(response.status, &response.version, &response.body).map_err(failed)?;
+        Ok(Inspected { intervention, rewritten })
+    }
+
+    fn log(&mut self, denied: Option<u16>) -> Result<(), EngineError> {
+        self.process_logging(denied);
+        Ok(())
+    }
+
+    fn matches(&self, skip: usize) -> Result<Matches, EngineError> {
+        Ok(self.matches(skip))
+    }
+
+    fn tx_number(&mut self, name: &CStr) -> Option<i64> {
+        std::str::from_utf8(&self.tx(name.to_bytes())?).ok()?.parse().ok()
+    }
+}
+
+/// What the engine says may quote the request.
+fn failed(trouble: Trouble) -> EngineError {
+    EngineError::Request(trouble.0.escape_debug().to_string())
+}

@@ -1,0 +1,74 @@
+//! Programs that drive an engine without the agent: tests/data/direct.c and tests/data/direct2.c.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A request, as the programs read it.
+pub struct Direct<'a> {
+    pub method: &'a [u8],
+    pub uri: &'a [u8],
+    /// Without `HTTP/`.
+    pub version: &'a [u8],
+    pub body: &'a [u8],
+    pub headers: &'a [(Vec<u8>, Vec<u8>)],
+}
+
+impl Direct<'_> {
+    /// The bytes for the program.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in [self.method, self.uri, self.version, self.body] {
+            text(&mut out, part);
+        }
+        number(&mut out, self.headers.len());
+        for (name, value) in self.headers {
+            text(&mut out, name);
+            text(&mut out, value);
+        }
+        out
+    }
+}
+
+fn text(out: &mut Vec<u8>, bytes: &[u8]) {
+    number(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+fn number(out: &mut Vec<u8>, number: usize) {
+    out.extend_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
+}
+
+fn source(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
+}
+
+/// With libmodsecurity 3, as it is installed.
+pub fn compile_3(program: &Path) {
+    let mut command = Command::new("cc");
+    command.args(["-O1", "-Wall", "-Werror", "-o"]).arg(program).arg(source("direct.c"));
+    assert!(command.arg("-lmodsecurity").status().expect("cannot start cc").success());
+}
+
+/// What ModSecurity 2.9 needs.
+const LIBRARIES: [&str; 6] = ["apr-util-1", "apr-1", "libxml-2.0", "libpcre2-8", "yajl", "libcurl"];
+
+/// With ModSecurity 2.9 as deploy/modsecurity2.sh has built it, and nothing else of the project.
+pub fn compile_2(program: &Path) {
+    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/modsecurity2");
+    let prefix = std::env::var_os("MODSECURITY2").map_or(usual, PathBuf::from);
+    let defines = std::fs::read_to_string(prefix.join("defines")).expect("run deploy/modsecurity2.sh first");
+    let mut command = Command::new("cc");
+    command.args(["-O2", "-Wall", "-Werror", "-o"]).arg(program).args(defines.lines());
+    for folder in ["include/modsecurity2", "include/httpd"] {
+        command.arg("-I").arg(prefix.join(folder));
+    }
+    command.args(pkg_config("--cflags")).arg(source("direct2.c"));
+    command.arg(prefix.join("lib/libmodsecurity2.a")).args(pkg_config("--libs")).arg("-lm");
+    assert!(command.status().expect("cannot start cc").success());
+}
+
+fn pkg_config(what: &str) -> Vec<String> {
+    let output =
+        Command::new("pkg-config").arg(what).args(LIBRARIES).output().expect("cannot start pkg-config");
+    String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+}
