@@ -35,8 +35,11 @@ const MAX_PAYLOADS: [usize; 3] = [1500, 100, 1500];
 /// Bytes for fragments on all links together: more than one payload, fewer than two.
 const BUDGET: usize = 2000;
 
-const CAPABILITIES: [Capabilities; 3] =
-    [Capabilities::ALL, Capabilities::ALL, Capabilities { fragmentation: false, ..Capabilities::ALL }];
+const CAPABILITIES: [Capabilities; 3] = [
+    Capabilities::ALL,
+    Capabilities { asynchronous: false, ..Capabilities::ALL },
+    Capabilities { fragmentation: false, ..Capabilities::ALL },
+];
 
 fuzz_target!(|data: &[u8]| {
     let budget = Budget::new(BUDGET);
@@ -165,10 +168,12 @@ impl Link {
     }
 
     /// Ends without a word; the requests that nobody has answered stay.
-    fn lose(self, left: &mut usize) -> Vec<Open> {
-        if let Some(begun) = self.begun {
-            begun.state.forget(left);
-        }
+    fn lose(mut self, left: &mut usize) -> Vec<Open> {
+        self.session.close();
+        self.forget(left);
+        assert_eq!(self.session.receive(&mut self.input, &mut self.output), None);
+        self.disconnect(left);
+        assert!(self.session.is_closed() && self.output.is_empty(), "a word after the end");
         self.open
     }
 
@@ -212,6 +217,10 @@ impl Link {
                     assert!(awaited && !self.session.awaits_hello());
                     assert!((256..=MAX_FRAME_SIZE).contains(&agreed.max_frame_size));
                     assert_eq!(agreed.capabilities.fragmentation, self.limits.capabilities.fragmentation);
+                    assert!(self.limits.capabilities.asynchronous || !agreed.capabilities.asynchronous);
+                    let engine = self.session.engine();
+                    assert_eq!(engine.is_some(), agreed.capabilities.asynchronous);
+                    assert!(engine.is_none_or(|id| (1..=64).contains(&id.len())));
                     self.agreed = Some(agreed);
                 }
                 Event::Begun { id, start } => {
