@@ -5,6 +5,8 @@
 #
 #   demo.sh           exit status 0 when every answer was as expected, 1 when not
 #   demo.sh --once    the same, but ends after showing
+#   demo.sh --engine 2 [--once]
+#                     with ModSecurity 2.9, which it gets and builds first, instead of libmodsecurity 3
 #
 # From the environment: DEMO_HTTP_PORT (8080), DEMO_AGENT_PORT (12345), HAPROXY (which haproxy to run).
 set -euo pipefail
@@ -12,7 +14,7 @@ set -euo pipefail
 deploy=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
 http_port=${DEMO_HTTP_PORT:-8080} agent_port=${DEMO_AGENT_PORT:-12345}
-once=0 agent='' haproxy='' dir='' shown=0 wrong=0
+once=0 engine=3 agent='' haproxy='' dir='' shown=0 wrong=0
 
 die() {
   printf 'demo: %s\n' "$@" >&2
@@ -23,12 +25,19 @@ usage() {
   sed -n '3,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
 }
 
-case ${1-} in
-  '') ;;
-  --once) once=1 ;;
-  -h | --help) usage && exit ;;
-  *) usage >&2 && exit 2 ;;
-esac
+while (($#)); do
+  case $1 in
+    --once) once=1 ;;
+    --engine)
+      engine=${2-}
+      [[ $engine == [23] ]] || die "--engine: '$engine' is neither 2 nor 3"
+      shift
+      ;;
+    -h | --help) usage && exit ;;
+    *) usage >&2 && exit 2 ;;
+  esac
+  shift
+done
 
 # ---- Our processes, and their end
 
@@ -94,7 +103,13 @@ for port in "DEMO_HTTP_PORT $http_port" "DEMO_AGENT_PORT $agent_port"; do
 done
 
 echo "Building ..."
-cargo build --release --locked
+features=()
+if ((engine == 2)); then
+  MODSECURITY2=$("$deploy/modsecurity2.sh" "${MODSECURITY2:-target/modsecurity2}")
+  export MODSECURITY2
+  features=(--features engine2)
+fi
+cargo build --release --locked "${features[@]}"
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/modsecurity-spoa-demo.XXXXXX")
@@ -102,7 +117,7 @@ agent_log=$dir/agent.log haproxy_log=$dir/haproxy.log
 
 # Only what is named here, whatever settings of the agent this shell has.
 for name in $(compgen -e MODSECURITY_SPOA_ || true); do unset "$name"; done
-"$target/release/modsecurity-spoa" --port "$agent_port" --workers "$(nproc)" >"$agent_log" 2>&1 &
+"$target/release/modsecurity-spoa" --engine "$engine" --port "$agent_port" --workers "$(nproc)" >"$agent_log" 2>&1 &
 agent=$!
 wait_for "the agent" "$agent" "$agent_log" is_open "$agent_port"
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Everything that CI checks, what fails fastest first. Installs what is missing. Ends at the first failure, with its
 # exit status.
+#
+#   test.sh               all
+#   test.sh --engine 2    only the tests that ModSecurity 2.9 passes through
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -53,6 +56,28 @@ readme_commands() {
   done <<<"$expected"
 }
 
+# Both engines are built, and tests use libmodsecurity 3 unless ENGINE says otherwise.
+modsecurity2() {
+  deploy/modsecurity2.sh "${MODSECURITY2:-target/modsecurity2}"
+}
+
+# Each engine can be had without the other.
+lints() {
+  cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+  cargo clippy --locked -- -D warnings
+  cargo clippy --no-default-features --features engine2 --locked -- -D warnings
+}
+
+# What asks something of the engine, with the other one. The rest does not depend on it.
+tests_with_engine_2() {
+  local test tests=()
+  for test in applications audit_log crashes crs dialects elsewhere findings headers log methods misconfigured recycling \
+    reload request_view responses rules_loaded statuses thread_isolation transport truncated verdicts; do
+    tests+=(--test "$test")
+  done
+  ENGINE=2 cargo test --locked --all-features "${tests[@]}"
+}
+
 # The tests that have HAProxy in them, with the one of another Debian suite.
 tests_with_haproxy() {
   local program files file tests=()
@@ -63,7 +88,7 @@ tests_with_haproxy() {
     case $file in tests/overload.rs | tests/endurance.rs | tests/crashes.rs | tests/differential.rs) continue ;; esac
     tests+=(--test "$(basename "$file" .rs)")
   done
-  HAPROXY=$program cargo test --locked "${tests[@]}"
+  HAPROXY=$program cargo test --locked --all-features "${tests[@]}"
 }
 
 # -dW: a warning is a failure.
@@ -81,6 +106,7 @@ haproxy_configuration() {
 
 dependencies() {
   cargo deny --locked --all-features check licenses bans sources
+  cargo deny --locked --manifest-path tests/fuzz/Cargo.toml --config deny.toml check licenses bans sources
   echo "Fetching the advisory database ..."
   if timeout 120 cargo deny fetch db; then
     cargo deny --locked --all-features check --disable-fetch advisories
@@ -89,9 +115,25 @@ dependencies() {
   fi
 }
 
-documentation() {
-  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+# In the same folder, where most of what they need is built already.
+fuzz_lints() {
+  CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} \
+    cargo clippy --manifest-path tests/fuzz/Cargo.toml --locked -- -D warnings
 }
+
+documentation() {
+  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --all-features
+}
+
+if [[ "$*" == "--engine 2" ]]; then
+  deploy/install-packages.sh
+  modsecurity2
+  tests_with_engine_2
+  exit
+elif (($#)); then
+  echo "test.sh: nothing, or --engine 2" >&2
+  exit 2
+fi
 
 step "packages" deploy/install-packages.sh shellcheck
 step "cargo's tools" cargo_tools
@@ -99,13 +141,19 @@ step "README's commands" readme_commands
 step "shell scripts" shellcheck deploy/*.sh .ci/run
 step "HAProxy's configuration" haproxy_configuration
 step "format" cargo fmt --all --check
+step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 step "dependencies" dependencies
-step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
-step "tests" cargo test --workspace --locked
+step "ModSecurity 2.9" modsecurity2
+step "lints" lints
+step "lints of the fuzz targets" fuzz_lints
+step "tests" cargo test --workspace --locked --all-features
+step "tests with ModSecurity 2.9" tests_with_engine_2
 step "tests with HAProxy 3.0" tests_with_haproxy trixie
 step "tests with HAProxy 3.2" tests_with_haproxy forky
 step "documentation" documentation
+step "fuzzing" deploy/fuzz.sh 12
 step "demo" deploy/demo.sh --once
+step "demo with ModSecurity 2.9" deploy/demo.sh --once --engine 2
 step "installed rules" ./target/release/modsecurity-spoa --check
 
 printf '\nAll passed, %d s\n' "$SECONDS"

@@ -99,11 +99,7 @@ ms2_transaction *ms2_transaction_new(ms2_arena *arena, ms2_rules *rules, ms2_byt
     return transaction;
 }
 
-void ms2_transaction_free(ms2_transaction *transaction) {
-    ms2_current = transaction;
-    apr_pool_destroy(transaction->pool);
-    ms2_current = NULL;
-}
+void ms2_transaction_free(ms2_transaction *transaction) { apr_pool_destroy(transaction->pool); }
 
 static apr_sockaddr_t *address(ms2_transaction *transaction, int port) {
     apr_sockaddr_t *address = apr_pcalloc(transaction->pool, sizeof *address);
@@ -192,9 +188,9 @@ static int outcome(ms2_transaction *transaction, int status, ms2_error *error) {
     if (has_begun && (status == DECLINED || status == OK)) {
         return MS2_GO_ON;
     }
-    const int is_limit = has_begun && status == HTTP_REQUEST_ENTITY_TOO_LARGE;
-    const int denies = has_begun && (msr->was_intercepted || msr->outbound_error || is_limit);
-    if (denies && msr->txcfg->is_enabled == MODSEC_ENABLED && ap_is_HTTP_VALID_RESPONSE(status)) {
+    /* A rule denies with the status that it says, whatever that is; a limit does so only where rules would. */
+    const int is_limit = has_begun && (status == HTTP_REQUEST_ENTITY_TOO_LARGE || msr->outbound_error);
+    if (has_begun && (msr->was_intercepted || (is_limit && msr->txcfg->is_enabled == MODSEC_ENABLED))) {
         transaction->status = status;
         return MS2_INTERVENE;
     }
