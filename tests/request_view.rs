@@ -143,6 +143,24 @@ fn dots_and_slashes_in_a_uri_are_as_the_client_sent_them() {
 }
 
 #[test]
+fn the_names_of_the_file_are_without_escapes() {
+    let rule = |phase: i32| {
+        format!(
+            "SecRule REQUEST_HEADERS:X-File \"!@streq %{{REQUEST_FILENAME}} %{{REQUEST_BASENAME}}\" \
+             \"id:{phase},phase:{phase},deny,status:47{phase}\"\n"
+        )
+    };
+    let site =
+        Site::with_rules(&format!("SecRuleEngine On\nSecRequestBodyAccess On\n{}{}", rule(1), rule(2)));
+    let ask = |path: &str, names: &str| site.haproxy.curl(path, &["-H", &format!("X-File: {names}")]);
+    ask("/a", "/a b").assert_denied_with(471);
+    ask("/a/b?c", "/a/b b").assert_clean();
+    ask("/%41%20b/c%28%2e.php?d=%41", "/A b/c(..php c(..php").assert_clean();
+    ask("/a%2Fb", "/a/b b").assert_clean();
+    ask("/%4/%zz%2", "/%4/%zz%2 %zz%2").assert_clean();
+}
+
+#[test]
 fn the_query_is_as_the_client_sent_it() {
     let query = |target: &str, header: &str| {
         let seen = Seen { raw: target, uri: target, ..ROOT };

@@ -1,5 +1,7 @@
 //! Programs that drive an engine without the agent: tests/data/direct.c and tests/data/direct2.c.
 
+#![allow(dead_code)] // Who compiles this module uses the part that it needs.
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
