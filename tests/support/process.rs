@@ -83,6 +83,11 @@ pub fn run(options: &[&str], environment: &[(&str, &str)]) -> Output {
     command.output().expect("cannot start timeout (package coreutils)")
 }
 
+/// Which engine the tests are about: 2 or 3, the default.
+pub fn engine() -> u8 {
+    std::env::var("ENGINE").map_or(3, |engine| engine.parse().expect("ENGINE is 2 or 3"))
+}
+
 /// Removes the agent's own variables, so that the developer's shell cannot change a test; but `ENGINE` chooses the engine.
 pub fn clean_environment(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
