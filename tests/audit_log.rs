@@ -115,10 +115,7 @@ fn assert_complete(records: &[Record]) {
         assert!(record.body == body(number), "the body of request {number} is another: {record:?}");
         let own = |text: &str| record.text.contains(text);
         let quotes = ["\"", "\\\""];
-        assert!(
-            quotes.iter().any(|quote| own(&format!("number {number}{quote}"))),
-            "no message: {record:?}"
-        );
+        assert!(quotes.iter().any(|quote| own(&format!("number {number}{quote}"))), "no message: {record:?}");
         assert!(
             own(&format!("x-number: {number}\n")) || own(&format!("\"x-number\":\"{number}\"")),
             "{record:?}"

@@ -144,10 +144,7 @@ fn the_start_is_told_step_by_step() {
     let starting = &lines[at(" starting, ")];
     let engine_name = if engine() == 2 { "ModSecurity 2.9." } else { "libmodsecurity 3." };
     assert_eq!(unquoted(starting, "version"), Some(env!("CARGO_PKG_VERSION")), "{starting}");
-    assert!(
-        unquoted(starting, "engine").is_some_and(|name| name.starts_with(engine_name)),
-        "{starting}"
-    );
+    assert!(unquoted(starting, "engine").is_some_and(|name| name.starts_with(engine_name)), "{starting}");
     let loaded = &lines[at(" rules loaded, ")];
     let count: u32 = unquoted(loaded, "in engine").unwrap().parse().unwrap();
     assert!(count > 500, "the Core Rule Set has more rules: {loaded}");

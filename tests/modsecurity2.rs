@@ -44,7 +44,7 @@ SecAction "id:3,phase:1,pass,log,msg:'%{ip.count}'"
 /// Every request is counted, whoever inspects it.
 fn counts_all(isolation: &str) {
     const LINKS: usize = 4;
-    const EACH: usize = 150;
+    const EACH: usize = 500;
     let folder = tempfile::tempdir().unwrap();
     let rules = COUNTING.replace("FOLDER", folder.path().to_str().unwrap());
     let agent = agent(&rules, &["-n", "4", "--isolation", isolation]);
@@ -189,7 +189,10 @@ fn rules_decide_on_a_body_that_cannot_be_parsed() {
     let rule = "SecRule REQBODY_ERROR \"!@eq 0\" \"id:2,phase:2,deny,status:471,log,msg:'not parsed'\"\n";
     let bodies = [
         // The last part does not end; the first does not begin; no boundary at all.
-        post("multipart/form-data; boundary=abc", "--abc\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb"),
+        post(
+            "multipart/form-data; boundary=abc",
+            "--abc\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb",
+        ),
         post("multipart/form-data; boundary=abc", "nothing of the kind"),
         post("multipart/form-data", "--abc\r\n"),
         post("application/json", "{\"a\":"),
@@ -239,12 +242,19 @@ fn rules_see_the_request_line_the_name_of_the_server_and_the_id() {
     let mut link = agent.link();
     let mut seen = |message: &Message| string(&link.ask(message), "msg").unwrap().to_owned();
     let get = |host: &str| {
-        let message = Message::get("/a%20b/../c", Some("d=%41&e")).with("headers", headers(&[("host", host)]));
+        let message =
+            Message::get("/a%20b/../c", Some("d=%41&e")).with("headers", headers(&[("host", host)]));
         message.with("unique-id", text("the-id"))
     };
     let line = "GET /a%20b/../c?d=%41&e HTTP";
     assert_eq!(seen(&get("shop.test")), format!("{line}/1.1|HTTP/1.1|shop.test|the-id"));
     assert_eq!(seen(&get("shop.test:8080")), format!("{line}/1.1|HTTP/1.1|shop.test|the-id"));
-    assert_eq!(seen(&get("[::1]:80").with("version", text("1.0"))), format!("{line}/1.0|HTTP/1.0|[::1]|the-id"));
-    assert_eq!(seen(&get("shop.test").with("version", text("2.0"))), format!("{line}/2.0|HTTP/2.0|shop.test|the-id"));
+    assert_eq!(
+        seen(&get("[::1]:80").with("version", text("1.0"))),
+        format!("{line}/1.0|HTTP/1.0|[::1]|the-id")
+    );
+    assert_eq!(
+        seen(&get("shop.test").with("version", text("2.0"))),
+        format!("{line}/2.0|HTTP/2.0|shop.test|the-id")
+    );
 }

@@ -183,7 +183,8 @@ fn no_directive_is_so_long_that_what_follows_is_lost() {
             let begin = "SecRule ARGS:a \"@streq ";
             let end = "y\" \"id:1,phase:1,deny,status:471\"";
             let words = "x".repeat(length - begin.len() - end.len());
-            let words: Vec<_> = words.as_bytes().chunks(line).map(|part| str::from_utf8(part).unwrap()).collect();
+            let words: Vec<_> =
+                words.as_bytes().chunks(line).map(|part| str::from_utf8(part).unwrap()).collect();
             let rules = format!(
                 "SecRuleEngine On\n{begin}{}{end}\nSecRule ARGS:a \"@streq last\" \"id:2,phase:1,deny,status:472\"\n",
                 words.join("\\\n")
@@ -207,7 +208,8 @@ fn a_directive_that_is_too_long_is_named() {
     let contents = [("rules.conf", "SecRuleEngine On\nInclude FOLDER/long.conf\n"), ("long.conf", &included)];
     // Of its lines the engine names the one that it had no more room for.
     refused(&contents, &["FOLDER/long.conf, line 1025: directive is too long"]);
-    let comment = format!("SecRuleEngine On\n# {}\nSecAction \"id:10,phase:1,deny\"\n", "x".repeat(1024 * 1024));
+    let comment =
+        format!("SecRuleEngine On\n# {}\nSecAction \"id:10,phase:1,deny\"\n", "x".repeat(1024 * 1024));
     refused(&[("rules.conf", &comment)], &["FOLDER/rules.conf, line 2: directive is too long"]);
 }
 
