@@ -8,7 +8,7 @@ const SHIM2: &str = "src/ffi/v2";
 const SHIM3: &str = "src/ffi/v3/shim";
 
 /// What ModSecurity 2.9 calls and gets from `src/ffi/v2/wraps.c` (and `load.c`) instead.
-const WRAPPED: [&str; 15] = [
+const WRAPPED: [&str; 16] = [
     "ap_get_server_banner",
     "ap_get_server_name",
     "ap_unixd_set_global_mutex_perms",
@@ -21,6 +21,7 @@ const WRAPPED: [&str; 15] = [
     "apr_global_mutex_lock",
     "apr_global_mutex_unlock",
     "apr_socket_close",
+    "merge_directory_configs",
     "modsecurity_request_body_end",
     "modsecurity_tx_init",
     "msc_alert",

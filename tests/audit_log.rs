@@ -114,7 +114,8 @@ fn assert_complete(records: &[Record]) {
         assert!(seen.insert(number), "two records of request {number}");
         assert!(record.body == body(number), "the body of request {number} is another: {record:?}");
         let own = |text: &str| record.text.contains(text);
-        assert!(own(&format!("number {number}\"")), "no message: {record:?}");
+        let quotes = ["\"", "\\\""];
+        assert!(quotes.iter().any(|quote| own(&format!("number {number}{quote}"))), "no message: {record:?}");
         assert!(
             own(&format!("x-number: {number}\n")) || own(&format!("\"x-number\":\"{number}\"")),
             "{record:?}"

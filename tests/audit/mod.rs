@@ -1,5 +1,6 @@
-//! Reading audit logs, in the three forms that libmodsecurity writes. Whatever is not a whole record is a panic.
+//! Reading audit logs, in the three forms that each engine writes. Whatever is not a whole record is a panic.
 
+use super::support::process::engine;
 use std::path::{Path, PathBuf};
 
 /// One record, as far as the tests look at it.
@@ -15,13 +16,27 @@ pub struct Record {
     pub text: String,
 }
 
-/// The records of a native log: sections, each behind a line `---boundary---A--`, from A to Z.
+/// The line before a section of a native log.
+fn head(boundary: &str, part: char) -> String {
+    match engine() {
+        2 => format!("--{boundary}-{part}--\n"),
+        _ => format!("---{boundary}---{part}--\n"),
+    }
+}
+
+/// The dashes that such a line begins with.
+fn dashes() -> &'static str {
+    if engine() == 2 { "--" } else { "---" }
+}
+
+/// The records of a native log: sections, each behind a line with the record's boundary, from A to Z.
 pub fn native(text: &str, parts: &str) -> Vec<Record> {
     let mut records = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let boundary = rest.get(3..11).unwrap_or_else(|| panic!("no record begins at {:?}", shown(rest)));
-        let end = format!("---{boundary}---Z--\n\n");
+        let boundary = rest.strip_prefix(dashes()).and_then(|rest| rest.get(..8));
+        let boundary = boundary.unwrap_or_else(|| panic!("no record begins at {:?}", shown(rest)));
+        let end = head(boundary, 'Z') + "\n";
         let length = rest.find(&end).unwrap_or_else(|| panic!("no end of {:?}", shown(rest))) + end.len();
         let (record, behind) = rest.split_at(length);
         records.push(native_record(record, boundary, parts));
@@ -34,10 +49,10 @@ fn native_record(text: &str, boundary: &str, parts: &str) -> Record {
     let mut sections = Vec::new();
     let mut rest = text;
     for part in parts.chars() {
-        let line = format!("---{boundary}---{part}--\n");
+        let line = head(boundary, part);
         rest = rest.strip_prefix(&line).unwrap_or_else(|| panic!("no section {part} in {:?}", shown(text)));
         // Up to the next section; what is in one never looks like the beginning of another in these tests.
-        let length = rest.find("\n---").map_or(rest.len(), |at| at + 1);
+        let length = rest.find(&format!("\n{}", dashes())).map_or(rest.len(), |at| at + 1);
         let (section, behind) = rest.split_at(length);
         sections.push((part, section));
         rest = behind;
@@ -71,12 +86,17 @@ fn json_record(line: &str) -> Record {
         ended = depth == 0;
     }
     assert!(ended, "the object does not end: {:?}", shown(line));
-    let value = |key: &str| {
+    let value = |key: &str, open: &str, close: &str| {
         let (_, behind) =
-            line.split_once(&format!("\"{key}\":\"")).unwrap_or_else(|| panic!("no {key}: {line}"));
-        behind.split_once('"').unwrap().0.to_owned()
+            line.split_once(&format!("\"{key}\":{open}")).unwrap_or_else(|| panic!("no {key}: {line}"));
+        behind.split_once(close).unwrap().0.to_owned()
     };
-    Record { id: value("unique_id"), body: value("body"), boundary: String::new(), text: line.to_owned() }
+    let (id, body) = match engine() {
+        // The body as an array of pieces.
+        2 => (value("transaction_id", "\"", "\""), value("body", "[\"", "\"]").replace("\",\"", "")),
+        _ => (value("unique_id", "\"", "\""), value("body", "\"", "\"")),
+    };
+    Record { id, body, boundary: String::new(), text: line.to_owned() }
 }
 
 /// The records of a concurrent log: a file for each, which its line in the index names.
@@ -84,11 +104,17 @@ pub fn concurrent(index: &str, storage: &Path, parts: &str) -> Vec<Record> {
     let files = files(storage);
     assert!(index.is_empty() || index.ends_with('\n'), "the last line of the index is not whole");
     let read = |line: &str| {
-        let words: Vec<_> = line.rsplit(' ').collect();
+        // ModSecurity 2.9 has a space at the end, and says where the file is below the folder.
+        let words: Vec<_> = line.trim_end().rsplit(' ').collect();
         // … - <id> - <file> 0 <size> md5:<sum>
         let [_, size, _, file, _, id, ..] = words[..] else { panic!("no line of an index: {line:?}") };
-        let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let place = if engine() == 2 { format!("{}{file}", storage.display()) } else { file.to_owned() };
+        let mut text = std::fs::read_to_string(&place).unwrap_or_else(|error| panic!("{place}: {error}"));
         assert_eq!(size.parse::<f64>().unwrap(), text.len() as f64, "the size of {file}");
+        if engine() == 2 {
+            // Between records alone.
+            text.push('\n');
+        }
         let mut records = native(&text, parts);
         assert_eq!(records.len(), 1, "{file} has more than one record");
         let record = records.remove(0);

@@ -9,13 +9,13 @@ use crate::http::Parts;
 use crate::straight::Rules;
 use crate::support::agent::rule_file;
 use crate::support::direct::{Direct, compile_2, compile_3};
-use crate::support::process::is_engine_2;
+use crate::support::process::engine;
 
 /// The rules that the engine itself logs, for each test.
 pub fn run(cases: &[Case], rules: &str) -> Vec<Rules> {
     let (folder, rules) = rule_file(rules);
     let program = folder.path().join("direct");
-    if is_engine_2() {
+    if engine() == 2 {
         compile_2(&program);
     } else {
         compile_3(&program);

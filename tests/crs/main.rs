@@ -29,7 +29,7 @@ use behind::Outcome;
 use cases::Case;
 use known::Known;
 use straight::{Rules, changes};
-use support::process::is_engine_2;
+use support::process::engine;
 
 /// The lists of what fails, for libmodsecurity 3 and for ModSecurity 2.9.
 const LIST: &str = "tests/data/crs-known.txt";
@@ -43,7 +43,7 @@ const TEST: &str = "test";
 
 /// What fails with the engine under test.
 fn known() -> Known {
-    known::read(if is_engine_2() { LIST_2 } else { LIST })
+    known::read(if engine() == 2 { LIST_2 } else { LIST })
 }
 
 fn cases() -> &'static [Case] {
@@ -123,7 +123,7 @@ fn the_engine_alone_finds_the_same() {
     });
     let differences: Vec<_> = differences.collect();
     let differences: Vec<_> = differences.iter().map(String::as_str).collect();
-    let list = if is_engine_2() { known::read(DIRECT_LIST_2) } else { Known::new() };
+    let list = if engine() == 2 { known::read(DIRECT_LIST_2) } else { Known::new() };
     assert_listed("differs", &differences, &list);
 }
 
@@ -132,7 +132,7 @@ fn without_the_engine_s_causes_only_the_test_s_own_are_left() {
     let mut known = known();
     known.retain(|_, cause| cause == TEST);
     // The causes are where version 3 is not as version 2 is.
-    let failed = match is_engine_2() {
+    let failed = match engine() == 2 {
         true => failed(straight()),
         false => failed(&straight::run(cases(), &straight::agent(&rules::Mended::new().rules))),
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::support::haproxy::repository;
-use crate::support::process::is_engine_2;
+use crate::support::process::engine;
 
 const INSTALLED: &str = "/usr/share/modsecurity-crs/rules";
 
@@ -26,7 +26,7 @@ pub fn installed() -> String {
 
 fn default_settings() -> String {
     let mut default = std::fs::read_to_string(repository("src/engine/default.conf")).unwrap();
-    if is_engine_2() {
+    if engine() == 2 {
         default += &std::fs::read_to_string(repository("src/engine/modsecurity2/default.conf")).unwrap();
     }
     let detecting = default.replace("SecRuleEngine On", "SecRuleEngine DetectionOnly");

@@ -1,5 +1,6 @@
 // Real faults in a real engine: preloaded into the agent, this takes the place of a call that every header of every
-// request goes through, and does what the value of the header `x-fault` says. See tests/crashes.rs.
+// request goes through, and does what the value of the header `x-fault` says. See tests/crashes.rs. For ModSecurity 2.9
+// faults2.c is linked with it.
 //
 // While the file named by FAULT_WHILE exists, every request is as bad as `x-fault: null`.
 
@@ -85,7 +86,10 @@ void spin() {
     }
 }
 
-void fault(const std::string &kind) {
+}  // namespace
+
+extern "C" void fault(const char *name) {
+    const std::string kind(name);
     if (kind == "null") {
         write_to_null();
     } else if (kind == "abort") {
@@ -113,6 +117,15 @@ void fault(const std::string &kind) {
     _exit(NO_FAULT);
 }
 
+extern "C" void fault_while() {
+    static const char *const file = std::getenv("FAULT_WHILE");
+    if (file != nullptr && access(file, F_OK) == 0) {
+        write_to_null();
+    }
+}
+
+namespace {
+
 using Add = int (*)(modsecurity::Transaction *, const std::string &, const std::string &);
 
 Add engines_own() {
@@ -125,12 +138,9 @@ Add engines_own() {
 
 int modsecurity::Transaction::addRequestHeader(const std::string &name, const std::string &value) {
     static const Add own = engines_own();
-    static const char *const file = std::getenv("FAULT_WHILE");
     if (name == "x-fault") {
-        fault(value);
+        fault(value.c_str());
     }
-    if (file != nullptr && access(file, F_OK) == 0) {
-        write_to_null();
-    }
+    fault_while();
     return own(this, name, value);
 }

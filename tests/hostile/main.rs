@@ -73,6 +73,7 @@ fn understand(frame: &Frame) -> Answer {
                 (Some(0), None) => Verdict::Clean,
                 (Some(code), None) => Verdict::Denied(code),
                 (None, Some("invalid")) => Verdict::Invalid,
+                (None, Some("engine")) => Verdict::Failed,
                 _ => panic!("neither a verdict nor an error: {ack:?}"),
             };
             Answer::Ack(frame.stream, frame.id, verdict)

@@ -83,9 +83,9 @@ pub fn run(options: &[&str], environment: &[(&str, &str)]) -> Output {
     command.output().expect("cannot start timeout (package coreutils)")
 }
 
-/// Whether `ENGINE` chooses ModSecurity 2.9.
-pub fn is_engine_2() -> bool {
-    std::env::var_os("ENGINE").is_some_and(|engine| engine == "2")
+/// Which engine the tests are about: 2 or 3, the default.
+pub fn engine() -> u8 {
+    std::env::var("ENGINE").map_or(3, |engine| engine.parse().expect("ENGINE is 2 or 3"))
 }
 
 /// Removes the agent's own variables, so that the developer's shell cannot change a test; but `ENGINE` chooses the engine.

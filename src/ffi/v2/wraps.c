@@ -39,6 +39,33 @@ void __wrap_apr_allocator_owner_set(apr_allocator_t *allocator, apr_pool_t *pool
 }
 
 /*
+ * Settings. Before phase 2 the engine joins its settings with those that rules have changed (`ctl`), and copies the list of
+ * all rules, one after the other, to leave out what these say: nothing, as `ctl:ruleRemoveById` has a list of its own. Where
+ * there is nothing to leave out or to add, the rules stay where they are.
+ */
+
+void *__real_merge_directory_configs(apr_pool_t *pool, void *parent, void *child);
+
+void *__wrap_merge_directory_configs(apr_pool_t *pool, void *parent, void *child) {
+    directory_config *before = parent;
+    const directory_config *changes = child;
+    msre_ruleset *rules = before->ruleset;
+    const int stay = ms2_current != NULL && rules != NULL && changes->ruleset == NULL &&
+                     changes->rule_inheritance != 0 && changes->rule_exceptions->nelts == 0;
+    if (!stay) {
+        return __real_merge_directory_configs(pool, parent, child);
+    }
+    /* The transaction's own settings: nobody else sees them. */
+    before->ruleset = NULL;
+    directory_config *merged = __real_merge_directory_configs(pool, parent, child);
+    before->ruleset = rules;
+    if (merged != NULL) {
+        merged->ruleset = rules;
+    }
+    return merged;
+}
+
+/*
  * `drop`. The engine closes the client's socket, which it looks for in a table that standalone hosts do not have: it
  * follows a NULL pointer. It finds one here, and closing it is the same as telling the caller.
  */
