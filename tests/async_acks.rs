@@ -16,7 +16,8 @@ const RULES: &str = "SecRuleEngine On\nSecRule ARGS:deny \"@streq this\" \"id:1,
 
 /// An agent whose engines may stand still for as long as a test takes.
 fn agent(options: &[&str]) -> Agent {
-    Agent::with_rules(RULES, &[&["--debug", "--engine-limit", "120s"], options].concat())
+    let common = ["--debug", "--engine-limit", "120s", "-c", "pipelining", "-c", "async"];
+    Agent::with_rules(RULES, &[&common[..], options].concat())
 }
 
 /// Has all engines stop, or go on: so a link can go while its requests are with them.
@@ -49,6 +50,8 @@ fn async_is_announced_to_those_who_have_it_and_a_name() {
     assert!(!announced("pipelining,async", None));
     assert!(!announced("pipelining,async", Some("")));
     assert!(!announced("pipelining,async", Some(&"x".repeat(65))));
+    let default = Agent::with_rules(RULES, &[]);
+    assert!(!link_of(default.address(), "pipelining,async", Some("x")).1.contains("async"));
 }
 
 /// As HAProxy greets, as this engine.

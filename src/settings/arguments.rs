@@ -59,7 +59,8 @@ pub(super) struct Arguments {
     #[structopt(short = "n", long, value_name = "NUM")]
     pub(super) workers: Option<String>,
 
-    /// Capability to announce: pipelining, fragmentation, async; may be repeated. Without it: all
+    /// Capability to announce: pipelining, fragmentation, async; may be repeated [default: pipelining and
+    /// fragmentation]
     #[structopt(short, long, value_name = "NAME", number_of_values = 1)]
     pub(super) capability: Vec<String>,
 
