@@ -105,7 +105,8 @@ fn endure(agent: &Agent, count: usize) {
         assert_eq!((ack.code(), ack.error()), (Some(code), None), "request {number}: {ack:?}");
     };
     let memory = || [Agent::own_kib(engine), Agent::own_kib(agent.pid())];
-    (0..2_000).for_each(&mut ask);
+    let before = count / 10;
+    (0..before).for_each(&mut ask);
     let warm = memory();
     for part in 1..=10 {
         (0..count / 10).for_each(|number| ask(part * count + number));
@@ -113,7 +114,7 @@ fn endure(agent: &Agent, count: usize) {
         println!("after {} requests more: engine {engine} KiB, front {front} KiB", part * count / 10);
     }
     let end = memory();
-    println!("engine and front: {warm:?} KiB after 2,000 requests, {end:?} KiB after {count} more");
+    println!("engine and front: {warm:?} KiB after {before} requests, {end:?} KiB after {count} more");
     assert_eq!(agent.engines(), [engine], "it is not the same engine any more");
     for (end, warm) in end.iter().zip(warm) {
         // A leak of 16 bytes a request would already be 300 KiB.
