@@ -183,6 +183,21 @@ fn a_body_above_the_limit_is_as_the_rules_say() {
 }
 
 #[test]
+fn what_only_detects_lets_a_body_above_a_limit_pass() {
+    let big = post(FORM, &format!("x={}", "a".repeat(200)));
+    for limit in ["SecRequestBodyLimit", "SecRequestBodyNoFilesLimit"] {
+        let rules =
+            |mode: &str| format!("{limit} 100\nSecRequestBodyLimitAction Reject\nSecRuleEngine {mode}\n");
+        let answer = |mode: &str| {
+            let ack = agent(&rules(mode), &[]).link().ask(&big);
+            (ack.code(), ack.error().map(str::to_owned))
+        };
+        assert_eq!(answer("On"), (Some(413), None), "{limit}");
+        assert_eq!(answer("DetectionOnly"), (Some(0), None), "{limit}");
+    }
+}
+
+#[test]
 fn rules_decide_on_a_body_that_cannot_be_parsed() {
     let json = "SecRule REQUEST_HEADERS:Content-Type \"@rx json\" \
                 \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n";

@@ -126,14 +126,20 @@ apr_status_t __wrap_modsecurity_tx_init(modsec_rec *msr) {
 /*
  * The end of a body. When it could not be parsed to its end, the engine gives up with a status of 500, without phase 2
  * and even in detection only. It has set REQBODY_ERROR by then: rules shall decide, as they do on an error further up in
- * the body.
+ * the body. Above SecRequestBodyNoFilesLimit it refuses the request with 413, in detection only too: there rules see what
+ * there is of the body.
  */
+
+/* What the engine returns for a body above that limit. */
+#define ABOVE_LIMIT (-5)
 
 apr_status_t __real_modsecurity_request_body_end(modsec_rec *msr, char **error);
 
 apr_status_t __wrap_modsecurity_request_body_end(modsec_rec *msr, char **error) {
     apr_status_t done = __real_modsecurity_request_body_end(msr, error);
-    return done == -1 && msr->msc_reqbody_error == 1 ? 1 : done;
+    const int is_unreadable = done == -1 && msr->msc_reqbody_error == 1;
+    const int is_only_detected = done == ABOVE_LIMIT && msr->txcfg->is_enabled == MODSEC_DETECTION_ONLY;
+    return is_unreadable || is_only_detected ? 1 : done;
 }
 
 /* An alert: a rule has matched, and is about to be logged at this level. The engine itself keeps but its text. */
