@@ -71,8 +71,9 @@ lints() {
 # What asks something of the engine, with the other one. The rest does not depend on it.
 tests_with_engine_2() {
   local test tests=()
-  for test in applications audit_log crashes crs dialects elsewhere findings headers log methods misconfigured modsecurity2 recycling \
-    reload request_view responses rules_loaded statuses thread_isolation transport truncated verdicts; do
+  for test in applications audit_log crashes crs dialects elsewhere findings headers log methods misconfigured \
+    modsecurity2 recycling reload request_view responses rules_loaded statuses thread_isolation transport truncated \
+    verdicts; do
     tests+=(--test "$test")
   done
   ENGINE=2 cargo test --locked --all-features "${tests[@]}"

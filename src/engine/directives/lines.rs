@@ -9,8 +9,6 @@ pub(super) struct Line {
     pub(super) number: usize,
     /// What it says, without what is blank around it; nothing for a comment.
     pub(super) text: String,
-    /// See [`Directives::longer_than`](super::Directives::longer_than).
-    pub(super) length: usize,
 }
 
 /// The lines of a file.
@@ -18,11 +16,10 @@ pub(super) fn lines(content: &[u8], version: Version) -> impl Iterator<Item = Li
     let mut pieces = content.split_inclusive(|&byte| byte == b'\n').enumerate();
     std::iter::from_fn(move || {
         let (index, mut piece) = pieces.next()?;
-        let (mut text, mut length) = (Vec::new(), 0);
+        let mut text = Vec::new();
         let mut is_comment = is_comment_of_three(piece, version);
         loop {
             let ended = piece.strip_suffix(b"\n");
-            length = length.max(text.len() + ended.map_or(piece.len(), <[u8]>::len) + 1);
             let ended = ended.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
             let joined = match std::mem::take(&mut is_comment) {
                 true => comment_that_goes_on(piece),
@@ -38,7 +35,7 @@ pub(super) fn lines(content: &[u8], version: Version) -> impl Iterator<Item = Li
             [b'#', ..] => String::new(),
             text => String::from_utf8_lossy(text).into_owned(),
         };
-        Some(Line { number: index + 1, text, length })
+        Some(Line { number: index + 1, text })
     })
 }
 
@@ -92,21 +89,5 @@ mod tests {
         expect(" #SecRule a \\\n b \\\nc\nd\n", &[(4, "d")], &[(4, "d")]);
         expect("# SecAction \\ \na\nb\n", &[(2, "a"), (3, "b")], &[(3, "b")]);
         expect("#\n#\\\n\na\n", &[(4, "a")], &[(4, "a")]);
-    }
-
-    #[test]
-    fn lengths_are_those_that_the_buffer_must_hold() {
-        for (content, expected) in [
-            ("abc", 4),
-            ("abc\n", 4),
-            ("abc\r\n", 5),
-            ("ab\\\nc\n", 4),
-            ("ab\\\ncdef\n", 7),
-            ("ab\\\r\n\n", 5),
-            ("#  abc", 7),
-        ] {
-            let lengths: Vec<_> = lines(content.as_bytes(), Version::Two).map(|line| line.length).collect();
-            assert_eq!(lengths, [expected], "{content:?}");
-        }
     }
 }

@@ -102,15 +102,13 @@ pub struct Directives {
     /// Which engine is to read the files: they differ in comments, `Include`, and how rules are removed.
     version: Version,
     directives: Vec<Directive>,
-    /// All lines that say something, comments too, and how long they are.
-    lengths: Vec<(Place, usize)>,
 }
 
 impl Directives {
     /// None yet.
     #[must_use]
     pub fn new(version: Version) -> Self {
-        Self { version, directives: Vec::new(), lengths: Vec::new() }
+        Self { version, directives: Vec::new() }
     }
 
     /// Adds those of a text; `name` stands for the file's.
@@ -132,7 +130,6 @@ impl Directives {
     fn add_content(&mut self, content: &[u8], file: &Arc<Path>, depth: usize) -> Result<(), ReadError> {
         for line in lines::lines(content, self.version) {
             let place = Place { file: Arc::clone(file), line: line.number };
-            self.lengths.push((place.clone(), line.length));
             if line.text.contains('\0') {
                 return Err(ReadError::ZeroByte(place));
             }
@@ -172,18 +169,5 @@ impl Directives {
     #[must_use]
     pub fn rules(&self) -> Vec<Rule<'_>> {
         rules::rules(&self.directives, self.version)
-    }
-
-    /// The lines, comments too, for which ModSecurity 2 would need more than so many bytes in its buffer: a line with
-    /// those that continue it, backslashes and line feeds between them left out, and the one at its end.
-    pub fn longer_than(&self, bytes: usize) -> impl Iterator<Item = (&Place, usize)> {
-        let lines = self.lengths.iter().map(|(place, length)| (place, *length));
-        lines.filter(move |(_, length)| *length > bytes)
-    }
-
-    /// The longest line and its length, as in [`longer_than`](Self::longer_than).
-    #[must_use]
-    pub fn longest(&self) -> Option<(&Place, usize)> {
-        self.longer_than(0).max_by_key(|(_, length)| *length)
     }
 }
