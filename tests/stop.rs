@@ -6,6 +6,7 @@ mod support;
 
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use support::agent::Agent;
 use support::spop::{Link, Message};
 
@@ -28,6 +29,20 @@ fn sigterm_stops_with_0() {
 #[test]
 fn sigint_stops_with_0() {
     stops_with_0("INT");
+}
+
+/// The zygote waits 3 s for engines that have something to finish; those that have ended are not waited for, in whatever
+/// order they and their workers did so.
+#[test]
+fn engines_that_have_ended_are_not_waited_for() {
+    for round in 0..24 {
+        let mut agent = Agent::start(&["-n", "2"]);
+        assert_eq!(agent.link().ask(&Message::get("/", None)).code(), Some(0));
+        let start = Instant::now();
+        agent.signal("TERM");
+        assert_eq!(agent.wait().code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(3), "stop {round} takes {:?}", start.elapsed());
+    }
 }
 
 #[test]

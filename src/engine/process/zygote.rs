@@ -152,9 +152,15 @@ impl Zygote {
     /// for a response.
     fn let_go(&mut self) -> nix::Result<()> {
         let until = Instant::now() + LAST_GRACE;
-        while !self.engines.is_empty() {
+        loop {
+            // Those that have ended already may have sent their last signal before.
+            while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) =
+                waitpid(None, Some(WaitPidFlag::WNOHANG))
+            {
+                self.engines.retain(|engine| *engine != pid);
+            }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if self.engines.is_empty() || left.is_zero() {
                 break;
             }
             let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
@@ -164,11 +170,6 @@ impl Zygote {
                 Err(errno) => return Err(errno),
             }
             while self.children.read_signal()?.is_some() {}
-            while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) =
-                waitpid(None, Some(WaitPidFlag::WNOHANG))
-            {
-                self.engines.retain(|engine| *engine != pid);
-            }
         }
         Ok(())
     }
