@@ -6,11 +6,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod client;
 mod message;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,10 +19,10 @@ use std::time::{Duration, Instant};
 use actix::{Actor, AsyncContext, Context, Handler, System};
 use actors::restart::RestartPolicy;
 use actors::spop::hello::Capabilities;
-use actors::spop::value::encode_bytes;
-use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Value, frame};
+use actors::spop::{ActionList, FrameId, Limits};
 use actors::{Agent, Engine, EngineError, Failure, Root, Settings, Socket, StartError, TreeEvent};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use client::Client;
 use modsecurity_spoa::engine::answer::{Policy, answer};
 use modsecurity_spoa::engine::decode::{decode, dialect};
 use modsecurity_spoa::engine::dialect::Dialect;
@@ -144,43 +145,6 @@ fn cpu(name: &str) -> Duration {
         }
     }
     Duration::from_nanos(total)
-}
-
-struct Client {
-    stream: TcpStream,
-    input: BytesMut,
-}
-
-impl Client {
-    fn connect(address: SocketAddr) -> Self {
-        let mut client = Self { stream: TcpStream::connect(address).unwrap(), input: BytesMut::new() };
-        client.stream.set_nodelay(true).unwrap();
-        let mut payload = BytesMut::new();
-        for (name, value) in [
-            ("supported-versions", Value::String(b"2.0")),
-            ("max-frame-size", Value::Uint32(16380)),
-            ("capabilities", Value::String(b"pipelining")),
-        ] {
-            encode_bytes(name.as_bytes(), &mut payload);
-            value.encode(&mut payload);
-        }
-        let mut hello = BytesMut::new();
-        frame::encode(FrameType::HaproxyHello, FrameId::default(), &payload, &mut hello);
-        client.stream.write_all(&hello).unwrap();
-        client.receive();
-        client
-    }
-
-    fn receive(&mut self) {
-        loop {
-            if Frame::decode(&mut self.input, 16384).unwrap().is_some() {
-                return;
-            }
-            let mut room = [0; 65536];
-            let count = self.stream.read(&mut room).unwrap();
-            self.input.extend_from_slice(&room[..count]);
-        }
-    }
 }
 
 fn main() {
