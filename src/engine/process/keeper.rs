@@ -278,6 +278,13 @@ fn keep(shared: &Shared, words: &[std::ffi::OsString], log: &Logger, say: &Said)
     }
 }
 
+/// What makes the C library's malloc(3) keep more of the small blocks that a transaction has been done with, within reach
+/// of the next: an engine without rules takes half as long by that. Whoever has settings of their own for it keeps those.
+fn tuned() -> Option<(&'static str, &'static str)> {
+    const TUNABLES: &str = "GLIBC_TUNABLES";
+    std::env::var_os(TUNABLES).is_none().then_some((TUNABLES, "glibc.malloc.tcache_count=128"))
+}
+
 struct Zygote {
     child: Child,
     control: OwnedFd,
@@ -291,6 +298,7 @@ impl Zygote {
         let child = Command::new("/proc/self/exe")
             .arg0(zygote::NAME)
             .args(words)
+            .envs(tuned())
             .stdin(Stdio::from(theirs))
             .process_group(0)
             .spawn()?;
