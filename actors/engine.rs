@@ -11,7 +11,7 @@ use slog::Logger;
 
 use crate::spop::ActionList;
 
-/// Something that inspects requests one at a time. It lives on one worker's thread, is made there and dropped there.
+/// Something that inspects requests, one after the other. It lives on one worker's thread, is made there and dropped there.
 pub trait Engine {
     /// What it inspects.
     type Request;
@@ -22,6 +22,28 @@ pub trait Engine {
     ///
     /// A panic counts as [`EngineError::Dead`].
     fn inspect(&mut self, request: &Self::Request) -> Result<Self::Verdict, EngineError>;
+
+    /// Inspects these requests in their order, and tells what comes of each by its place: in their order too, but for what
+    /// needs no engine, and [`EngineError::NotBegun`]. It returns early when the engine is dead.
+    fn inspect_all(
+        &mut self,
+        requests: &[&Self::Request],
+        outcome: &mut dyn FnMut(usize, Result<Self::Verdict, EngineError>),
+    ) {
+        for (place, request) in requests.iter().enumerate() {
+            let inspected = self.inspect(request);
+            let is_dead = matches!(inspected, Err(EngineError::Dead(_) | EngineError::DeadBefore(_)));
+            outcome(place, inspected);
+            if is_dead {
+                return;
+            }
+        }
+    }
+
+    /// Requests that are worth handing over together now, if each is cheap.
+    fn at_a_time(&self) -> usize {
+        1
+    }
 
     /// Replaces what inspects by what [`Agent::start_engine`] would make now, and keeps what others may come back for.
     fn renew(&mut self) -> Result<(), StartError> {
@@ -63,6 +85,8 @@ pub enum EngineError {
     Dead(Failure),
     /// The engine was dead before it got the request: another one gets it, and the worker is replaced.
     DeadBefore(Failure),
+    /// The engine is kept by another request and has not begun with this one: whichever engine is free gets it.
+    NotBegun,
 }
 
 /// Why an engine could not be started.
@@ -82,7 +106,7 @@ impl std::error::Error for StartError {}
 /// It is shared by all connections and workers.
 pub trait Agent: Send + Sync + 'static {
     /// A decoded message. As key-value pairs it describes itself to the log: which request, from whom.
-    type Request: slog::KV + Send + Unpin + 'static;
+    type Request: Clone + slog::KV + Send + Unpin + 'static;
     /// What an engine finds.
     type Verdict: 'static;
     /// How a message is to be answered, whether it could be decoded or not.

@@ -84,6 +84,8 @@ type Lane<A> = (Sender<Job<A>>, Receiver<Job<A>>);
 /// The bounded queue between Connections and workers, and who may enter it.
 pub(crate) struct Queue<A: Agent> {
     shared: Lane<A>,
+    /// Those that an engine gave back: they have waited longest. Never more than all workers have had in hand at a time.
+    returned: Lane<A>,
     /// Those that only one worker gets, by its number less 1.
     own: Arc<[Lane<A>]>,
     load: Arc<Load>,
@@ -94,6 +96,7 @@ impl<A: Agent> Clone for Queue<A> {
     fn clone(&self) -> Self {
         Self {
             shared: self.shared.clone(),
+            returned: self.returned.clone(),
             own: Arc::clone(&self.own),
             load: Arc::clone(&self.load),
             quarantine: Arc::clone(&self.quarantine),
@@ -107,6 +110,7 @@ impl<A: Agent> Queue<A> {
         let own = std::iter::repeat_with(|| channel::bounded(capacity.div_ceil(workers.max(1))));
         Self {
             shared: channel::bounded(capacity),
+            returned: channel::unbounded(),
             own: own.take(workers).collect(),
             load,
             quarantine: Arc::default(),
@@ -143,15 +147,24 @@ impl<A: Agent> Queue<A> {
         Err((refusal, job))
     }
 
-    /// Takes back a job that an engine did not get. Without room for it, its Connection learns that it is gone.
+    /// Takes back a job that an engine did not begin with.
     pub(crate) fn give_back(&self, job: Job<A>) {
-        drop(self.shared.0.try_send(job));
+        // The queue has both ends, so there is no error.
+        let _ = self.returned.0.send(job);
     }
 
     /// Where the worker of this number takes jobs from: first its own, then those of all.
-    pub(crate) fn receivers(&self, worker: usize) -> [Receiver<Job<A>>; 2] {
+    pub(crate) fn receivers(&self, worker: usize) -> [Receiver<Job<A>>; 3] {
         let own = worker.checked_sub(1).and_then(|index| self.own.get(index));
-        [own.map_or_else(channel::never, |(_, own)| own.clone()), self.shared.1.clone()]
+        let own = own.map_or_else(channel::never, |(_, own)| own.clone());
+        [own, self.returned.1.clone(), self.shared.1.clone()]
+    }
+
+    /// More jobs for a worker that has one of all workers': at most so many, and no more than its share of what waits.
+    pub(crate) fn more(&self, limit: usize) -> impl Iterator<Item = Job<A>> {
+        let (returned, shared) = (&self.returned.1, &self.shared.1);
+        let share = (returned.len() + shared.len()) / self.own.len().max(1);
+        returned.try_iter().chain(shared.try_iter()).take(share.min(limit))
     }
 
     /// How loaded the pool is.

@@ -12,6 +12,9 @@ const WEIGHT: u64 = 64;
 /// than expected makes those behind it late.
 const BUDGET: u32 = 80;
 
+/// How long jobs that are handed to an engine together may take in all: what is last among them has no verdict before.
+const TOGETHER: Duration = Duration::from_micros(1000);
+
 /// Shared by Connections, workers and the Pool.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -44,6 +47,13 @@ impl Load {
         let mean = self.service.load(Ordering::Relaxed);
         let mean = if mean == 0 { time } else { mean - mean / WEIGHT + time / WEIGHT };
         self.service.store(mean, Ordering::Relaxed);
+    }
+
+    /// How many jobs are cheap enough to be handed to an engine together, at least one.
+    pub(crate) fn at_a_time(&self) -> usize {
+        let service = self.service.load(Ordering::Relaxed);
+        let jobs = (TOGETHER.as_nanos() as u64).checked_div(service).unwrap_or_default();
+        jobs.max(1) as usize
     }
 
     /// Whether a job behind so many others is likely to be answered within its deadline.

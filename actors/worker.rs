@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -14,9 +15,11 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use slog::{Logger, debug, o};
 
-use crate::engine::{Agent, Engine, EngineError, Failure, FailureKind};
-use crate::job::{Job, QUARANTINED, Queue};
+use crate::engine::{Agent, Engine, Failure, FailureKind};
+use crate::job::{Job, Queue};
 use crate::peer_log::PeerLog;
+
+mod batch;
 
 /// Which worker, and which of the threads that bore its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +219,7 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
         Err(error) => return Exit::NoEngine(error.0),
     };
     guard.report(WorkerEvent::Started);
-    let [own, shared] = context.queue.receivers(guard.id.number);
+    let [own, returned, shared] = context.queue.receivers(guard.id.number);
     let mut end = engine.end();
     let mut is_outdated = false;
     loop {
@@ -229,7 +232,7 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
             end = engine.end();
         }
         let more_to_do = engine.tidy_up().map_or_else(channel::never, channel::after);
-        let job = crossbeam::channel::select_biased! {
+        let (job, is_own) = crossbeam::channel::select_biased! {
             recv(wishes) -> wish => match wish {
                 Ok(Renew) => {
                     is_outdated = true;
@@ -238,89 +241,35 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
                 Err(_) => return Exit::Stopped,
             },
             recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_default()),
-            recv(own) -> job => job,
-            recv(shared) -> job => job,
+            recv(own) -> job => (job, true),
+            recv(returned) -> job => (job, false),
+            recv(shared) -> job => (job, false),
             recv(more_to_do) -> _ => continue,
         };
         let Ok(job) = job else { return Exit::Stopped };
         let start = Instant::now();
-        // A request that nobody waits for, or that is overdue, is not worth an engine's time. Its Connection knows.
-        if !job.reply.is_awaited() || start >= job.deadline {
-            job.reply.forget();
-            continue;
-        }
-        if start + context.throttle >= job.deadline {
-            // It would be late after the wait, which others can still make use of.
-            settle(context, job, &Failure::new(FailureKind::Timeout, "overdue before its turn"));
-            continue;
-        }
-        let until = start + context.throttle;
-        while !context.throttle.is_zero() {
-            match wishes.recv_deadline(until) {
-                Ok(Renew) => is_outdated = true,
-                Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => return Exit::Stopped,
+        let Some(job) = batch::due(job, start) else { continue };
+        let mut others = 0;
+        if !context.throttle.is_zero() {
+            if start + context.throttle >= job.deadline {
+                // It would be late after the wait, which others can still make use of.
+                settle(context, job, &Failure::new(FailureKind::Timeout, "overdue before its turn"));
+                continue;
             }
+            let until = start + context.throttle;
+            loop {
+                match wishes.recv_deadline(until) {
+                    Ok(Renew) => is_outdated = true,
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => return Exit::Stopped,
+                }
+            }
+        } else if !is_own {
+            others = context.queue.load().at_a_time().min(engine.at_a_time()).saturating_sub(1);
         }
-        let Some(ended) = process(context, &mut engine, job, log) else { continue };
-        context.queue.load().served(start.elapsed());
-        if let Err(exit) = ended {
+        let others = context.queue.more(others).filter_map(|job| batch::due(job, start));
+        if let Err(exit) = batch::process(context, &mut engine, iter::once(job).chain(others), start, log) {
             return exit;
-        }
-    }
-}
-
-/// Inspects and settles one job; an error ends the thread. `None` when no engine got it.
-fn process<A: Agent>(
-    context: &WorkerContext<A>,
-    engine: &mut A::Engine,
-    job: Job<A>,
-    log: &Logger,
-) -> Option<Result<(), Exit>> {
-    let Job { request, deadline, reply } = job;
-    if context.queue.quarantine().holds(|| context.agent.fingerprint(&request), Instant::now()) {
-        // It was admitted before the second of its kind did its harm.
-        let failure = Failure::new(FailureKind::Quarantine, QUARANTINED);
-        settle(context, Job { request, deadline, reply }, &failure);
-        return None;
-    }
-    let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&request)))
-        .unwrap_or_else(|panic| Err(EngineError::Dead(Failure::new(FailureKind::Crash, text_of(&*panic)))));
-    let inspected = match inspected {
-        Err(EngineError::DeadBefore(failure)) => {
-            context.queue.give_back(Job { request, deadline, reply });
-            let cause = engine.cause_of_end().unwrap_or_else(|| failure.cause.into_owned());
-            return Some(Err(Exit::idle_end(cause)));
-        }
-        inspected => inspected,
-    };
-    let (outcome, dead) = match inspected {
-        Ok(verdict) => (Ok(verdict), false),
-        Err(EngineError::Request(cause)) => (Err(Failure::new(FailureKind::Engine, cause)), false),
-        Err(EngineError::Refused(failure)) => (Err(failure), false),
-        Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) => (Err(failure), true),
-    };
-    // Before the answer: whoever gets it may ask again at once.
-    let quarantined =
-        dead && context.queue.quarantine().killed(context.agent.fingerprint(&request), Instant::now());
-    reply.settle(context.agent.answer(Ok(&request), outcome.as_ref()).into_payload());
-    match outcome {
-        Ok(verdict) => {
-            context.queue.load().count_verdict();
-            context.agent.record(&request, &verdict, log);
-            Some(Ok(()))
-        }
-        Err(mut failure) if dead => {
-            if let Some(cause) = engine.cause_of_end() {
-                failure.cause = cause.into();
-            }
-            context.peer_log.failure(&failure, &request);
-            let cause = failure.cause.into_owned();
-            Some(Err(Exit::EngineDied { cause, request: description(&request), quarantined }))
-        }
-        Err(failure) => {
-            context.peer_log.failure(&failure, &request);
-            Some(Ok(()))
         }
     }
 }

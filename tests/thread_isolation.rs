@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
-// Only a part of it is of use here.
-#[allow(dead_code)]
 mod faults;
 mod support;
 

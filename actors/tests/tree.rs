@@ -50,6 +50,42 @@ fn an_error_of_the_engine_costs_no_worker() {
     tree.log.wait_for("request not inspected error=engine", 1);
 }
 
+/// Cheap requests go to an engine together. Whichever of them it dies of, it takes none of the others along.
+#[test]
+fn only_the_one_that_kills_the_engine_is_lost_of_those_that_it_has_together() {
+    let tree = Tree::start(Settings { workers: 1, queue: 100, ..settings() }, 0);
+    let mut client = tree.connect();
+    let start = Instant::now();
+    for round in 0.. {
+        let mut orders = vec![("work".to_owned(), "done"); 6];
+        orders.insert(3, (format!("panic {round}"), "crash"));
+        orders.extend(vec![("work".to_owned(), "done"); 6]);
+        orders.insert(8, (format!("die {round}"), "timeout"));
+        orders.insert(10, ("fail".to_owned(), "engine"));
+        orders.insert(12, ("dawdle".to_owned(), "done"));
+        for (stream, (order, _)) in orders.iter().enumerate() {
+            client.order(stream as u64, order);
+        }
+        let mut answers: Vec<_> = orders.iter().map(|_| client.ack()).collect();
+        answers.sort();
+        let expected = orders.iter().enumerate();
+        let expected: Vec<_> =
+            expected.map(|(stream, (_, answer))| (stream as u64, (*answer).to_owned())).collect();
+        assert_eq!(answers, expected, "round {round}");
+        let amid = tree.agent.amid.lock().unwrap().clone();
+        if ["panic", "die", "fail", "dawdle"].iter().all(|word| amid.contains(*word)) {
+            tree.log.wait_for("worker restarted", 2 * (round + 1));
+            let crashes = tree.log.wait_for("worker crashed", 2 * (round + 1));
+            assert!(
+                crashes.iter().any(|line| line.contains(&format!("order=panic {round}"))),
+                "{crashes:#?}"
+            );
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "after {round} rounds only these were together: {amid:?}");
+    }
+}
+
 #[test]
 fn a_notify_that_is_not_understood_is_answered() {
     let tree = Tree::start(settings(), 0);

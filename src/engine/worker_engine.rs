@@ -84,6 +84,19 @@ impl WorkerEngine {
         self.replaced.iter().position(|(replaced, _)| replaced.number == generation)
     }
 
+    /// Asks a replaced engine. The worker lives on with its current one if that dies of it.
+    fn inspect_replaced(&mut self, index: usize, message: &HttpMessage) -> Result<Verdict, EngineError> {
+        let mut inspected = Err(EngineError::NotBegun);
+        if let Some((replaced, _)) = self.replaced.get_mut(index) {
+            replaced.inspect(self.worker, &[message], &mut |_, outcome| inspected = outcome);
+        }
+        if let Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) = inspected {
+            drop(self.replaced.remove(index));
+            return Err(EngineError::Refused(failure));
+        }
+        inspected
+    }
+
     /// Replaces the engine by one that may get so many requests.
     fn replace(&mut self, max_requests: u64) -> Result<(), StartError> {
         let current = Generation::start(self.worker, &self.shared, max_requests, &self.log)?;
@@ -107,20 +120,35 @@ impl Generation {
         Ok(Self { number, form, requests: 0, max_requests, waiting: 0 })
     }
 
-    fn inspect(&mut self, worker: usize, message: &HttpMessage) -> Result<Verdict, EngineError> {
-        self.requests += u64::from(matches!(message, HttpMessage::Request(_)));
-        let mut verdict = match &mut self.form {
-            Form::Process(engine) => engine.inspect(message),
-            Form::Thread(engine) => engine.inspect(message),
-        }?;
-        if matches!(message, HttpMessage::Response(_)) && !verdict.is_lost {
-            self.waiting = self.waiting.saturating_sub(1);
+    /// Has these inspected, and tells what comes of each.
+    fn inspect(
+        &mut self,
+        worker: usize,
+        messages: &[&HttpMessage],
+        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
+    ) {
+        let (number, requests, waiting) = (self.number, &mut self.requests, &mut self.waiting);
+        let mut told = |place: usize, mut inspected: Result<Verdict, EngineError>| {
+            let Some(message) = messages.get(place) else { return };
+            let is_request = matches!(message, HttpMessage::Request(_));
+            if is_request && inspected != Err(EngineError::NotBegun) {
+                *requests += 1;
+            }
+            if let Ok(verdict) = &mut inspected {
+                if !is_request && !verdict.is_lost {
+                    *waiting = waiting.saturating_sub(1);
+                }
+                if verdict.is_kept {
+                    *waiting += 1;
+                    verdict.ticket = Some(Ticket { id: message.id().to_owned(), worker, generation: number });
+                }
+            }
+            outcome(place, inspected);
+        };
+        match &mut self.form {
+            Form::Process(engine) => engine.inspect_all(messages, &mut told),
+            Form::Thread(engine) => engine.inspect_all(messages, &mut told),
         }
-        if verdict.is_kept {
-            self.waiting += 1;
-            verdict.ticket = Some(Ticket { id: message.id().to_owned(), worker, generation: self.number });
-        }
-        Ok(verdict)
     }
 }
 
@@ -129,24 +157,41 @@ impl Engine for WorkerEngine {
     type Verdict = Verdict;
 
     fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, EngineError> {
-        if let Some(decided) = self.decide(message) {
-            return decided;
-        }
-        let Some(index) = self.replaced(message) else {
-            return self.current.inspect(self.worker, message);
-        };
-        let outcome = match self.replaced.get_mut(index) {
-            Some((replaced, _)) => replaced.inspect(self.worker, message),
-            None => return self.current.inspect(self.worker, message),
-        };
-        match outcome {
-            // The worker lives on with its current engine.
-            Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) => {
-                drop(self.replaced.remove(index));
-                Err(EngineError::Refused(failure))
+        let mut inspected = Err(EngineError::NotBegun);
+        self.inspect_all(&[message], &mut |_, outcome| inspected = outcome);
+        inspected
+    }
+
+    fn inspect_all(
+        &mut self,
+        messages: &[&HttpMessage],
+        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
+    ) {
+        let (mut places, mut together) = (Vec::new(), Vec::new());
+        for (place, &message) in messages.iter().enumerate() {
+            if let Some(decided) = self.decide(message) {
+                outcome(place, decided);
+            } else if let Some(index) = self.replaced(message) {
+                outcome(place, self.inspect_replaced(index, message));
+            } else {
+                places.push(place);
+                together.push(message);
             }
-            outcome => outcome,
         }
+        self.current.inspect(self.worker, &together, &mut |index, inspected| {
+            if let Some(&place) = places.get(index) {
+                outcome(place, inspected);
+            }
+        });
+    }
+
+    fn at_a_time(&self) -> usize {
+        let left = self.current.max_requests.saturating_sub(self.current.requests);
+        let engine = match &self.current.form {
+            Form::Process(engine) => engine.at_a_time(),
+            Form::Thread(engine) => engine.at_a_time(),
+        };
+        engine.min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     fn renew(&mut self) -> Result<(), StartError> {

@@ -1,5 +1,8 @@
 //! A real agent whose real engine has real faults (tests/data/faults.cc), and what is needed to see how it bears them.
 
+// Each test crate compiles this module and uses only the part that it needs.
+#![allow(dead_code)]
+
 pub mod census;
 pub mod load;
 
@@ -78,14 +81,17 @@ impl Subject {
         Self::with_options(&["--deadline", "10s"])
     }
 
-    /// Starts one with four workers and these options.
+    /// Starts one with these options, and four workers unless they say how many.
     pub fn with_options(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let rules = place("rules.conf");
         std::fs::write(&rules, RULES.replace("AUDIT", &place("audit.log"))).unwrap();
         let workers = WORKERS.to_string();
-        let mut all = vec!["--listen", "127.0.0.1:0", "-f", &rules, "-n", &workers];
+        let mut all = vec!["--listen", "127.0.0.1:0", "-f", &rules];
+        if !options.contains(&"-n") {
+            all.extend(["-n", &workers]);
+        }
         all.extend_from_slice(options);
         let environment = [
             ("LD_PRELOAD", library().to_str().unwrap()),

@@ -3,6 +3,7 @@
 // Each test crate compiles this module and uses only the part that it needs.
 #![allow(dead_code)]
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,6 +27,7 @@ use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The name of the one message, and what it asks the engine to do.
+#[derive(Clone)]
 pub struct Order(String);
 
 impl KV for Order {
@@ -34,9 +36,11 @@ impl KV for Order {
     }
 }
 
-/// Does what the first word of its order says: `panic`, `die`, `fail`, `wait` (until the gate opens), or nothing.
+/// Does what the first word of its order says: `panic`, `die`, `fail`, `wait` (until the gate opens), `dawdle` (until those
+/// behind it are somebody else's), or nothing.
 pub struct Obedient {
     gate: Arc<Gate>,
+    amid: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Engine for Obedient {
@@ -54,6 +58,29 @@ impl Engine for Obedient {
             }
             _ => Ok(()),
         }
+    }
+
+    fn inspect_all(&mut self, orders: &[&Order], outcome: &mut dyn FnMut(usize, Result<(), EngineError>)) {
+        for (place, order) in orders.iter().enumerate() {
+            let word = order.0.split(' ').next().unwrap();
+            if place > 0 && place + 1 < orders.len() {
+                self.amid.lock().unwrap().insert(word.to_owned());
+            }
+            if word == "dawdle" {
+                (place + 1..orders.len()).for_each(|place| outcome(place, Err(EngineError::NotBegun)));
+                return outcome(place, Ok(()));
+            }
+            let inspected = self.inspect(order);
+            let is_dead = matches!(inspected, Err(EngineError::Dead(_)));
+            outcome(place, inspected);
+            if is_dead {
+                return;
+            }
+        }
+    }
+
+    fn at_a_time(&self) -> usize {
+        8
     }
 }
 
@@ -92,6 +119,8 @@ pub struct TestAgent {
     pub false_starts: Mutex<usize>,
     /// How often it was told to rebuild.
     pub rebuilds: Mutex<usize>,
+    /// The first words of orders that an engine had with others before and behind them.
+    pub amid: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Agent for TestAgent {
@@ -106,7 +135,7 @@ impl Agent for TestAgent {
             *left -= 1;
             return Err(StartError("false start".to_owned()));
         }
-        Ok(Obedient { gate: Arc::clone(&self.gate) })
+        Ok(Obedient { gate: Arc::clone(&self.gate), amid: Arc::clone(&self.amid) })
     }
 
     fn rebuild(&self) {
@@ -242,6 +271,7 @@ impl Tree {
             gate: Arc::clone(&gate),
             false_starts: Mutex::new(false_starts),
             rebuilds: Mutex::default(),
+            amid: Arc::default(),
         });
         let shared = Arc::clone(&agent);
         let logger = Logger::root(log.clone(), o!());

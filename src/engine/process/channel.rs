@@ -1,12 +1,17 @@
-//! One job at a time, and its verdict, through memory that a worker shares with its engine.
+//! Jobs and their verdicts, through memory that a worker shares with its engine.
 //!
-//! The worker writes a job and then its number, the engine writes the verdict and then the same number; who waits for a
-//! number sleeps on it (futex(2)). That takes less than half of what a socket costs, where the kernel copies everything
-//! twice.
+//! The worker writes one job, or a batch of them, and then the number of the batch; the engine writes each verdict and
+//! then the number of verdicts so far; who waits for a number sleeps on it (futex(2)). That takes less than half of what a
+//! socket costs, where the kernel copies everything twice.
+//!
+//! Waking the other side costs more than a cheap job: the engine does it at the end of a batch only. Until then the worker
+//! looks from time to time, and takes back what the engine has not begun if that does not get on. For that the engine
+//! claims each job before it begins with it, and before it tells of the one before.
 //!
 //! The engine may be the exploited one. Of what it wrote the worker loads each word once, into memory of its own, and
-//! believes no length. By its number the engine can only say that there is a verdict; that it is gone the worker hears
-//! from the keeper ([`Alarm`]), and whatever wakes it without cause makes it look once more.
+//! believes no length and no number. By its numbers the engine can only say that there are verdicts on the batch at hand,
+//! and which of it are not begun; that it is gone the worker hears from the keeper ([`Alarm`]), and whatever wakes it
+//! without cause makes it look once more.
 
 use std::io;
 use std::ops::Range;
@@ -25,21 +30,31 @@ use super::wire::{self, LENGTH, MAX_JOB, MAX_VERDICT};
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
 
-/// The words in which jobs are.
-const JOB: Range<usize> = 0..room(MAX_JOB);
+/// Jobs in a batch, at most.
+pub(super) const AT_A_TIME: usize = 32;
 
-/// The words in which verdicts are.
-const VERDICT: Range<usize> = JOB.end..JOB.end + room(MAX_VERDICT);
+/// The words in which jobs are: how many, and then each after the other.
+const JOBS: Range<usize> = 0..room(MAX_JOB);
 
-/// Bytes that are kept of each when a longer frame is done with: nobody keeps megabytes for one long request.
+/// The words for each verdict of a batch.
+const VERDICT: usize = room(MAX_VERDICT);
+
+/// All words.
+const WORDS: usize = JOBS.end + AT_A_TIME * VERDICT;
+
+/// Bytes of jobs that are kept when a batch is done with, and that a batch may take: nobody keeps megabytes for one long
+/// request.
 pub(super) const KEPT: usize = 4 * PAGE;
+
+/// Bytes that are kept of each verdict.
+const KEPT_VERDICT: usize = PAGE;
 
 /// Words for frames of so many bytes, in whole pages.
 const fn room(bytes: usize) -> usize {
     (LENGTH + bytes).next_multiple_of(PAGE) / WORD
 }
 
-/// The bits of the number of a job, in a [`Line`].
+/// The bits of a number, in a [`Line`].
 const NUMBER: u32 = OVER - 1;
 
 /// The bit that says that nothing comes any more.
@@ -48,18 +63,27 @@ const OVER: u32 = 1 << 30;
 /// The bit that says that somebody sleeps until the number changes.
 const WAITING: u32 = 1 << 31;
 
+/// The bit in the number of jobs begun that says that the others are taken back.
+const TAKEN_BACK: u32 = 1 << 31;
+
 /// The worker's end. The engine ends when it is dropped.
 pub(super) struct WorkerEnd {
     memory: Arc<Memory>,
-    /// Of the job at hand.
-    number: u32,
-    /// The words that the job took.
+    /// The number of the batch.
+    batch: u32,
+    /// Jobs in it, without those that were taken back.
+    jobs: usize,
+    /// Verdicts on it that were read.
+    read: usize,
+    /// Verdicts that were read so far, on all jobs.
+    verdicts: u32,
+    /// The words that its jobs take.
     used: usize,
 }
 
 /// What a worker finds when it looks for a verdict.
 pub(super) enum Found {
-    /// The verdict.
+    /// The verdict on the next job of the batch.
     Verdict(Bytes),
     /// What cannot be one.
     Garbage,
@@ -72,8 +96,9 @@ pub(super) enum Found {
 impl WorkerEnd {
     /// A channel; the descriptor is for the engine.
     pub(super) fn create() -> io::Result<(Self, OwnedFd)> {
-        let (memory, file) = Memory::create(VERDICT.end)?;
-        Ok((Self { memory: Arc::new(memory), number: 0, used: 0 }, file))
+        let (memory, file) = Memory::create(WORDS)?;
+        let memory = Arc::new(memory);
+        Ok((Self { memory, batch: 0, jobs: 0, read: 0, verdicts: 0, used: 0 }, file))
     }
 
     /// What wakes this end when the engine is gone.
@@ -81,45 +106,93 @@ impl WorkerEnd {
         Alarm(Arc::clone(&self.memory))
     }
 
-    /// Hands over a job. An error means that the engine did not get it.
-    pub(super) fn hand_over(&mut self, job: &[u8]) -> io::Result<()> {
-        self.used = write(area(&self.memory, JOB), job)?;
-        self.number = self.number.wrapping_add(1) & NUMBER;
-        let [jobs, _] = self.memory.lines();
-        jobs.post(self.number);
-        Ok(())
+    /// Begins a batch. All jobs of the one before must have their verdicts, or have been taken back.
+    pub(super) fn begin(&mut self) {
+        // The first word is for their number.
+        (self.jobs, self.read, self.used) = (0, 0, 1);
     }
 
-    /// Looks for the verdict on that job, and sleeps once when there is none: for so long, or until something happens.
+    /// Writes a job for the batch; `false` when the batch has no room for one more. An error: it is longer than any may be.
+    pub(super) fn add(&mut self, job: &[u8]) -> io::Result<bool> {
+        let end = match self.jobs {
+            0 => JOBS.end,
+            AT_A_TIME.. => return Ok(false),
+            _ => KEPT / WORD,
+        };
+        let words = self.memory.words().get(self.used..end).unwrap_or_default();
+        match write(words, job) {
+            Ok(used) => self.used += used,
+            Err(error) if self.jobs == 0 => return Err(error),
+            Err(_) => return Ok(false),
+        }
+        self.jobs += 1;
+        Ok(true)
+    }
+
+    /// Hands over the batch.
+    pub(super) fn hand_over(&mut self) {
+        if let Some(count) = self.memory.words().get(JOBS.start) {
+            count.store(self.jobs as u64, Relaxed);
+        }
+        self.batch = self.batch.wrapping_add(1) & NUMBER;
+        let [batches, _, begun] = self.memory.lines();
+        begun.0.store(0, Relaxed);
+        batches.post(self.batch);
+    }
+
+    /// Looks for the next verdict, and sleeps once when there is none: for so long, or until something happens.
     pub(super) fn wait(&mut self, patience: Duration) -> Found {
-        let [_, verdicts] = self.memory.lines();
-        let happened = |seen: u32| seen & NUMBER == self.number || seen & OVER != 0;
-        match verdicts.wait(happened, Some(patience)) {
-            seen if seen & NUMBER == self.number => {
-                let verdict = read(area(&self.memory, VERDICT), LENGTH + MAX_VERDICT);
-                self.tidy(verdict.as_ref().map_or(0, |verdict| verdict.len().div_ceil(WORD)));
-                verdict.map_or(Found::Garbage, Found::Verdict)
-            }
+        let [_, verdicts, _] = self.memory.lines();
+        let known = self.verdicts;
+        match verdicts.wait(|seen| seen & NUMBER != known || seen & OVER != 0, Some(patience)) {
+            seen if seen & NUMBER != known => self.read((seen & NUMBER).wrapping_sub(known) & NUMBER),
             seen if seen & OVER != 0 => Found::Alarm,
             _ => Found::Nothing,
         }
     }
 
-    /// Gives back the pages of a long job or verdict.
-    fn tidy(&self, verdict: usize) {
-        for (range, used) in [(JOB, self.used), (VERDICT, verdict)] {
-            if used > KEPT / WORD {
-                // Then they are kept after all.
-                let _ = self.memory.give_back(range.start + KEPT / WORD..range.end);
-            }
+    /// Reads the first of so many verdicts.
+    fn read(&mut self, ready: u32) -> Found {
+        if ready as usize > self.jobs - self.read {
+            return Found::Garbage;
         }
+        let start = JOBS.end + self.read * VERDICT;
+        let verdict = read(self.memory.words().get(start..start + VERDICT).unwrap_or_default(), MAX_VERDICT);
+        self.read += 1;
+        self.verdicts = self.verdicts.wrapping_add(1) & NUMBER;
+        let Some((verdict, words)) = verdict else { return Found::Garbage };
+        self.tidy(start..start + VERDICT, words, KEPT_VERDICT);
+        if self.read == self.jobs {
+            self.tidy(JOBS, self.used, KEPT);
+        }
+        Found::Verdict(verdict)
+    }
+
+    /// Gives back the pages of what was long.
+    fn tidy(&self, range: Range<usize>, used: usize, kept: usize) {
+        if used > kept / WORD {
+            // Then they are kept after all.
+            let _ = self.memory.give_back(range.start + kept / WORD..range.end);
+        }
+    }
+
+    /// Takes back the jobs that the engine has not begun; says how many of the batch it has. One that has not begun at all
+    /// keeps its batch: it has not had its turn of the CPU.
+    pub(super) fn take_back(&mut self) -> usize {
+        let [_, _, begun] = self.memory.lines();
+        if begun.0.load(Relaxed) != 0 {
+            let begun = (begun.0.fetch_or(TAKEN_BACK, AcqRel) & NUMBER) as usize;
+            // At least the one whose verdict is next, whatever it says.
+            self.jobs = begun.clamp((self.read + 1).min(self.jobs), self.jobs);
+        }
+        self.jobs
     }
 }
 
 impl Drop for WorkerEnd {
     fn drop(&mut self) {
-        let [jobs, _] = self.memory.lines();
-        jobs.close();
+        let [batches, ..] = self.memory.lines();
+        batches.close();
     }
 }
 
@@ -128,7 +201,7 @@ pub(super) struct Alarm(Arc<Memory>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let [_, verdicts] = self.0.lines();
+        let [_, verdicts, _] = self.0.lines();
         verdicts.close();
     }
 }
@@ -146,34 +219,72 @@ pub(super) enum Next {
 /// The engine's end.
 pub(super) struct EngineEnd {
     memory: Memory,
-    /// Of the last job.
-    number: u32,
+    /// The number of the batch.
+    batch: u32,
+    /// Jobs in it that are not claimed.
+    left: usize,
+    /// Whether the next one is claimed.
+    claimed: bool,
+    /// Where the next one is.
+    next: usize,
+    /// Verdicts on it.
+    answered: usize,
+    /// Verdicts so far, on all jobs.
+    verdicts: u32,
 }
 
 impl EngineEnd {
     /// The end that belongs to this descriptor of a worker's.
     pub(super) fn open(file: BorrowedFd<'_>) -> io::Result<Self> {
-        Ok(Self { memory: Memory::map(file, VERDICT.end)?, number: 0 })
+        let memory = Memory::map(file, WORDS)?;
+        Ok(Self { memory, batch: 0, left: 0, claimed: false, next: 0, answered: 0, verdicts: 0 })
     }
 
-    /// Waits once for the next job, for so long or without end.
+    /// The next job; if there is none, waits once for so long, or without end.
     pub(super) fn next_job(&mut self, patience: Option<Duration>) -> io::Result<Next> {
-        let [jobs, _] = self.memory.lines();
-        match jobs.wait(|seen| seen & NUMBER != self.number || seen & OVER != 0, patience) {
-            seen if seen & OVER != 0 => Ok(Next::End),
-            seen if seen & NUMBER != self.number => {
-                self.number = seen & NUMBER;
-                read(area(&self.memory, JOB), LENGTH + MAX_JOB).map(Next::Job).ok_or_else(too_long)
+        if !self.claimed {
+            let [batches, ..] = self.memory.lines();
+            let known = self.batch;
+            match batches.wait(|seen| seen & NUMBER != known || seen & OVER != 0, patience) {
+                seen if seen & OVER != 0 => return Ok(Next::End),
+                seen if seen & NUMBER != known => self.batch = seen & NUMBER,
+                _ => return Ok(Next::Nothing),
             }
-            _ => Ok(Next::Nothing),
+            let count = self.memory.words().get(JOBS.start).map_or(0, |count| count.load(Relaxed));
+            (self.left, self.next, self.answered) = (count as usize, JOBS.start + 1, 0);
+            self.claimed = self.claim();
         }
+        if !std::mem::take(&mut self.claimed) {
+            return Ok(Next::Nothing);
+        }
+        let words = self.memory.words().get(self.next..JOBS.end).unwrap_or_default();
+        let (job, used) = read(words, MAX_JOB).ok_or_else(too_long)?;
+        self.next += used;
+        Ok(Next::Job(job))
+    }
+
+    /// Claims the next job, unless there is none or the worker has taken it back.
+    fn claim(&mut self) -> bool {
+        let [_, _, begun] = self.memory.lines();
+        if self.left == 0 || begun.0.fetch_add(1, AcqRel) & TAKEN_BACK != 0 {
+            return false;
+        }
+        self.left -= 1;
+        true
     }
 
     /// Answers the job.
     pub(super) fn answer(&mut self, verdict: &[u8]) -> io::Result<()> {
-        write(area(&self.memory, VERDICT), verdict)?;
-        let [_, verdicts] = self.memory.lines();
-        verdicts.post(self.number);
+        self.claimed = self.claim();
+        let start = JOBS.end + self.answered * VERDICT;
+        write(self.memory.words().get(start..start + VERDICT).unwrap_or_default(), verdict)?;
+        self.answered += 1;
+        self.verdicts = self.verdicts.wrapping_add(1) & NUMBER;
+        let [_, verdicts, _] = self.memory.lines();
+        match self.claimed {
+            true => verdicts.post_quietly(self.verdicts),
+            false => verdicts.post(self.verdicts),
+        }
         Ok(())
     }
 }
@@ -184,6 +295,15 @@ impl Line {
         // A system call for nothing if nobody does.
         if self.0.swap(number, AcqRel) & WAITING != 0 {
             self.wake();
+        }
+    }
+
+    /// Sets the number, and lets who waits for it sleep on.
+    fn post_quietly(&self, number: u32) {
+        let mut seen = self.0.load(Relaxed);
+        while let Err(other) = self.0.compare_exchange_weak(seen, number | (seen & !NUMBER), AcqRel, Relaxed)
+        {
+            seen = other;
         }
     }
 
@@ -217,10 +337,6 @@ impl Line {
     }
 }
 
-fn area(memory: &Memory, range: Range<usize>) -> &[AtomicU64] {
-    memory.words().get(range).unwrap_or_default()
-}
-
 /// Writes a frame; says how many words it takes.
 fn write(area: &[AtomicU64], frame: &[u8]) -> io::Result<usize> {
     let (chunks, rest) = frame.as_chunks::<WORD>();
@@ -237,12 +353,13 @@ fn write(area: &[AtomicU64], frame: &[u8]) -> io::Result<usize> {
     Ok(used)
 }
 
-/// Copies a frame out, each word once, and takes its length off; `None` when it claims more than `limit` bytes.
-fn read(area: &[AtomicU64], limit: usize) -> Option<Bytes> {
+/// Copies a frame out, each word once, and takes its length off; says how many words it takes. `None` when it claims more
+/// than `limit` bytes.
+fn read(area: &[AtomicU64], limit: usize) -> Option<(Bytes, usize)> {
     let (first, others) = area.split_first()?;
     let first = first.load(Relaxed).to_ne_bytes();
     let length = wire::frame_length(*first.first_chunk()?);
-    if length > limit {
+    if length > LENGTH + limit {
         return None;
     }
     let mut frame = vec![0; length.next_multiple_of(WORD)];
@@ -252,7 +369,12 @@ fn read(area: &[AtomicU64], limit: usize) -> Option<Bytes> {
         *chunk = word.load(Relaxed).to_ne_bytes();
     }
     frame.truncate(length);
-    Some(Bytes::from(frame).split_off(LENGTH))
+    Some((Bytes::from(frame).split_off(LENGTH), words_of(length)))
+}
+
+/// The words that [`write`] takes for a frame of so many bytes.
+fn words_of(length: usize) -> usize {
+    length / WORD + 1
 }
 
 fn too_long() -> io::Error {

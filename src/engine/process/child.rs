@@ -67,6 +67,7 @@ fn inspect(engine: &mut ModSecurity, job: bytes::Bytes) -> Result<Verdict, Strin
     match inspected.unwrap_or_else(|_| std::process::abort()) {
         Ok(verdict) => Ok(verdict),
         Err(EngineError::Request(cause)) => Err(cause),
+        Err(EngineError::NotBegun) => Err("the engine did not begin".to_owned()),
         Err(
             EngineError::Refused(failure) | EngineError::Dead(failure) | EngineError::DeadBefore(failure),
         ) => Err(failure.cause.into_owned()),

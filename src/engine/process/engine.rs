@@ -1,6 +1,9 @@
 //! A worker's engine in a process of its own, as the worker sees it: an [`Engine`] like any other.
 //!
 //! The worker waits for the verdict in ticks, and after each the watchdog looks at the CPU time of the process.
+//!
+//! Cheap requests are handed over several at a time, as waking the process costs more than they do. What the process was
+//! at when it died is the first without a verdict; those behind it were not begun.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,6 +27,12 @@ use crate::engine::watchdog::{Overrun, Subject, Watch};
 
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How often the worker looks for verdicts while there are more to come: nobody wakes it for each.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// How long a request may keep those behind it waiting, until others get them.
+const STALL: Duration = Duration::from_millis(5);
 
 /// How long to wait for the news of how an engine ended. The zygote has them in well under a millisecond, unless the
 /// machine is busy.
@@ -75,39 +84,71 @@ impl EngineProcess {
         self.pid
     }
 
-    /// Hands over the job and waits for what came of it.
-    fn exchange(&mut self, request: &HttpMessage) -> Result<Result<Verdict, EngineError>, Trouble> {
-        self.job.clear();
-        wire::encode_job(request, &mut self.job);
-        if is_over(&self.end) {
-            return Err(Trouble::EndedBefore);
-        }
-        if let Err(error) = self.channel.hand_over(&self.job) {
-            return Ok(Err(EngineError::Request(error.to_string())));
+    /// Writes a batch of the first of these requests; says how many. An error: the first of them is too long for any.
+    fn write(&mut self, requests: &[&HttpMessage]) -> io::Result<usize> {
+        self.channel.begin();
+        let mut count = 0;
+        for request in requests {
+            self.job.clear();
+            wire::encode_job(request, &mut self.job);
+            if !self.channel.add(&self.job)? {
+                break;
+            }
+            count += 1;
         }
         if self.job.capacity() > channel::KEPT {
             self.job = BytesMut::new();
         }
-        let mut watch = Watch::new(&self.subject, self.limit, TICK, &self.log, request);
-        let mut next_look = Instant::now() + TICK;
-        let mut patience = TICK;
-        loop {
-            let found = self.channel.wait(patience);
-            match found {
-                Found::Verdict(frame) => return wire::decode_outcome(&frame).map_err(|_| Trouble::Garbled),
-                Found::Garbage => return Err(Trouble::Garbled),
-                Found::Alarm | Found::Nothing if is_over(&self.end) => return Err(Trouble::Ended),
-                // Only the engine itself can have done that.
-                Found::Alarm => return Err(Trouble::Garbled),
-                Found::Nothing => {}
-            }
-            let now = Instant::now();
-            if now >= next_look {
-                watch.look().map_err(Trouble::Overrun)?;
-                next_look = now + TICK;
-            }
-            patience = next_look - now;
+        Ok(count)
+    }
+
+    /// Hands over the batch of the first `count` of these requests and tells what comes of each by its place; says how many
+    /// are dealt with: all, when those that wait are others' to inspect. An error is the end, while the engine was at the
+    /// request of the place that is given with it.
+    fn follow(
+        &mut self,
+        requests: &[&HttpMessage],
+        mut count: usize,
+        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
+    ) -> Result<usize, (usize, Trouble)> {
+        if is_over(&self.end) {
+            return Err((0, Trouble::EndedBefore));
         }
+        self.channel.hand_over();
+        let mut waiting = requests.len();
+        for (place, &request) in requests.iter().enumerate() {
+            if place == count {
+                break;
+            }
+            let mut watch = Watch::new(&self.subject, self.limit, TICK, &self.log, request);
+            let begin = Instant::now();
+            let mut next_look = begin + TICK;
+            let verdict = loop {
+                let now = Instant::now();
+                if now >= next_look {
+                    watch.look().map_err(|overrun| (place, Trouble::Overrun(overrun)))?;
+                    next_look = now + TICK;
+                }
+                if place + 1 < waiting && now >= begin + STALL {
+                    count = self.channel.take_back();
+                    (count..waiting).for_each(|place| outcome(place, Err(EngineError::NotBegun)));
+                    waiting = count;
+                }
+                let patience = if place + 1 < waiting { GLANCE } else { next_look - now };
+                match self.channel.wait(patience) {
+                    Found::Verdict(frame) => break frame,
+                    Found::Garbage => return Err((place, Trouble::Garbled)),
+                    Found::Alarm | Found::Nothing if is_over(&self.end) => {
+                        return Err((place, Trouble::Ended));
+                    }
+                    // Only the engine itself can have done that.
+                    Found::Alarm => return Err((place, Trouble::Garbled)),
+                    Found::Nothing => {}
+                }
+            };
+            outcome(place, wire::decode_outcome(&verdict).map_err(|_| (place, Trouble::Garbled))?);
+        }
+        Ok(if waiting == count { requests.len() } else { count })
     }
 
     /// Ends the process, whatever it does, and says what is to be said of it.
@@ -140,13 +181,42 @@ impl Engine for EngineProcess {
     type Verdict = Verdict;
 
     fn inspect(&mut self, request: &HttpMessage) -> Result<Verdict, EngineError> {
-        self.exchange(request).unwrap_or_else(|trouble| {
-            let failure = self.bury(&trouble);
-            Err(match trouble {
-                Trouble::EndedBefore => EngineError::DeadBefore(failure),
-                _ => EngineError::Dead(failure),
-            })
-        })
+        let mut inspected = Err(EngineError::NotBegun);
+        self.inspect_all(&[request], &mut |_, outcome| inspected = outcome);
+        inspected
+    }
+
+    fn inspect_all(
+        &mut self,
+        requests: &[&HttpMessage],
+        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
+    ) {
+        let mut first = 0;
+        while let Some(rest @ [_, ..]) = requests.get(first..) {
+            let mut told = |place, inspected| outcome(first + place, inspected);
+            let followed = match self.write(rest) {
+                Ok(count) => self.follow(rest, count, &mut told),
+                Err(error) => {
+                    told(0, Err(EngineError::Request(error.to_string())));
+                    Ok(1)
+                }
+            };
+            match followed {
+                Ok(count) => first += count,
+                Err((place, trouble)) => {
+                    let failure = self.bury(&trouble);
+                    let error = match trouble {
+                        Trouble::EndedBefore => EngineError::DeadBefore(failure),
+                        _ => EngineError::Dead(failure),
+                    };
+                    return told(place, Err(error));
+                }
+            }
+        }
+    }
+
+    fn at_a_time(&self) -> usize {
+        channel::AT_A_TIME
     }
 
     fn end(&self) -> Receiver<Infallible> {

@@ -9,7 +9,7 @@
 //!
 //! The zygote is the same binary under another name. It has one thread, so that a fork of it is whole. A worker that
 //! needs an engine sends the zygote a piece of memory (memfd_create(2)); the engine that it forks finds its jobs there and
-//! writes verdicts, one at a time (`channel.rs`). The end of an engine is news from the zygote, which reaps it: the keeper
+//! writes verdicts, one after the other (`channel.rs`). The end of an engine is news from the zygote, which reaps it: the keeper
 //! passes them on to the engine's worker, and wakes it when it waits for a verdict. The kernel ends the engines when the
 //! zygote dies, and the zygote when the front does.
 //!

@@ -91,7 +91,7 @@ pub(super) const PAGE: usize = 64 * 1024;
 #[repr(C, align(64))]
 pub(super) struct Line(pub(super) AtomicU32);
 
-/// Memory that two processes share: a page with two [`Line`]s, then 64-bit words. Zeros at first; the kernel gives it
+/// Memory that two processes share: a page with three [`Line`]s, then 64-bit words. Zeros at first; the kernel gives it
 /// pages as they are touched.
 ///
 /// The other process may be hostile, and write whatever it likes at any moment. So there are only atomics in it, of which
@@ -130,7 +130,7 @@ impl Memory {
     }
 
     /// The numbers.
-    pub(super) fn lines(&self) -> &[Line; 2] {
+    pub(super) fn lines(&self) -> &[Line; 3] {
         // SAFETY: they are within the first page, whose start is aligned to more than theirs, and which stays mapped as
         // long as `self` lives. Any bytes are valid for them, and as atomics they may change at any time.
         unsafe { self.start.cast().as_ref() }

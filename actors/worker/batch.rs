@@ -1,0 +1,140 @@
+//! What a worker does with the jobs that it takes at a time: one, or several when they are cheap and many wait.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use slog::Logger;
+
+use super::{Exit, WorkerContext, description, settle, text_of};
+use crate::engine::{Agent, Engine, EngineError, Failure, FailureKind};
+use crate::job::{Job, QUARANTINED, Reply};
+
+/// The job, if it is still worth an engine's time: somebody waits for it, and it is not overdue. If not, its Connection
+/// knows.
+pub(super) fn due<A: Agent>(job: Job<A>, now: Instant) -> Option<Job<A>> {
+    if job.reply.is_awaited() && now < job.deadline {
+        return Some(job);
+    }
+    job.reply.forget();
+    None
+}
+
+/// Has jobs inspected, and settles each as soon as it can be; what the engine does not begin with is given back. `start` is
+/// when the worker took them. An error ends the worker's thread.
+pub(super) fn process<A: Agent>(
+    context: &WorkerContext<A>,
+    engine: &mut A::Engine,
+    jobs: impl Iterator<Item = Job<A>>,
+    start: Instant,
+    log: &Logger,
+) -> Result<(), Exit> {
+    let (mut requests, mut open) = (Vec::new(), Vec::new());
+    for job in jobs.filter_map(|job| unless_quarantined(context, job, start)) {
+        requests.push(job.request);
+        open.push(Some((job.deadline, job.reply)));
+    }
+    let mut batch = Batch { context, requests: &requests, open, last: start, death: None, log };
+    let all: Vec<_> = requests.iter().collect();
+    let inspect = AssertUnwindSafe(|| {
+        engine.inspect_all(&all, &mut |place, inspected| batch.take(place, inspected));
+    });
+    if let Err(panic) = catch_unwind(inspect) {
+        let place = batch.open.iter().position(Option::is_some).unwrap_or_default();
+        let failure = Failure::new(FailureKind::Crash, text_of(&*panic));
+        batch.take(place, Err(EngineError::Dead(failure)));
+    }
+    let Batch { open, death, .. } = batch;
+    let mut killer = None;
+    for (place, (request, open)) in requests.into_iter().zip(open).enumerate() {
+        match open {
+            Some((deadline, reply)) => context.queue.give_back(Job { request, deadline, reply }),
+            None if death.as_ref().is_some_and(|death| death.place == Some(place)) => killer = Some(request),
+            None => {}
+        }
+    }
+    let Some(death) = death else { return Ok(()) };
+    // That may take a moment, and nobody waits for it.
+    let cause = engine.cause_of_end().map_or(death.failure.cause, Into::into);
+    let Some(request) = killer else { return Err(Exit::idle_end(cause.into_owned())) };
+    let failure = Failure::new(death.failure.kind, cause);
+    context.peer_log.failure(&failure, &request);
+    Err(Exit::EngineDied {
+        cause: failure.cause.into_owned(),
+        request: description(&request),
+        quarantined: death.quarantined,
+    })
+}
+
+/// The job, unless no engine gets it any more: it was admitted before the second of its kind did its harm.
+fn unless_quarantined<A: Agent>(context: &WorkerContext<A>, job: Job<A>, now: Instant) -> Option<Job<A>> {
+    if !context.queue.quarantine().holds(|| context.agent.fingerprint(&job.request), now) {
+        return Some(job);
+    }
+    settle(context, job, &Failure::new(FailureKind::Quarantine, QUARANTINED));
+    None
+}
+
+/// Jobs in an engine's hands.
+struct Batch<'a, A: Agent> {
+    context: &'a WorkerContext<A>,
+    requests: &'a [A::Request],
+    /// What is needed to settle each, until it is.
+    open: Vec<Option<(Instant, Reply)>>,
+    /// When the one before was settled.
+    last: Instant,
+    death: Option<Death>,
+    log: &'a Logger,
+}
+
+/// The end of an engine.
+struct Death {
+    /// The request that it was at, if it was at one.
+    place: Option<usize>,
+    failure: Failure,
+    /// No engine gets a request like that any more.
+    quarantined: bool,
+}
+
+impl<A: Agent> Batch<'_, A> {
+    /// Takes what came of a job.
+    fn take(&mut self, place: usize, inspected: Result<A::Verdict, EngineError>) {
+        let (context, agent) = (self.context, &self.context.agent);
+        let Some(request) = self.requests.get(place) else { return };
+        let outcome = match inspected {
+            Ok(verdict) => Ok(verdict),
+            Err(EngineError::DeadBefore(failure)) => {
+                self.death = Some(Death { place: None, failure, quarantined: false });
+                return;
+            }
+            Err(EngineError::NotBegun) => {
+                if let Some((deadline, reply)) = self.open.get_mut(place).and_then(Option::take) {
+                    context.queue.give_back(Job { request: request.clone(), deadline, reply });
+                }
+                return;
+            }
+            Err(EngineError::Dead(failure)) => {
+                // Before the answer: whoever gets it may ask again at once.
+                let quarantined =
+                    context.queue.quarantine().killed(agent.fingerprint(request), Instant::now());
+                self.death = Some(Death { place: Some(place), failure: failure.clone(), quarantined });
+                Err(failure)
+            }
+            Err(EngineError::Request(cause)) => Err(Failure::new(FailureKind::Engine, cause)),
+            Err(EngineError::Refused(failure)) => Err(failure),
+        };
+        if let Some((_, reply)) = self.open.get_mut(place).and_then(Option::take) {
+            reply.settle(agent.answer(Ok(request), outcome.as_ref()).into_payload());
+        }
+        match outcome {
+            Ok(verdict) => {
+                context.queue.load().count_verdict();
+                agent.record(request, &verdict, self.log);
+            }
+            // How it died is to be found out first.
+            Err(_) if self.death.is_some() => {}
+            Err(failure) => context.peer_log.failure(&failure, request),
+        }
+        let now = Instant::now();
+        context.queue.load().served(now - std::mem::replace(&mut self.last, now));
+    }
+}
