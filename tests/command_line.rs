@@ -4,10 +4,12 @@
 
 mod support;
 
+use std::fs::File;
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::agent::{Agent, rule_file};
-use support::process::run;
+use support::process::{AGENT, run};
 use support::spop::Message;
 
 /// Runs the agent with options that it must refuse, checks that it says so as it should, and gives what it said.
@@ -356,4 +358,21 @@ fn a_throttle_makes_each_request_wait() {
     }
     let time = three_requests("1s");
     assert!(time >= Duration::from_secs(3) && time < Duration::from_secs(30), "-t 1s: {time:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_and_a_full_disk_is() {
+    let print = |option: &str, stdout: Stdio| {
+        let output = Command::new(AGENT).arg(option).stdout(stdout).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for option in ["--help", "--version"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(print(option, writer.into()), (Some(0), String::new()), "{option}");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (status, complaint) = print(option, full.into());
+        assert_eq!(status, Some(1), "{option}: {complaint}");
+        assert!(complaint.starts_with("modsecurity-spoa: cannot print: No space left"), "{complaint}");
+    }
 }

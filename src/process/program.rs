@@ -3,6 +3,7 @@
 //! Whatever can be wrong with the operator's wishes is found before the first thread starts, and is one line.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -34,29 +35,35 @@ pub fn run() -> ExitCode {
     let engines: Vec<_> = Version::BUILT.iter().map(ToString::to_string).collect();
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
     match settings::read(words, std::env::vars_os(), &version) {
-        Ok(Command::Print(text)) => {
-            println!("{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
+        Ok(Command::Print(text)) => say(text.trim_end()),
         Ok(Command::Run(settings)) if settings.check => check(&settings),
         Ok(Command::Run(settings)) => serve(*settings),
         Err(error) => fail(2, &error),
     }
 }
 
+/// Prints what was asked for. Whoever has read enough of it may go.
+fn say(text: &str) -> ExitCode {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(1, &format!("cannot print: {error}")),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 fn fail(status: u8, cause: &dyn Display) -> ExitCode {
-    eprintln!("{NAME}: {cause}");
+    // Without anybody to read it the status has to do.
+    let _ = writeln!(io::stderr(), "{NAME}: {cause}");
     ExitCode::from(status)
 }
 
 fn check(settings: &Settings) -> ExitCode {
     match Rules::load(&settings.rules) {
         Ok((_, summaries)) => {
-            for ((application, source), summary) in settings.rules.each().zip(summaries) {
+            let lines = settings.rules.each().zip(summaries).map(|((application, source), summary)| {
                 let of = application.map(|name| format!(" for {name}")).unwrap_or_default();
-                println!("rules fine{of}: {}; {source}", summary.rules);
-            }
-            ExitCode::SUCCESS
+                format!("rules fine{of}: {}; {source}", summary.rules)
+            });
+            say(&lines.collect::<Vec<_>>().join("\n"))
         }
         Err(error) => fail(1, &error),
     }

@@ -242,8 +242,11 @@ fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<OsString>, B
 
 /// Makes one line of what clap has to say, or finds that it was asked to print something.
 fn refused(error: Error) -> Result<Parsed, BadOption> {
-    if matches!(error.kind, ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed) {
-        return Ok(Parsed::Print(error.message));
+    match error.kind {
+        ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed => return Ok(Parsed::Print(error.message)),
+        // The version is all that clap prints itself, and it could not: whoever prints in its place will find out why.
+        ErrorKind::Io => return Ok(Parsed::Print(String::new())),
+        _ => {}
     }
     let cause = error.message.split("\n\n").next().unwrap_or_default();
     let cause = cause.strip_prefix("error:").unwrap_or(cause);
