@@ -13,7 +13,7 @@ const WEIGHT: u64 = 64;
 const BUDGET: u32 = 80;
 
 /// How long jobs that are handed to an engine together may take in all: what is last among them has no verdict before.
-const TOGETHER: Duration = Duration::from_micros(1000);
+const TOGETHER: Duration = Duration::from_millis(1);
 
 /// Shared by Connections, workers and the Pool.
 #[derive(Debug)]
@@ -117,6 +117,16 @@ mod tests {
             load.served(Duration::from_secs(60));
         }
         assert!(load.admits(0) && !load.admits(10), "slow jobs count, but the first always gets its chance");
+    }
+
+    #[test]
+    fn as_many_jobs_go_together_as_fit_in_a_millisecond() {
+        let load = Load::new(4, Duration::from_millis(500), Duration::ZERO);
+        assert_eq!(load.at_a_time(), 1, "nothing is measured yet");
+        load.served(Duration::from_micros(90));
+        assert_eq!(load.at_a_time(), 11);
+        (0..500).for_each(|_| load.served(Duration::from_millis(2)));
+        assert_eq!(load.at_a_time(), 1);
     }
 
     #[test]

@@ -39,9 +39,12 @@ pub(super) fn process<A: Agent>(
         engine.inspect_all(&all, &mut |place, inspected| batch.take(place, inspected));
     });
     if let Err(panic) = catch_unwind(inspect) {
-        let place = batch.open.iter().position(Option::is_some).unwrap_or_default();
         let failure = Failure::new(FailureKind::Crash, text_of(&*panic));
-        batch.take(place, Err(EngineError::Dead(failure)));
+        match batch.open.iter().position(Option::is_some) {
+            Some(place) => batch.take(place, Err(EngineError::Dead(failure))),
+            // None of those that it has done with is to blame.
+            None => batch.death = Some(Death { place: None, failure, quarantined: false }),
+        }
     }
     let Batch { open, death, .. } = batch;
     let mut killer = None;
