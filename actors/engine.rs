@@ -18,27 +18,14 @@ pub trait Engine {
     /// What it finds.
     type Verdict;
 
-    /// Inspects one request.
-    ///
-    /// A panic counts as [`EngineError::Dead`].
-    fn inspect(&mut self, request: &Self::Request) -> Result<Self::Verdict, EngineError>;
-
     /// Inspects these requests in their order, and tells what comes of each by its place: in their order too, but for what
-    /// needs no engine, and [`EngineError::NotBegun`]. It returns early when the engine is dead.
-    fn inspect_all(
+    /// needs no engine, and [`EngineError::NotBegun`]. It returns early when the engine is dead. A panic counts as
+    /// [`EngineError::Dead`].
+    fn inspect(
         &mut self,
         requests: &[&Self::Request],
         outcome: &mut dyn FnMut(usize, Result<Self::Verdict, EngineError>),
-    ) {
-        for (place, request) in requests.iter().enumerate() {
-            let inspected = self.inspect(request);
-            let is_dead = matches!(inspected, Err(EngineError::Dead(_) | EngineError::DeadBefore(_)));
-            outcome(place, inspected);
-            if is_dead {
-                return;
-            }
-        }
-    }
+    );
 
     /// Requests that are worth handing over together now, if each is cheap.
     fn at_a_time(&self) -> usize {
@@ -71,6 +58,22 @@ pub trait Engine {
     /// news a moment.
     fn cause_of_end(&self) -> Option<String> {
         None
+    }
+}
+
+/// The whole of [`Engine::inspect`] for an engine that has one request at a time.
+pub fn one_by_one<R, V>(
+    requests: &[&R],
+    outcome: &mut dyn FnMut(usize, Result<V, EngineError>),
+    mut inspect: impl FnMut(&R) -> Result<V, EngineError>,
+) {
+    for (place, request) in requests.iter().enumerate() {
+        let inspected = inspect(request);
+        let is_dead = matches!(inspected, Err(EngineError::Dead(_) | EngineError::DeadBefore(_)));
+        outcome(place, inspected);
+        if is_dead {
+            return;
+        }
     }
 }
 

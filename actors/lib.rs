@@ -36,6 +36,6 @@ mod stream;
 mod unanswered;
 mod worker;
 
-pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError};
+pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError, one_by_one};
 pub use root::{Renewed, Root, Settings, Stop, TreeEvent};
 pub use stream::Socket;

@@ -36,7 +36,7 @@ pub(super) fn process<A: Agent>(
     let mut batch = Batch { context, requests: &requests, open, last: start, death: None, log };
     let all: Vec<_> = requests.iter().collect();
     let inspect = AssertUnwindSafe(|| {
-        engine.inspect_all(&all, &mut |place, inspected| batch.take(place, inspected));
+        engine.inspect(&all, &mut |place, inspected| batch.take(place, inspected));
     });
     if let Err(panic) = catch_unwind(inspect) {
         let failure = Failure::new(FailureKind::Crash, text_of(&*panic));

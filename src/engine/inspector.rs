@@ -4,11 +4,9 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Engine, EngineError};
-
 use crate::engine::application::RuleSets;
 use crate::engine::http_message::HttpMessage;
-use crate::engine::library::{Inspected, Library, Transaction};
+use crate::engine::library::{Inspected, InspectionError, Library, Transaction};
 use crate::engine::request::Request;
 use crate::engine::response::Response;
 use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
@@ -37,7 +35,7 @@ impl<L: Library> Inspector<L> {
         self.waiting.expire(Instant::now())
     }
 
-    fn request(&mut self, request: &Request) -> Result<Verdict, EngineError> {
+    fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
         let rules = self.rules.of(request.application.as_deref());
         let mut transaction = rules.library.begin(&self.memory, id(request))?;
         let denied = transaction.request(request, &rules.body_checks)?;
@@ -54,7 +52,7 @@ impl<L: Library> Inspector<L> {
         Ok(verdict)
     }
 
-    fn response(&mut self, response: &Response) -> Result<Verdict, EngineError> {
+    fn response(&mut self, response: &Response) -> Result<Verdict, InspectionError> {
         let kept = response.ticket().and_then(|ticket| self.waiting.take(&ticket.id));
         let is_lost = kept.is_none();
         let (mut transaction, told, answers) = match kept {
@@ -75,13 +73,9 @@ impl<L: Library> Inspector<L> {
         verdict.rewritten = rewritten.filter(|_| !response.truncated);
         Ok(verdict)
     }
-}
 
-impl<L: Library> Engine for Inspector<L> {
-    type Request = HttpMessage;
-    type Verdict = Verdict;
-
-    fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, EngineError> {
+    /// Takes a message through its phases.
+    pub fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, InspectionError> {
         match message {
             HttpMessage::Request(request) => self.request(request),
             HttpMessage::Response(response) => self.response(response),
@@ -106,7 +100,7 @@ fn close(
     denied: Option<ffi::intervention::Intervention>,
     told: usize,
     scores: Scores,
-) -> Result<Verdict, EngineError> {
+) -> Result<Verdict, InspectionError> {
     let status = denied.as_ref().map(|denied| Intervention::new(denied.status, denied.url.clone()).status);
     let matches = match log(transaction, status, told) {
         Ok(matches) => matches,
@@ -117,7 +111,11 @@ fn close(
     Ok(verdict(transaction, denied, matches, scores))
 }
 
-fn log(transaction: &mut impl Transaction, denied: Option<u16>, told: usize) -> Result<Matches, EngineError> {
+fn log(
+    transaction: &mut impl Transaction,
+    denied: Option<u16>,
+    told: usize,
+) -> Result<Matches, InspectionError> {
     transaction.log(denied)?;
     transaction.matches(told)
 }

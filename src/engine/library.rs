@@ -39,7 +39,11 @@ pub trait Library: Send + Sync + Sized + 'static {
     fn prepare(&self) -> Result<Self::Memory, String>;
 
     /// Begins a transaction with this id.
-    fn begin(self: &Arc<Self>, memory: &Self::Memory, id: &[u8]) -> Result<Self::Transaction, EngineError>;
+    fn begin(
+        self: &Arc<Self>,
+        memory: &Self::Memory,
+        id: &[u8],
+    ) -> Result<Self::Transaction, InspectionError>;
 }
 
 /// A transaction. After an error only logging and dropping make sense.
@@ -50,22 +54,33 @@ pub trait Transaction {
         &mut self,
         request: &Request,
         body_checks: &[i64],
-    ) -> Result<Option<Intervention>, EngineError>;
+    ) -> Result<Option<Intervention>, InspectionError>;
 
     /// The phases of a request that nobody has, so that a response can follow: they run the rules that set variables.
-    fn stand_in(&mut self) -> Result<(), EngineError>;
+    fn stand_in(&mut self) -> Result<(), InspectionError>;
 
     /// Takes the response through its phases until one intervenes.
-    fn response(&mut self, response: &Response) -> Result<Inspected, EngineError>;
+    fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError>;
 
     /// The logging phase, which runs whatever the others found; with the status of a denial.
-    fn log(&mut self, denied: Option<u16>) -> Result<(), EngineError>;
+    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError>;
 
     /// What matched so far, without the first `skip` matches.
-    fn matches(&self, skip: usize) -> Result<Matches, EngineError>;
+    fn matches(&self, skip: usize) -> Result<Matches, InspectionError>;
 
     /// The number in `TX:name`, if there is one.
     fn tx_number(&mut self, name: &CStr) -> Option<i64>;
+}
+
+/// Why a message could not be inspected; the engine goes on. What the library says is in it as the library says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InspectionError(pub String);
+
+impl From<InspectionError> for EngineError {
+    fn from(InspectionError(cause): InspectionError) -> Self {
+        // It may quote the peer, and is bound for the log.
+        Self::Request(cause.escape_debug().to_string())
+    }
 }
 
 /// A response after its phases.

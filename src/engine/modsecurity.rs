@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{Engine, EngineError};
-
 use crate::engine::application::{ApplicationError, RuleSets, RuleSources, load_all};
 use crate::engine::http_message::HttpMessage;
 use crate::engine::inspector::Inspector;
+use crate::engine::library::InspectionError;
 use crate::engine::load::Summary;
 use crate::engine::verdict::Verdict;
 use crate::engine::version::Version;
@@ -77,13 +76,9 @@ impl ModSecurity {
             Self::Three(engine) => engine.tidy_up(),
         }
     }
-}
 
-impl Engine for ModSecurity {
-    type Request = HttpMessage;
-    type Verdict = Verdict;
-
-    fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, EngineError> {
+    /// Takes a message through its phases.
+    pub fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, InspectionError> {
         match self {
             #[cfg(feature = "engine2")]
             Self::Two(engine) => engine.inspect(message),

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use actors::{Engine, EngineError, Failure, FailureKind, StartError};
+use actors::{Engine, EngineError, Failure, FailureKind, StartError, one_by_one};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
 use slog::Logger;
 
 use crate::engine::http_message::HttpMessage;
+use crate::engine::library::InspectionError;
 use crate::engine::modsecurity::{ModSecurity, Rules};
 use crate::engine::verdict::Verdict;
 use crate::engine::waiting::Bounds;
@@ -60,7 +61,7 @@ pub struct EngineThread {
     shared: Arc<Threads>,
     /// Dropped first, to let the thread end.
     jobs: Option<Sender<HttpMessage>>,
-    verdicts: Receiver<Result<Verdict, EngineError>>,
+    verdicts: Receiver<Result<Verdict, InspectionError>>,
     post: &'static Post,
     /// It does not come back: parked, stuck or ended.
     is_lost: bool,
@@ -124,13 +125,8 @@ impl EngineThread {
         self.shared.taint();
         EngineError::Dead(Failure::new(kind, cause))
     }
-}
 
-impl Engine for EngineThread {
-    type Request = HttpMessage;
-    type Verdict = Verdict;
-
-    fn inspect(&mut self, request: &HttpMessage) -> Result<Verdict, EngineError> {
+    fn inspect_one(&mut self, request: &HttpMessage) -> Result<Verdict, EngineError> {
         let ended = || "the engine's thread ended".to_owned();
         if self.jobs.as_ref().is_none_or(|jobs| jobs.send(request.clone()).is_err()) {
             return Err(self.lose(FailureKind::Crash, ended()));
@@ -139,7 +135,7 @@ impl Engine for EngineThread {
         let mut watch = Watch::new(&subject, self.shared.limit, TICK, &log, request);
         loop {
             match self.verdicts.recv_timeout(TICK) {
-                Ok(verdict) => return verdict,
+                Ok(inspected) => return inspected.map_err(EngineError::from),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.lose(FailureKind::Crash, ended())),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -155,6 +151,19 @@ impl Engine for EngineThread {
             };
             return Err(self.lose(FailureKind::Timeout, cause));
         }
+    }
+}
+
+impl Engine for EngineThread {
+    type Request = HttpMessage;
+    type Verdict = Verdict;
+
+    fn inspect(
+        &mut self,
+        messages: &[&HttpMessage],
+        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
+    ) {
+        one_by_one(messages, outcome, |message| self.inspect_one(message));
     }
 }
 

@@ -146,8 +146,8 @@ impl Generation {
             outcome(place, inspected);
         };
         match &mut self.form {
-            Form::Process(engine) => engine.inspect_all(messages, &mut told),
-            Form::Thread(engine) => engine.inspect_all(messages, &mut told),
+            Form::Process(engine) => engine.inspect(messages, &mut told),
+            Form::Thread(engine) => engine.inspect(messages, &mut told),
         }
     }
 }
@@ -156,13 +156,7 @@ impl Engine for WorkerEngine {
     type Request = HttpMessage;
     type Verdict = Verdict;
 
-    fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, EngineError> {
-        let mut inspected = Err(EngineError::NotBegun);
-        self.inspect_all(&[message], &mut |_, outcome| inspected = outcome);
-        inspected
-    }
-
-    fn inspect_all(
+    fn inspect(
         &mut self,
         messages: &[&HttpMessage],
         outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),

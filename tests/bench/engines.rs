@@ -18,7 +18,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use actors::Engine;
 use direct::Direct;
 use modsecurity_spoa::engine::application::RuleSources;
 use modsecurity_spoa::engine::decode::decode;

@@ -54,17 +54,20 @@ fn engine_process() -> String {
 }
 
 /// µs of CPU a request, on the paths given.
-fn measure(
-    engine: &mut impl Engine<Request = HttpMessage>,
-    request: &HttpMessage,
-    paths: &[&str],
-) -> Vec<f64> {
+fn measure(mut inspect: impl FnMut(), paths: &[&str]) -> Vec<f64> {
     let before: Vec<_> = paths.iter().map(|path| cpu(path)).collect();
     for _ in 0..REQUESTS {
-        assert!(!matches!(engine.inspect(request), Err(EngineError::Dead(_) | EngineError::DeadBefore(_))));
+        inspect();
     }
     let used = paths.iter().zip(before).map(|(path, before)| cpu(path) - before);
     used.map(|used| used.as_secs_f64() * 1e6 / f64::from(REQUESTS)).collect()
+}
+
+/// One request's way to an engine process and back.
+fn hand_over(engine: &mut EngineProcess, request: &HttpMessage) {
+    engine.inspect(&[request], &mut |_, inspected| {
+        assert!(!matches!(inspected, Err(EngineError::Dead(_) | EngineError::DeadBefore(_))));
+    });
 }
 
 fn main() -> ExitCode {
@@ -106,9 +109,9 @@ fn compare(version: Version) {
         "worker", "engine", "hand-over", "worker", "engine", "in thread"
     );
     for _ in 0..ROUNDS {
-        let empty = measure(&mut process, &refused, &[here, &there]);
-        let apart = measure(&mut process, &request, &[here, &there]);
-        let alone = measure(&mut thread, &request, &[here])[0];
+        let empty = measure(|| hand_over(&mut process, &refused), &[here, &there]);
+        let apart = measure(|| hand_over(&mut process, &request), &[here, &there]);
+        let alone = measure(|| drop(thread.inspect(&request).unwrap()), &[here])[0];
         let sum = empty[0] + empty[1];
         println!(
             "{:>8.2} {:>8.2} {sum:>9.2} | {:>8.2} {:>8.2} {alone:>9.2}",

@@ -20,7 +20,9 @@ use actix::{Actor, AsyncContext, Context, Handler, System};
 use actors::restart::RestartPolicy;
 use actors::spop::hello::Capabilities;
 use actors::spop::{ActionList, FrameId, Limits};
-use actors::{Agent, Engine, EngineError, Failure, Root, Settings, Socket, StartError, TreeEvent};
+use actors::{
+    Agent, Engine, EngineError, Failure, Root, Settings, Socket, StartError, TreeEvent, one_by_one,
+};
 use bytes::Bytes;
 use client::Client;
 use modsecurity_spoa::engine::answer::{Policy, answer};
@@ -40,8 +42,12 @@ impl Engine for NoEngine {
     type Request = HttpMessage;
     type Verdict = Verdict;
 
-    fn inspect(&mut self, _: &HttpMessage) -> Result<Verdict, EngineError> {
-        Ok(Verdict::default())
+    fn inspect(
+        &mut self,
+        messages: &[&HttpMessage],
+        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
+    ) {
+        one_by_one(messages, outcome, |_| Ok(Verdict::default()));
     }
 }
 

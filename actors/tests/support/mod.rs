@@ -43,12 +43,9 @@ pub struct Obedient {
     amid: Arc<Mutex<BTreeSet<String>>>,
 }
 
-impl Engine for Obedient {
-    type Request = Order;
-    type Verdict = ();
-
-    fn inspect(&mut self, order: &Order) -> Result<(), EngineError> {
-        match order.0.split(' ').next().unwrap() {
+impl Obedient {
+    fn obey(&self, word: &str) -> Result<(), EngineError> {
+        match word {
             "panic" => panic!("as ordered"),
             "fail" => Err(EngineError::Request("as ordered".to_owned())),
             "die" => Err(EngineError::Dead(Failure::new(FailureKind::Timeout, "took too long, as ordered"))),
@@ -59,8 +56,13 @@ impl Engine for Obedient {
             _ => Ok(()),
         }
     }
+}
 
-    fn inspect_all(&mut self, orders: &[&Order], outcome: &mut dyn FnMut(usize, Result<(), EngineError>)) {
+impl Engine for Obedient {
+    type Request = Order;
+    type Verdict = ();
+
+    fn inspect(&mut self, orders: &[&Order], outcome: &mut dyn FnMut(usize, Result<(), EngineError>)) {
         for (place, order) in orders.iter().enumerate() {
             let word = order.0.split(' ').next().unwrap();
             if place > 0 && place + 1 < orders.len() {
@@ -70,7 +72,7 @@ impl Engine for Obedient {
                 (place + 1..orders.len()).for_each(|place| outcome(place, Err(EngineError::NotBegun)));
                 return outcome(place, Ok(()));
             }
-            let inspected = self.inspect(order);
+            let inspected = self.obey(word);
             let is_dead = matches!(inspected, Err(EngineError::Dead(_)));
             outcome(place, inspected);
             if is_dead {

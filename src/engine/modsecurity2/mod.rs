@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::EngineError;
-
-use crate::engine::library::{Inspected, Library, Transaction};
+use crate::engine::library::{Inspected, InspectionError, Library, Transaction};
 use crate::engine::load::LoadError;
 use crate::engine::request::Request;
 use crate::engine::response::Response;
@@ -42,7 +40,7 @@ impl Library for Rules {
         Arena::new(self).map_err(|trouble| trouble.0)
     }
 
-    fn begin(self: &Arc<Self>, memory: &Rc<Arena>, id: &[u8]) -> Result<v2::Transaction, EngineError> {
+    fn begin(self: &Arc<Self>, memory: &Rc<Arena>, id: &[u8]) -> Result<v2::Transaction, InspectionError> {
         v2::Transaction::new(Rc::clone(memory), Arc::clone(self), id).map_err(failed)
     }
 }
@@ -52,17 +50,17 @@ impl Transaction for v2::Transaction {
         &mut self,
         request: &Request,
         body_checks: &[i64],
-    ) -> Result<Option<Intervention>, EngineError> {
+    ) -> Result<Option<Intervention>, InspectionError> {
         request::phases(self, request, body_checks)
     }
 
-    fn stand_in(&mut self) -> Result<(), EngineError> {
+    fn stand_in(&mut self) -> Result<(), InspectionError> {
         request::stand_in(self)
     }
 
-    fn response(&mut self, response: &Response) -> Result<Inspected, EngineError> {
+    fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError> {
         for header in response.headers.iter() {
-            let (name, value) = header.map_err(|cause| EngineError::Request(cause.to_string()))?;
+            let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
             self.add_response_header(name, value).map_err(failed)?;
         }
         let (intervention, rewritten) =
@@ -70,12 +68,12 @@ impl Transaction for v2::Transaction {
         Ok(Inspected { intervention, rewritten })
     }
 
-    fn log(&mut self, denied: Option<u16>) -> Result<(), EngineError> {
+    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
         self.process_logging(denied);
         Ok(())
     }
 
-    fn matches(&self, skip: usize) -> Result<Matches, EngineError> {
+    fn matches(&self, skip: usize) -> Result<Matches, InspectionError> {
         Ok(self.matches(skip))
     }
 
@@ -85,6 +83,6 @@ impl Transaction for v2::Transaction {
 }
 
 /// What the engine says may quote the request.
-fn failed(trouble: Trouble) -> EngineError {
-    EngineError::Request(trouble.0.escape_debug().to_string())
+fn failed(trouble: Trouble) -> InspectionError {
+    InspectionError(trouble.0)
 }

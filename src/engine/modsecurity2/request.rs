@@ -1,10 +1,8 @@
 //! The phases of a request.
 
-use actors::EngineError;
-
 use super::failed;
 use crate::engine::body_checks::{TRUNCATED, VARIABLES};
-use crate::engine::library::{STAND_IN_HEADERS, UNKNOWN_ADDRESS};
+use crate::engine::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
 use crate::engine::partial;
 use crate::engine::request::{Endpoint, Request};
 use crate::ffi::intervention::Intervention;
@@ -16,7 +14,7 @@ pub(super) fn phases(
     transaction: &mut Transaction,
     request: &Request,
     body_checks: &[i64],
-) -> Result<Option<Intervention>, EngineError> {
+) -> Result<Option<Intervention>, InspectionError> {
     if request.truncated {
         mark_truncated(transaction, body_checks).map_err(failed)?;
     }
@@ -30,7 +28,7 @@ pub(super) fn phases(
         .and_then(|()| transaction.set_request_line(&request.method, &request.uri, &request.version))
         .map_err(failed)?;
     for header in request.headers.iter() {
-        let (name, value) = header.map_err(|cause| EngineError::Request(cause.to_string()))?;
+        let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
         transaction.add_request_header(name, value).map_err(failed)?;
     }
     let body = match request.truncated && !request.body.is_empty() {
@@ -56,7 +54,7 @@ fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<
 }
 
 /// The phases of a request that nobody has.
-pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), EngineError> {
+pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), InspectionError> {
     let nobody = (UNKNOWN_ADDRESS.as_bytes(), 0);
     transaction
         .set_connection(nobody, nobody)

@@ -8,9 +8,7 @@ use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actors::EngineError;
-
-use crate::engine::library::{Inspected, Library, Transaction};
+use crate::engine::library::{Inspected, InspectionError, Library, Transaction};
 use crate::engine::load::LoadError;
 use crate::engine::request::Request;
 use crate::engine::response::Response;
@@ -43,7 +41,7 @@ impl Library for Engine {
         Ok(())
     }
 
-    fn begin(self: &Arc<Self>, (): &(), id: &[u8]) -> Result<v3::Transaction, EngineError> {
+    fn begin(self: &Arc<Self>, (): &(), id: &[u8]) -> Result<v3::Transaction, InspectionError> {
         v3::Transaction::new(Arc::clone(self), &text(id)?).map_err(failed)
     }
 }
@@ -53,27 +51,27 @@ impl Transaction for v3::Transaction {
         &mut self,
         request: &Request,
         body_checks: &[i64],
-    ) -> Result<Option<Intervention>, EngineError> {
+    ) -> Result<Option<Intervention>, InspectionError> {
         request::phases(self, request, body_checks)
     }
 
-    fn stand_in(&mut self) -> Result<(), EngineError> {
+    fn stand_in(&mut self) -> Result<(), InspectionError> {
         request::stand_in(self)
     }
 
-    fn response(&mut self, response: &Response) -> Result<Inspected, EngineError> {
+    fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError> {
         let intervention = response::phases(self, response)?;
         Ok(Inspected { intervention, rewritten: None })
     }
 
-    fn log(&mut self, denied: Option<u16>) -> Result<(), EngineError> {
+    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
         if let Some(status) = denied {
             self.update_status_code(status).map_err(failed)?;
         }
         self.process_logging().map_err(failed)
     }
 
-    fn matches(&self, skip: usize) -> Result<Matches, EngineError> {
+    fn matches(&self, skip: usize) -> Result<Matches, InspectionError> {
         self.matches(skip).map_err(failed)
     }
 
@@ -83,11 +81,11 @@ impl Transaction for v3::Transaction {
 }
 
 /// A C string of bytes that were checked to hold no zero byte.
-fn text(bytes: &[u8]) -> Result<CString, EngineError> {
-    CString::new(bytes).map_err(|error| EngineError::Request(error.to_string()))
+fn text(bytes: &[u8]) -> Result<CString, InspectionError> {
+    CString::new(bytes).map_err(|error| InspectionError(error.to_string()))
 }
 
 /// What an exception says may quote the request.
-fn failed(exception: Exception) -> EngineError {
-    EngineError::Request(exception.0.escape_debug().to_string())
+fn failed(exception: Exception) -> InspectionError {
+    InspectionError(exception.0)
 }

@@ -2,11 +2,9 @@
 
 use std::ffi::CString;
 
-use actors::EngineError;
-
 use super::{failed, text};
 use crate::engine::body_checks::{TRUNCATED, VARIABLES};
-use crate::engine::library::{STAND_IN_HEADERS, UNKNOWN_ADDRESS};
+use crate::engine::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
 use crate::engine::partial;
 use crate::engine::request::{Endpoint, Request};
 use crate::ffi::intervention::Intervention;
@@ -18,7 +16,7 @@ pub(super) fn phases(
     transaction: &mut Transaction,
     request: &Request,
     body_checks: &[i64],
-) -> Result<Option<Intervention>, EngineError> {
+) -> Result<Option<Intervention>, InspectionError> {
     if request.truncated {
         mark_truncated(transaction, body_checks)?;
     }
@@ -38,7 +36,7 @@ pub(super) fn phases(
         return Ok(Some(found));
     }
     for header in request.headers.iter() {
-        let (name, value) = header.map_err(|cause| EngineError::Request(cause.to_string()))?;
+        let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
         transaction.add_request_header(name, value).map_err(failed)?;
     }
     transaction.process_request_headers().map_err(failed)?;
@@ -60,7 +58,7 @@ pub(super) fn phases(
 }
 
 /// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it.
-fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), EngineError> {
+fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), InspectionError> {
     transaction.set_tx(TRUNCATED, c"1").map_err(failed)?;
     for &rule in body_checks {
         for variable in VARIABLES {
@@ -71,7 +69,7 @@ fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<
 }
 
 /// The phases of a request that nobody has.
-pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), EngineError> {
+pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), InspectionError> {
     let nobody = address(Endpoint::default())?;
     transaction.process_connection((&nobody, 0), (&nobody, 0)).map_err(failed)?;
     transaction.process_uri(c"/", c"GET", c"1.1").map_err(failed)?;
@@ -85,7 +83,7 @@ pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), EngineError>
 }
 
 /// The address as rules see it.
-fn address(end: Endpoint) -> Result<CString, EngineError> {
+fn address(end: Endpoint) -> Result<CString, InspectionError> {
     let address = end.address.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |address| address.to_string());
     text(address.as_bytes())
 }

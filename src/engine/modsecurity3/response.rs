@@ -1,8 +1,7 @@
 //! The phases of a response.
 
-use actors::EngineError;
-
 use super::{failed, text};
+use crate::engine::library::InspectionError;
 use crate::engine::response::Response;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
@@ -11,9 +10,9 @@ use crate::ffi::v3::Transaction;
 pub(super) fn phases(
     transaction: &mut Transaction,
     response: &Response,
-) -> Result<Option<Intervention>, EngineError> {
+) -> Result<Option<Intervention>, InspectionError> {
     for header in response.headers.iter() {
-        let (name, value) = header.map_err(|cause| EngineError::Request(cause.to_string()))?;
+        let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
         transaction.add_response_header(name, value).map_err(failed)?;
     }
     let protocol = text(&[b"HTTP/", &response.version[..]].concat())?;

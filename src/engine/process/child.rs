@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use actors::{Engine, EngineError};
 use bytes::BytesMut;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -14,6 +13,7 @@ use nix::unistd::{Pid, dup2_stdin, getppid};
 use super::channel::{EngineEnd, Next};
 use super::wire;
 use crate::engine::decode::decode;
+use crate::engine::library::InspectionError;
 use crate::engine::modsecurity::{ModSecurity, Rules};
 use crate::engine::verdict::Verdict;
 use crate::engine::waiting::Bounds;
@@ -59,17 +59,10 @@ fn serve(mut channel: EngineEnd, mut engine: ModSecurity) -> io::Result<()> {
     }
 }
 
-fn inspect(engine: &mut ModSecurity, job: bytes::Bytes) -> Result<Verdict, String> {
-    let (id, payload) = wire::decode_job(job).map_err(|cause| cause.to_string())?;
-    let message = decode(&payload, id).map_err(|failure| failure.cause.into_owned())?;
+fn inspect(engine: &mut ModSecurity, job: bytes::Bytes) -> Result<Verdict, InspectionError> {
+    let (id, payload) = wire::decode_job(job).map_err(|cause| InspectionError(cause.to_string()))?;
+    let message = decode(&payload, id).map_err(|failure| InspectionError(failure.cause.into_owned()))?;
     // A panic is as much a crash as a signal is.
     let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&message)));
-    match inspected.unwrap_or_else(|_| std::process::abort()) {
-        Ok(verdict) => Ok(verdict),
-        Err(EngineError::Request(cause)) => Err(cause),
-        Err(EngineError::NotBegun) => Err("the engine did not begin".to_owned()),
-        Err(
-            EngineError::Refused(failure) | EngineError::Dead(failure) | EngineError::DeadBefore(failure),
-        ) => Err(failure.cause.into_owned()),
-    }
+    inspected.unwrap_or_else(|_| std::process::abort())
 }

@@ -146,7 +146,8 @@ impl EngineProcess {
                     Found::Nothing => {}
                 }
             };
-            outcome(place, wire::decode_outcome(&verdict).map_err(|_| (place, Trouble::Garbled))?);
+            let inspected = wire::decode_outcome(&verdict).map_err(|_| (place, Trouble::Garbled))?;
+            outcome(place, inspected.map_err(EngineError::from));
         }
         Ok(if waiting == count { requests.len() } else { count })
     }
@@ -180,13 +181,7 @@ impl Engine for EngineProcess {
     type Request = HttpMessage;
     type Verdict = Verdict;
 
-    fn inspect(&mut self, request: &HttpMessage) -> Result<Verdict, EngineError> {
-        let mut inspected = Err(EngineError::NotBegun);
-        self.inspect_all(&[request], &mut |_, outcome| inspected = outcome);
-        inspected
-    }
-
-    fn inspect_all(
+    fn inspect(
         &mut self,
         requests: &[&HttpMessage],
         outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),

@@ -4,13 +4,13 @@
 //! A job is the transaction's identifier and the NOTIFY's payload, which the engine decodes once more: a microsecond,
 //! and no second way to write down a request.
 
-use actors::EngineError;
 use actors::spop::reader::{Malformed, Reader};
 use actors::spop::value::encode_bytes;
 use actors::spop::varint;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::engine::http_message::HttpMessage;
+use crate::engine::library::InspectionError;
 use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
 
 /// Bytes of the longest verdict that is believed.
@@ -50,7 +50,7 @@ pub(super) fn frame_length(head: [u8; LENGTH]) -> usize {
 }
 
 /// Appends what came of a job. The texts are cut, so that it stays below [`MAX_VERDICT`].
-pub(super) fn encode_outcome(outcome: &Result<Verdict, String>, out: &mut BytesMut) {
+pub(super) fn encode_outcome(outcome: &Result<Verdict, InspectionError>, out: &mut BytesMut) {
     let start = out.len();
     out.put_u32(0);
     match outcome {
@@ -58,7 +58,7 @@ pub(super) fn encode_outcome(outcome: &Result<Verdict, String>, out: &mut BytesM
             out.put_u8(0);
             encode_verdict(verdict, out);
         }
-        Err(cause) => {
+        Err(InspectionError(cause)) => {
             out.put_u8(1);
             encode_bytes(cut(cause.as_bytes()), out);
         }
@@ -126,14 +126,11 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
 }
 
 /// What came of a job, read with the care that an exploited engine deserves.
-pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, EngineError>, Malformed> {
+pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, InspectionError>, Malformed> {
     let mut reader = Reader::new(outcome);
     let outcome = match reader.byte("the outcome")? {
         0 => Ok(decode_verdict(&mut reader)?),
-        1 => {
-            let cause = String::from_utf8_lossy(reader.bytes("the error")?).escape_debug().to_string();
-            Err(EngineError::Request(cause))
-        }
+        1 => Err(InspectionError(String::from_utf8_lossy(reader.bytes("the error")?).into_owned())),
         _ => return Err(Malformed::WrongType("the outcome")),
     };
     if reader.is_empty() { Ok(outcome) } else { Err(Malformed::WrongType("the end")) }
@@ -240,7 +237,7 @@ mod tests {
         Verdict { intervention: Some(intervention), ..Verdict::default() }
     }
 
-    fn frame(outcome: &Result<Verdict, String>) -> Bytes {
+    fn frame(outcome: &Result<Verdict, InspectionError>) -> Bytes {
         let mut out = BytesMut::new();
         encode_outcome(outcome, &mut out);
         assert_eq!(out.len(), frame_length(*out.first_chunk().unwrap()));
@@ -252,8 +249,8 @@ mod tests {
         for verdict in [verdict(), dropped(), Verdict::default()] {
             assert_eq!(decode_outcome(&frame(&Ok(verdict.clone()))), Ok(Ok(verdict)));
         }
-        let error = Err(EngineError::Request("a\\nb".to_owned()));
-        assert_eq!(decode_outcome(&frame(&Err("a\nb".to_owned()))), Ok(error));
+        let error = Err(InspectionError("a\nb".to_owned()));
+        assert_eq!(decode_outcome(&frame(&error)), Ok(error));
     }
 
     #[test]
