@@ -198,6 +198,35 @@ fn what_only_detects_lets_a_body_above_a_limit_pass() {
 }
 
 #[test]
+fn a_response_above_the_limit_is_as_the_rules_say() {
+    let body = "a".repeat(9000);
+    let length = body.len().to_string();
+    let answer = |rules: &str, more: &[(&str, &str)]| {
+        let agent =
+            agent(&format!("{RESPONSES}SecResponseBodyLimit 100\n{rules}\n"), &["--responses", "100"]);
+        let mut link = agent.link();
+        let request = link.ask(&Message::get("/", None));
+        let fields = [&[("content-type", "text/html")], more].concat();
+        let ack = link.ask(&Message::response(&request, &body).with("headers", headers(&fields)));
+        (ack.code(), ack.error().map(str::to_owned))
+    };
+    for more in [&[][..], &[("content-length", &*length)]] {
+        let with = |rules: &str| answer(rules, more);
+        assert_eq!(with("SecResponseBodyLimitAction Reject"), (Some(500), None), "{more:?}");
+        assert_eq!(with("SecResponseBodyLimitAction ProcessPartial"), (Some(0), None), "{more:?}");
+        // What only detects lets it pass, whenever it is told to.
+        let detects = [
+            "SecResponseBodyLimitAction Reject\nSecRuleEngine DetectionOnly",
+            "SecRuleEngine DetectionOnly\nSecResponseBodyLimitAction Reject",
+            "SecResponseBodyLimitAction Reject\nSecAction \"id:9,phase:3,pass,nolog,ctl:ruleEngine=DetectionOnly\"",
+        ];
+        for rules in detects {
+            assert_eq!(with(rules), (Some(0), None), "{rules}, {more:?}");
+        }
+    }
+}
+
+#[test]
 fn rules_decide_on_a_body_that_cannot_be_parsed() {
     let json = "SecRule REQUEST_HEADERS:Content-Type \"@rx json\" \
                 \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n";

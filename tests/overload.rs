@@ -248,7 +248,8 @@ fn http_flood(haproxy: SocketAddr, rate: f64, time: Duration) -> Vec<(bool, u16)
             // The pace itself.
             let due = start + Duration::from_secs_f64(number as f64 / rate);
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            let attack = number % 2 == 1;
+            // Half of them, in no rhythm: every other one, and bursts in step with the throttle would leave one kind out.
+            let attack = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 1;
             let query = if attack { "bad" } else { "shoes" };
             let mut stream = TcpStream::connect(haproxy).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
