@@ -409,6 +409,8 @@ impl Client {
     /// Orders, and waits for the answer.
     pub fn ask(&mut self, what: &str) -> String {
         self.order(7, what);
-        self.ack().1
+        let (stream, answer) = self.ack();
+        assert_eq!(stream, 7, "an ACK that nobody waits for: {answer}");
+        answer
     }
 }
