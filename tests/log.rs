@@ -5,11 +5,14 @@
 mod support;
 
 use std::net::TcpStream;
-use std::process::Command;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use support::PATIENCE;
 use support::agent::Agent;
 use support::log::value;
-use support::process::engine;
+use support::process::{AGENT, clean_environment, end, engine, guarded, spawn};
 use support::spop::{Ack, Message};
 use support::wire::{Value, headers, text};
 
@@ -193,4 +196,26 @@ fn a_peer_that_breaks_the_protocol_is_told_of() {
     link.send_bytes(&[0, 0, 0, 0]);
     link.expect_farewell();
     agent.log.wait_for_text(" WARN ");
+}
+
+/// Then nothing that others write to the same file stands within a line, and a line costs one system call.
+#[test]
+fn each_line_is_written_at_once() {
+    // A datagram is what one write(2) wrote.
+    let (ours, its) = UnixDatagram::pair().unwrap();
+    ours.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = guarded(AGENT);
+    command.args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::null());
+    clean_environment(&mut command).stderr(OwnedFd::from(its));
+    let mut agent = spawn(command);
+    let mut written = vec![0; 1 << 16];
+    loop {
+        let length = ours.recv(&mut written).unwrap();
+        let line = String::from_utf8_lossy(&written[..length]);
+        assert_eq!(line.find('\n'), Some(length - 1), "no line: {line:?}");
+        if line.contains(" ready, ") {
+            break;
+        }
+    }
+    end(&mut agent);
 }
