@@ -6,10 +6,11 @@
 mod faults;
 mod support;
 
-use faults::{Subject, clean, comes_true, faulty};
+use faults::{Subject, clean, faulty};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use support::spop::{Ack, Link, Message};
+use support::waiting::comes_true;
 
 /// Requests that are sent at a time.
 const VOLLEY: u64 = 200;

@@ -8,12 +8,13 @@ mod support;
 
 use faults::census::{Census, Process};
 use faults::load::{mix, send, send_during};
-use faults::{Subject, WORKERS, attack, clean, comes_true, faulty, wait_until};
+use faults::{Subject, WORKERS, attack, clean, faulty};
 use std::time::{Duration, Instant};
 use support::haproxy::Haproxy;
 use support::log::value;
 use support::process::{engine, signal};
 use support::spop::{Link, Message};
+use support::waiting::{comes_true, wait_until};
 use support::wire::{headers, text};
 
 /// Requests of each kind of fault, 120 of them faulty.

@@ -8,13 +8,12 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use support::PATIENCE;
 use support::agent::Agent;
 use support::client::{self, Answer};
 use support::haproxy::{Haproxy, program, repository};
 use support::process::{signal, wait};
+use support::waiting::{SetAtEnd, wait_until};
 
 const RULES: &str = "SecRuleEngine On\nSecRule ARGS:q \"@streq bad\" \"id:1,phase:1,deny,status:403\"\n";
 
@@ -89,10 +88,7 @@ fn requests_that_haproxy_gives_up_on_without_a_word_harm_nobody() {
     });
     signal(engine, "CONT");
     // Then the late answers come, which nobody waits for, and after them those that somebody does.
-    let deadline = Instant::now() + PATIENCE;
-    while curl(&haproxy, "/").status != 200 {
-        assert!(Instant::now() < deadline, "it does not recover");
-    }
+    wait_until("its recovery", || curl(&haproxy, "/").status == 200);
     for _ in 0..20 {
         assert_eq!(curl(&haproxy, "/?q=bad").status, 403);
         assert_eq!(curl(&haproxy, "/?q=good").status, 200);
@@ -117,17 +113,13 @@ fn a_reload_of_haproxy_under_load_costs_no_request() {
                 }
             });
         }
+        let _end = SetAtEnd(&over);
         for _ in 0..3 {
             let mut old = haproxy.reload();
             wait(&mut old);
             let before = asked.load(Ordering::Relaxed);
-            let deadline = Instant::now() + PATIENCE;
-            while asked.load(Ordering::Relaxed) < before + 50 {
-                assert!(Instant::now() < deadline, "nothing goes on after the reload");
-                thread::sleep(Duration::from_millis(2));
-            }
+            wait_until("requests after the reload", || asked.load(Ordering::Relaxed) > before + 50);
         }
-        over.store(true, Ordering::Relaxed);
     });
     println!("{} requests during three reloads", asked.into_inner());
 }

@@ -18,6 +18,7 @@ use support::agent::{Agent, rule_file};
 use support::log::Log;
 use support::process::{AGENT, clean_environment, end, guarded, spawn};
 use support::spop::{Link, Message, hello, hello_frame};
+use support::waiting::{SetAtEnd, wait_until};
 use support::wire::{Frame, NOTIFY};
 
 const RULES: &str = "SecRuleEngine On\n";
@@ -152,15 +153,6 @@ fn a_peer_that_never_reads_is_closed_and_harms_nobody_else() {
     assert_serves(&mut agent.link());
 }
 
-/// Sets it whatever happens, for a thread that waits for it.
-struct SetAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for SetAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Sends what is answered and reads nothing until the link is closed: for how long nothing more was taken, and how much
 /// memory the agent had at most.
 fn never_read(agent: &Agent) -> (Duration, u64) {
@@ -254,11 +246,10 @@ fn without_descriptors_links_go_on_the_log_says_so_once_and_accepting_recovers()
     assert_serves(&mut agent.link());
     assert_serves(&mut link);
     // The next link that comes later says so.
-    let deadline = Instant::now() + PATIENCE;
-    while agent.log.lines_with("accepting links again").is_empty() {
-        assert!(Instant::now() < deadline, "{:#?}", agent.log.lines());
+    wait_until("links to be accepted again", || {
         assert_serves(&mut agent.link());
-    }
+        !agent.log.lines_with("accepting links again").is_empty()
+    });
     let (_, log) = agent.stop();
     let lines = |text: &str| log.iter().filter(|line| line.contains(text)).count();
     assert_eq!((lines("cannot accept links"), lines("accepting links again")), (1, 1), "{log:#?}");

@@ -8,12 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use support::PATIENCE;
 use support::agent::Agent;
 use support::log::value;
 use support::spop::{Ack, Link, Message};
+use support::waiting::{SetAtEnd, wait_until};
 use support::wire::Value;
 
 /// Rules that deny one word, and mark the transactions with another.
@@ -58,14 +57,6 @@ fn ask(link: &mut Link, word: &str) -> Ack {
 /// Asks until the answer is right: workers renew their engines between two jobs, in the order in which they come to it.
 fn wait_for_code(link: &mut Link, word: &str, code: i64) {
     wait_until(&format!("code {code} for {word}"), || ask(link, word).code() == Some(code));
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 #[test]
@@ -118,12 +109,12 @@ fn no_request_is_left_out_while_rules_are_reloaded() {
                 }
             });
         }
+        let _end = SetAtEnd(&over);
         for _ in 0..9 {
             subject.reload(&rules("one", always), " rules reloaded, ");
             let before = asked.load(Ordering::Relaxed);
             wait_until("requests with those rules", || asked.load(Ordering::Relaxed) > before + 50);
         }
-        over.store(true, Ordering::Relaxed);
     });
     println!("{} requests while the rules were reloaded 9 times", asked.into_inner());
 }

@@ -6,14 +6,12 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use support::PATIENCE;
 use support::agent::Agent;
 use support::haproxy::Haproxy;
 use support::process::engine;
 use support::spop::{Ack, Link, Message};
+use support::waiting::wait_until;
 use support::wire::{Value, text};
 
 /// Phase 3 looks at what phase 1 kept of the request, phase 4 at the body.
@@ -204,11 +202,7 @@ fn finished(log: &Path) -> usize {
 
 /// Waits until so many transactions are finished.
 fn wait_until_finished(log: &Path, count: usize) {
-    let deadline = Instant::now() + PATIENCE;
-    while finished(log) < count {
-        assert!(Instant::now() < deadline, "{} of {count} transactions are finished", finished(log));
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the end of transactions", || finished(log) >= count);
 }
 
 #[test]

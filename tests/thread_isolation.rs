@@ -5,9 +5,10 @@
 mod faults;
 mod support;
 
-use faults::{Subject, attack, clean, faulty, wait_until};
+use faults::{Subject, attack, clean, faulty};
 use std::time::{Duration, Instant};
 use support::process::{engine, signal};
+use support::waiting::wait_until;
 
 /// An engine in a thread, and a long deadline: only faults are the matter here.
 fn subject(options: &[&str]) -> Subject {

@@ -1,6 +1,7 @@
 //! What an agent has: its processes, threads, descriptors and memory, read from /proc.
 
-use super::{Subject, WORKERS, wait_until};
+use super::{Subject, WORKERS};
+use crate::support::waiting::wait_until;
 use std::fs;
 
 /// One process, from /proc/PID/stat.

@@ -2,6 +2,7 @@
 
 use super::{Subject, attack, clean, faulty};
 use crate::support::spop::{Ack, Link, Message};
+use crate::support::waiting::wait_until;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -137,7 +138,7 @@ impl Running<'_> {
     /// Waits until so many more requests were answered.
     pub fn wait_for_more(&self, count: usize) {
         let goal = self.0.load(Ordering::Relaxed) + count;
-        super::wait_until("answers", || self.0.load(Ordering::Relaxed) >= goal);
+        wait_until("answers", || self.0.load(Ordering::Relaxed) >= goal);
     }
 }
 

@@ -10,14 +10,12 @@ use super::support::agent::Agent;
 use super::support::log::value;
 use super::support::process::engine;
 use super::support::spop::{Message, hello, hello_frame};
+use super::support::waiting::wait_until;
 use super::support::wire::{AGENT_DISCONNECT, AGENT_HELLO, Value, headers};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-use super::support::PATIENCE;
 
 /// Workers of each agent.
 pub const WORKERS: usize = 4;
@@ -185,25 +183,4 @@ pub fn attack(number: u64) -> Message {
 pub fn faulty(kind: &str, number: u64) -> Message {
     let list = [("host", "shop.test"), ("accept", "*/*"), ("x-fault", kind), ("user-agent", "curl/7.88.1")];
     clean(number).with("headers", headers(&list))
-}
-
-/// Waits until this holds. Panics when it does not in time.
-#[track_caller]
-pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
-    assert!(comes_true(PATIENCE, holds), "never: {what}");
-}
-
-/// Whether this holds within so much time.
-pub fn comes_true(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
-    loop {
-        if holds() {
-            return true;
-        }
-        if Instant::now() >= end {
-            return false;
-        }
-        // What is waited for here (processes, /proc) tells nobody that it has changed.
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }

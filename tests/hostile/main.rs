@@ -22,12 +22,11 @@ mod support;
 use std::net::{Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use case::{Answer, Case, Verdict};
-use support::PATIENCE;
 use support::agent::Agent;
 use support::spop::{Ack, Link, Message};
+use support::waiting::wait_until;
 use support::wire::{ACK, AGENT_DISCONNECT, AGENT_HELLO, Frame, Reader};
 
 /// The attacks of the cases are `deny=query`, the header `x-deny` and the body `deny=body`.
@@ -136,11 +135,7 @@ fn count(agent: &Agent, what: &str) -> usize {
 
 /// Waits until the agent has closed what the last cases left: a link lingers until its peer closes too.
 fn await_descriptors(agent: &Agent, most: usize) {
-    let deadline = Instant::now() + PATIENCE;
-    while count(agent, "fd") > most {
-        assert!(Instant::now() < deadline, "{} descriptors, {most} before", count(agent, "fd"));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("descriptors to be given back", || count(agent, "fd") <= most);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use super::agent::{Agent, CpuTime};
 use super::spop::{Ack, Link, Message};
+use super::waiting::SetAtEnd;
 use super::wire::Frame;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -86,6 +87,7 @@ pub fn flood(agent: &Agent, plan: Plan, request: impl Fn(usize) -> Message) -> O
             }
             most
         });
+        let end_of_sampling = SetAtEnd(&done);
         let readers: Vec<_> =
             streams.iter().map(|stream| scope.spawn(|| read_acks(stream, &missing, end))).collect();
         let (sent, lag) = send(&streams, &frames, plan.rate);
@@ -100,7 +102,7 @@ pub fn flood(agent: &Agent, plan: Plan, request: impl Fn(usize) -> Message) -> O
                 Some(_) => repeated += 1,
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end_of_sampling);
         let memory = (before, sampler.join().unwrap(), agent.resident_kib());
         Outcome { plan, fates, repeated, lag, memory, cpu }
     })

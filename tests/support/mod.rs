@@ -16,6 +16,7 @@ pub mod process;
 pub mod site;
 pub mod spop;
 pub mod tap;
+pub mod waiting;
 pub mod wire;
 
 use std::time::Duration;
