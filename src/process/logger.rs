@@ -3,6 +3,9 @@
 //! Whoever logs never waits: when the channel to that thread is full, records are dropped, and how many is logged.
 
 use std::io::{self, IsTerminal};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use slog::{Drain, Level, LevelFilter, Logger, Never, error, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
@@ -11,8 +14,11 @@ use slog_term::{Decorator, FullFormat, PlainSyncDecorator, TermDecorator};
 /// Records that may wait for the thread.
 const CHANNEL: usize = 4096;
 
-/// Starts the log. Dropping the guard writes what is left.
-pub(super) fn start(debug: bool) -> (Logger, AsyncGuard) {
+/// How long the end may wait for whoever reads standard error.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Starts the log. Dropping the last words writes what is left.
+pub(super) fn start(debug: bool) -> (Logger, LastWords) {
     let (drain, guard) = Async::new(standard_error())
         .chan_size(CHANNEL)
         .overflow_strategy(OverflowStrategy::DropAndReport)
@@ -21,7 +27,25 @@ pub(super) fn start(debug: bool) -> (Logger, AsyncGuard) {
     let level = if debug { Level::Debug } else { Level::Info };
     let log = Logger::root(LevelFilter::new(drain, level).ignore_res(), o!());
     log_panics(log.clone());
-    (log, guard)
+    (log, LastWords(Some(guard)))
+}
+
+/// What the log's thread has not written yet.
+pub(super) struct LastWords(Option<AsyncGuard>);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        let (written, is_written) = mpsc::channel::<()>();
+        let guard = self.0.take();
+        let write = move || {
+            drop(guard);
+            drop(written);
+        };
+        if thread::Builder::new().spawn(write).is_ok() {
+            // An error says that it is done, or that it takes too long.
+            let _ = is_written.recv_timeout(LAST_WORDS);
+        }
+    }
 }
 
 /// A terminal gets colours. Anything else gets each line in one write: what others write to the same file does not come to

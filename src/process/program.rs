@@ -74,7 +74,7 @@ fn serve(settings: Settings) -> ExitCode {
         Ok(bound) => bound,
         Err(error) => return fail(1, &error),
     };
-    let (log, guard) = logger::start(settings.debug);
+    let (log, last_words) = logger::start(settings.debug);
     descriptors::raise(&log);
     let taint = Arc::<OnceLock<Recipient<Tainted>>>::default();
     let (isolation, summaries) = match isolate(&settings, &log, Arc::clone(&taint)) {
@@ -110,7 +110,7 @@ fn serve(settings: Settings) -> ExitCode {
             }
             End::Replace(successor) => {
                 warn!(log, "replacing the process");
-                drop(guard);
+                drop(last_words);
                 files.leave();
                 match successor.exec() {
                     Ok(never) => match never {},
