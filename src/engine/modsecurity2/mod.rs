@@ -82,7 +82,7 @@ impl Transaction for v2::Transaction {
     }
 }
 
-/// What the engine says may quote the request.
+/// The error with the library's text.
 fn failed(trouble: Trouble) -> InspectionError {
     InspectionError(trouble.0)
 }

@@ -85,7 +85,7 @@ fn text(bytes: &[u8]) -> Result<CString, InspectionError> {
     CString::new(bytes).map_err(|error| InspectionError(error.to_string()))
 }
 
-/// What an exception says may quote the request.
+/// The error with the library's text.
 fn failed(exception: Exception) -> InspectionError {
     InspectionError(exception.0)
 }
