@@ -69,11 +69,12 @@ fn requests_share_links_at_the_same_time() {
 
 #[test]
 fn requests_that_haproxy_gives_up_on_without_a_word_harm_nobody() {
-    let agent = Agent::with_rules(RULES, &["-n", "1"]);
+    let agent = Agent::with_rules(RULES, &["-n", "1", "--engine-limit", "60s"]);
     let folder = tempfile::tempdir().unwrap();
     let spoe = folder.path().join("spoe.conf");
     let deployed = std::fs::read_to_string(repository("deploy/spoe-modsecurity.conf")).unwrap();
-    let hasty = deployed.replace("timeout processing 600ms", "timeout processing 100ms");
+    // Long enough for an answer on a busy machine, shorter than what the agent gives up after.
+    let hasty = deployed.replace("timeout processing 600ms", "timeout processing 1s");
     assert_ne!(deployed, hasty);
     std::fs::write(&spoe, hasty).unwrap();
     let haproxy = Haproxy::start_with(agent.address(), &[("MODSEC_SPOE_CONF", spoe.to_str().unwrap())]);
