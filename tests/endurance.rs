@@ -123,13 +123,13 @@ fn endure(agent: &Agent, before: usize, count: usize) {
         last = now;
     }
     assert_eq!(agent.engines(), [engine], "it is not the same engine any more");
-    for (place, mut growth) in growth.into_iter().enumerate() {
+    // What waits for the log when the machine is busy makes the front's memory larger, once.
+    for (place, (mut growth, most)) in growth.into_iter().zip([100, 1_000]).enumerate() {
         growth.sort_unstable();
-        // What waits for the log when the machine is busy makes the front's memory larger, once. A leak is in each part: one
-        // of 8 bytes a request would be twice as much here.
+        // A leak is in each part: one of 8 bytes a request would be twice as much here.
         let calm: u64 = growth[..PARTS / 2].iter().sum();
         assert!(calm < (count / 2 * 4 / 1024) as u64, "it grows in each part, in KiB: {growth:?}");
-        assert!(last[place] < warm[place] + 1_000, "it grows, in KiB: {growth:?}");
+        assert!(last[place] < warm[place] + most, "it grows, in KiB: {growth:?}");
     }
 }
 
