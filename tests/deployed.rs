@@ -14,6 +14,7 @@ use support::agent::Agent;
 use support::client::read_response;
 use support::haproxy::{Haproxy, identity, program, repository};
 use support::site::shared;
+use support::waiting::wait_until;
 
 const ATTACK: &str = "/?id=1'%20OR%20'1'%3D'1";
 
@@ -150,7 +151,6 @@ fn every_request_of_a_connection_is_inspected() {
 #[test]
 fn health_checks_of_haproxy_succeed() {
     let haproxy = &shared().haproxy;
-    let deadline = Instant::now() + PATIENCE;
     let state = || {
         let statistics = haproxy.admin("show stat");
         let columns: Vec<&str> = statistics.lines().next().unwrap().split(',').collect();
@@ -160,9 +160,6 @@ fn health_checks_of_haproxy_succeed() {
         (fields[column("check_status")].to_owned(), fields[column("status")].to_owned())
     };
     // Before the first check has ended the status is INI.
-    while !state().0.starts_with("L7OK") {
-        assert!(Instant::now() < deadline, "{:?}", state());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("a health check that succeeds", || state().0.starts_with("L7OK"));
     assert_eq!(state().1, "UP");
 }

@@ -4,16 +4,19 @@
 
 mod support;
 
+use std::fs;
+use std::io::Write;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::Command;
 use std::sync::OnceLock;
 use support::PATIENCE;
-use support::agent::Agent;
+use support::agent::{Agent, launch, rule_file};
 use support::log::value;
-use support::process::{AGENT, clean_environment, end, engine, guarded, spawn};
-use support::spop::{Ack, Message};
+use support::process::{end, engine, signal, wait};
+use support::spop::{Ack, Link, Message};
+use support::waiting::wait_until;
 use support::wire::{Value, headers, text};
 
 const ATTACK: &str = "id=1'%20OR%20'1'%3D'1";
@@ -204,10 +207,7 @@ fn each_line_is_written_at_once() {
     // A datagram is what one write(2) wrote.
     let (ours, its) = UnixDatagram::pair().unwrap();
     ours.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut command = guarded(AGENT);
-    command.args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::null());
-    clean_environment(&mut command).stderr(OwnedFd::from(its));
-    let mut agent = spawn(command);
+    let mut agent = launch(&["--listen", "127.0.0.1:0"], &[], OwnedFd::from(its));
     let mut written = vec![0; 1 << 16];
     loop {
         let length = ours.recv(&mut written).unwrap();
@@ -218,4 +218,40 @@ fn each_line_is_written_at_once() {
         }
     }
     end(&mut agent);
+}
+
+/// Nothing waits for ever for whoever reads the log: no request, no stop, no process that is to be replaced.
+fn nobody_reads(isolation: &str) {
+    const RULES: &str = "SecRuleEngine On\nSecRule ARGS:q \"@streq bad\" \"id:1,phase:1,deny\"\n";
+    let (folder, rules) = rule_file("SecRuleEngine On\n");
+    let socket = folder.path().join("agent");
+    let address = format!("unix:{}", socket.display());
+    let (mut its, _unread) = UnixStream::pair().unwrap();
+    its.set_nonblocking(true).unwrap();
+    while its.write(&[b' '; 4096]).is_ok() {}
+    its.set_nonblocking(false).unwrap();
+    let options = ["--listen", &address, "-f", rules.to_str().unwrap(), "--isolation", isolation];
+    let mut agent = launch(&options, &[], OwnedFd::from(its));
+    let code = || {
+        let mut link = Link::connect(&address);
+        link.shake_hands();
+        link.ask(&Message::get("/", Some("q=bad"))).code()
+    };
+    wait_until("the agent", || UnixStream::connect(&socket).is_ok());
+    assert_eq!(code(), Some(0));
+    fs::write(&rules, RULES).unwrap();
+    signal(agent.id(), "HUP");
+    wait_until("the new rules", || code() == Some(403));
+    signal(agent.id(), "TERM");
+    assert_eq!(wait(&mut agent).code(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    nobody_reads("process");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nothing_with_threads() {
+    nobody_reads("thread");
 }

@@ -4,17 +4,11 @@
 
 mod support;
 
-use std::io::Write;
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::agent::Agent;
-use support::process::{AGENT, clean_environment, guarded, signal, spawn, wait};
 use support::spop::{Link, Message};
-use support::waiting::wait_until;
 
 fn stops_with_0(signal: &str) {
     let mut agent = Agent::start(&[]);
@@ -49,27 +43,6 @@ fn engines_that_have_ended_are_not_waited_for() {
         assert_eq!(agent.wait().code(), Some(0));
         assert!(start.elapsed() < Duration::from_secs(3), "stop {round} takes {:?}", start.elapsed());
     }
-}
-
-/// Nothing waits for ever for whoever reads the log.
-#[test]
-fn a_log_that_nobody_reads_holds_up_no_request_and_no_stop() {
-    let folder = tempfile::tempdir().unwrap();
-    let address = format!("unix:{}", folder.path().join("agent").display());
-    let (mut its, _unread) = UnixStream::pair().unwrap();
-    its.set_nonblocking(true).unwrap();
-    while its.write(&[b' '; 4096]).is_ok() {}
-    its.set_nonblocking(false).unwrap();
-    let mut command = guarded(AGENT);
-    command.args(["--listen", &address]).stdin(Stdio::null()).stdout(Stdio::null());
-    clean_environment(&mut command).stderr(OwnedFd::from(its));
-    let mut agent = spawn(command);
-    wait_until("the agent", || UnixStream::connect(folder.path().join("agent")).is_ok());
-    let mut link = Link::connect(&address);
-    link.shake_hands();
-    assert_eq!(link.ask(&Message::get("/", None)).code(), Some(0));
-    signal(agent.id(), "TERM");
-    assert_eq!(wait(&mut agent).code(), Some(0));
 }
 
 #[test]

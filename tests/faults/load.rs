@@ -2,7 +2,7 @@
 
 use super::{Subject, attack, clean, faulty};
 use crate::support::spop::{Ack, Link, Message};
-use crate::support::waiting::wait_until;
+use crate::support::waiting::{SetAtEnd, wait_until};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -95,11 +95,11 @@ fn run(
     next: &(impl Fn() -> Option<Task> + Sync),
     body: impl FnOnce(),
 ) -> Outcomes {
-    let on = AtomicBool::new(true);
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // The watch ends even when something here panics.
-        let watch = On(&on);
-        let stalls = scope.spawn(|| watch_the_machine(&on));
+        let watch = SetAtEnd(&over);
+        let stalls = scope.spawn(|| watch_the_machine(&over));
         let links = [(); LINKS].map(|()| scope.spawn(|| pump(subject.agent.link(), next, received)));
         body();
         let all = links.into_iter().flat_map(|link| link.join().unwrap()).collect();
@@ -108,20 +108,11 @@ fn run(
     })
 }
 
-/// Something that goes on until this is dropped.
-struct On<'a>(&'a AtomicBool);
-
-impl Drop for On<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
 /// Notes when this thread is not woken in time.
-fn watch_the_machine(on: &AtomicBool) -> Vec<(Instant, Instant)> {
+fn watch_the_machine(over: &AtomicBool) -> Vec<(Instant, Instant)> {
     let (nap, late) = (Duration::from_millis(5), Duration::from_millis(25));
     let mut stalls = Vec::new();
-    while on.load(Ordering::Relaxed) {
+    while !over.load(Ordering::Relaxed) {
         let start = Instant::now();
         std::thread::sleep(nap);
         if start.elapsed() > late {
@@ -144,11 +135,12 @@ impl Running<'_> {
 
 /// Keeps the agent busy with clean requests and attacks until `body` is done; gives what came of each.
 pub fn send_during(subject: &Subject, body: impl FnOnce(&Running<'_>)) -> Outcomes {
-    let (on, received, number) = (AtomicBool::new(true), AtomicUsize::new(0), AtomicUsize::new(0));
-    let next = || on.load(Ordering::Relaxed).then(|| healthy(number.fetch_add(1, Ordering::Relaxed) as u64));
+    let (over, received, number) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let next =
+        || (!over.load(Ordering::Relaxed)).then(|| healthy(number.fetch_add(1, Ordering::Relaxed) as u64));
     run(subject, &received, &next, || {
         // The load ends even when `body` panics.
-        let (_on, running) = (On(&on), Running(&received));
+        let (_end, running) = (SetAtEnd(&over), Running(&received));
         running.wait_for_more(200);
         body(&running);
         running.wait_for_more(200);

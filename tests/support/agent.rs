@@ -53,10 +53,7 @@ impl Agent {
 
     /// Starts it without waiting for anything.
     pub fn launch(options: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = guarded(AGENT);
-        command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        clean_environment(&mut command).envs(environment.iter().copied());
-        let mut child = spawn(command);
+        let mut child = launch(options, environment, Stdio::piped());
         let log = Log::follow(child.stderr.take().unwrap());
         Self { child, log, addresses: Vec::new(), _rules: None }
     }
@@ -176,6 +173,14 @@ impl Drop for Agent {
     fn drop(&mut self) {
         end(&mut self.child);
     }
+}
+
+/// Starts an agent that logs there.
+pub fn launch(options: &[&str], environment: &[(&str, &str)], log: impl Into<Stdio>) -> Child {
+    let mut command = guarded(AGENT);
+    command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    clean_environment(&mut command).envs(environment.iter().copied());
+    spawn(command)
 }
 
 /// A rule file of this content, in a folder that goes when the guard does.
