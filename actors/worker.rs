@@ -142,6 +142,9 @@ impl<A: Agent> Actor for Worker<A> {
             let mut guard = guard;
             let body = AssertUnwindSafe(|| run(&context, &guard, &wishes, &log));
             guard.exit = Some(catch_unwind(body).unwrap_or_else(|panic| Exit::Panicked(text_of(&*panic))));
+            // Before the guard tells of the end: who hears of it may end the process, which waits for engines only when the
+            // last hold on them is given up, and must not leave that to this thread.
+            drop(context);
         });
         // Without a thread the closure is dropped, and the guard in it reports that.
         if let Err(error) = spawned {
