@@ -9,4 +9,5 @@
 pub mod engine;
 pub mod ffi;
 pub mod process;
+pub mod rules;
 pub mod settings;

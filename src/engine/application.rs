@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::engine::library::Library;
 use crate::engine::load::{LoadError, RuleSet, RuleSource, Summary, load};
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 
 /// What is to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::body_checks;
-use crate::engine::directives::{Counts, Directives, Missing, ReadError, compare};
+use crate::rules::directives::{Counts, Directives, Missing, ReadError, compare};
 use crate::engine::library::Library;
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 use crate::ffi::rules::{RuleEngine, Settings};
 
 /// The program in audit logs.

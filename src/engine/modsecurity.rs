@@ -9,7 +9,7 @@ use crate::engine::inspector::Inspector;
 use crate::engine::library::InspectionError;
 use crate::engine::load::Summary;
 use crate::engine::verdict::Verdict;
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 use crate::engine::waiting::Bounds;
 #[cfg(feature = "engine2")]
 use crate::ffi::v2;

@@ -14,7 +14,7 @@ use crate::engine::load::Summary;
 use crate::engine::modsecurity::Rules;
 use crate::engine::process::Keeper;
 use crate::engine::thread::Threads;
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 use crate::engine::{self, Isolation, ModSecurityAgent};
 use crate::ffi::fault;
 use crate::process::describe::describe;

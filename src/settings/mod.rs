@@ -23,7 +23,7 @@ use crate::engine::application::{Applications, RuleSources, UnknownApplication};
 use crate::engine::block_page::BlockPage;
 use crate::engine::load::RuleSource;
 use crate::engine::recycling::Recycling;
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 use crate::engine::waiting::Bounds;
 use arguments::{Arguments, Parsed};
 pub use listen::ListenAddress;

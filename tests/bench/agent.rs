@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use actors::spop::FrameId;
 use client::Client;
-use modsecurity_spoa::engine::version::Version;
+use modsecurity_spoa::rules::version::Version;
 
 const ROUNDS: usize = 7;
 const REQUESTS: u64 = 10_000;

@@ -24,7 +24,7 @@ use modsecurity_spoa::engine::decode::decode;
 use modsecurity_spoa::engine::http_message::HttpMessage;
 use modsecurity_spoa::engine::load::RuleSource;
 use modsecurity_spoa::engine::modsecurity::{ModSecurity, Rules};
-use modsecurity_spoa::engine::version::Version;
+use modsecurity_spoa::rules::version::Version;
 use modsecurity_spoa::engine::waiting::Bounds;
 
 const ROUNDS: usize = 7;

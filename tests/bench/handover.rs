@@ -23,7 +23,7 @@ use modsecurity_spoa::engine::http_message::HttpMessage;
 use modsecurity_spoa::engine::load::RuleSource;
 use modsecurity_spoa::engine::modsecurity::{ModSecurity, Rules};
 use modsecurity_spoa::engine::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
-use modsecurity_spoa::engine::version::Version;
+use modsecurity_spoa::rules::version::Version;
 use modsecurity_spoa::engine::waiting::Bounds;
 use slog::{Discard, Logger, o};
 

@@ -12,7 +12,7 @@ use crate::engine::library::{Inspected, InspectionError, Library, Transaction};
 use crate::engine::load::LoadError;
 use crate::engine::request::Request;
 use crate::engine::response::Response;
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::{LoadedRule, Settings};

@@ -3,7 +3,7 @@
 use actors::spop::reader::Reader;
 use actors::spop::{Value, varint};
 
-use crate::engine::directives::Counts;
+use crate::rules::directives::Counts;
 use crate::engine::load::Summary;
 use crate::ffi::rules::RuleEngine;
 

@@ -22,7 +22,7 @@ use super::{child, os};
 use crate::engine::application::RuleSources;
 use crate::engine::load::RuleSource;
 use crate::engine::modsecurity::Rules;
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 use crate::engine::waiting::Bounds;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.

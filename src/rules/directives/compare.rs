@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::rules::{Removal, Rule};
 use super::{Directives, Place};
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 
 /// How many rules there are. Each `SecRule`, `SecAction` and `SecRuleScript` counts, also as a link of a chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 
 /// What a file is called counts as it is, and what is hidden is not found by chance: as for the engines.
 const MATCHING: MatchOptions =

@@ -1,6 +1,6 @@
 //! Lines of a configuration file as ModSecurity reads them: a backslash at the end joins the next one.
 
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 
 /// A line with those that continue it.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What is to be known of a rule without being the engine: its id, and what directives that remove rules go by.
 
 use super::Directive;
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 
 /// A rule in a file: `SecRule`, `SecAction` or `SecRuleScript`.
 #[derive(Clone, Debug)]

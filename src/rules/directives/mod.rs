@@ -22,7 +22,7 @@ pub use compare::{Counts, Missing, compare};
 pub use rules::Rule;
 use rules::words;
 
-use crate::engine::version::Version;
+use crate::rules::version::Version;
 
 /// Files that include one another may do so to this depth.
 const MAX_DEPTH: usize = 100;

@@ -1,0 +1,4 @@
+//! Rule files before an engine has them: where they are, and what is in them as each version of ModSecurity reads them.
+
+pub mod directives;
+pub mod version;
