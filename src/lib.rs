@@ -8,6 +8,7 @@
 
 pub mod engine;
 pub mod ffi;
+pub mod message;
 pub mod process;
 pub mod rules;
 pub mod settings;

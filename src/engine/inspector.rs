@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::application::RuleSets;
-use crate::engine::http_message::HttpMessage;
 use crate::engine::library::{Inspected, InspectionError, Library, Transaction};
-use crate::engine::request::Request;
-use crate::engine::response::Response;
-use crate::engine::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
 use crate::engine::waiting::{Bounds, Kept, Waiting};
 use crate::ffi;
 use crate::ffi::matches::{Match, Matches};
+use crate::message::HttpMessage;
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::message::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
 
 /// The engine of one worker. All share the rules.
 pub struct Inspector<L: Library> {

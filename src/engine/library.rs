@@ -8,12 +8,12 @@ use std::sync::Arc;
 use actors::EngineError;
 
 use crate::engine::load::LoadError;
-use crate::engine::request::Request;
-use crate::engine::response::Response;
-use crate::rules::version::Version;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::{LoadedRule, Settings};
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::rules::version::Version;
 
 /// A library with the rules of one application.
 pub trait Library: Send + Sync + Sized + 'static {

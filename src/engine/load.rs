@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::body_checks;
-use crate::rules::directives::{Counts, Directives, Missing, ReadError, compare};
 use crate::engine::library::Library;
-use crate::rules::version::Version;
 use crate::ffi::rules::{RuleEngine, Settings};
+use crate::rules::directives::{Counts, Directives, Missing, ReadError, compare};
+use crate::rules::version::Version;
 
 /// The program in audit logs.
 pub(super) const CONNECTOR: &str = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));

@@ -1,14 +1,7 @@
 //! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
 
-pub mod answer;
 pub mod application;
-pub mod block_page;
 mod body_checks;
-pub mod decode;
-pub mod dialect;
-pub mod headers;
-pub mod http_message;
-pub mod id;
 mod inspector;
 mod library;
 pub mod load;
@@ -21,12 +14,8 @@ mod partial;
 pub mod process;
 mod record;
 pub mod recycling;
-pub mod request;
-pub mod response;
-pub mod text;
 pub mod thread;
 mod traffic;
-pub mod verdict;
 pub mod waiting;
 mod watchdog;
 mod worker_engine;
@@ -40,16 +29,16 @@ use actors::{Agent, Failure, StartError};
 use bytes::Bytes;
 use slog::Logger;
 
-use answer::Policy;
+use crate::message::HttpMessage;
+use crate::message::answer::Policy;
+use crate::message::dialect::Dialect;
+use crate::message::id::IdSource;
+use crate::message::verdict::Verdict;
 use application::Applications;
-use dialect::Dialect;
-use http_message::HttpMessage;
-use id::IdSource;
 use process::Keeper;
 use recycling::Recycling;
 use thread::Threads;
 use traffic::Traffic;
-use verdict::Verdict;
 use waiting::Bounds;
 pub use worker_engine::WorkerEngine;
 
@@ -154,7 +143,7 @@ impl Agent for ModSecurityAgent {
     }
 
     fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
-        let message = decode::decode(payload, self.ids.next())?;
+        let message = crate::message::decode::decode(payload, self.ids.next())?;
         let application = message.application();
         let known = application.is_none_or(|name| self.shared.applications.known.contains(name));
         self.traffic.message(&message, known || self.shared.applications.known.is_empty());
@@ -162,7 +151,7 @@ impl Agent for ModSecurityAgent {
     }
 
     fn dialect(&self, payload: &Bytes) -> Dialect {
-        decode::dialect(payload)
+        crate::message::decode::dialect(payload)
     }
 
     fn answer(
@@ -170,7 +159,7 @@ impl Agent for ModSecurityAgent {
         message: Result<&HttpMessage, Dialect>,
         outcome: Result<&Verdict, &Failure>,
     ) -> ActionList {
-        answer::answer(message, outcome, &self.policy)
+        crate::message::answer::answer(message, outcome, &self.policy)
     }
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::application::{ApplicationError, RuleSets, RuleSources, load_all};
-use crate::engine::http_message::HttpMessage;
 use crate::engine::inspector::Inspector;
 use crate::engine::library::InspectionError;
 use crate::engine::load::Summary;
-use crate::engine::verdict::Verdict;
-use crate::rules::version::Version;
 use crate::engine::waiting::Bounds;
 #[cfg(feature = "engine2")]
 use crate::ffi::v2;
 #[cfg(feature = "engine3")]
 use crate::ffi::v3;
+use crate::message::HttpMessage;
+use crate::message::verdict::Verdict;
+use crate::rules::version::Version;
 
 /// The rules of all applications, in one version of ModSecurity.
 #[derive(Clone, Debug)]

@@ -2,9 +2,9 @@
 
 use slog::{KV, Logger, Record, Serializer, info, o};
 
-use crate::engine::http_message::HttpMessage;
-use crate::engine::text::Text;
-use crate::engine::verdict::{Answered, Verdict};
+use crate::message::HttpMessage;
+use crate::message::quoted::Text;
+use crate::message::verdict::{Answered, Verdict};
 
 /// Lines that the matches of one message may take in the log. The line of a denial names all rules in any case.
 const MAX_MATCH_LINES: usize = 16;

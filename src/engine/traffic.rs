@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use slog::{Logger, warn};
 
-use crate::engine::http_message::HttpMessage;
-use crate::engine::verdict::Verdict;
+use crate::message::HttpMessage;
+use crate::message::verdict::Verdict;
 
 /// What is counted together.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use slog::{Logger, warn};
 
-use crate::engine::http_message::HttpMessage;
+use crate::message::HttpMessage;
 
 /// The share of the limit after which a request is logged as slow.
 const SOFT: u32 = 4;

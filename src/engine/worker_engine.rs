@@ -13,12 +13,12 @@ use crossbeam::channel::Receiver;
 use slog::{Logger, debug, warn};
 
 use crate::engine::application::{Applications, UnknownApplication};
-use crate::engine::http_message::HttpMessage;
-use crate::engine::id::Ticket;
 use crate::engine::process::EngineProcess;
 use crate::engine::thread::EngineThread;
-use crate::engine::verdict::Verdict;
 use crate::engine::{Isolation, Shared, Truncated};
+use crate::message::HttpMessage;
+use crate::message::id::Ticket;
+use crate::message::verdict::Verdict;
 
 /// An engine for the tree.
 pub struct WorkerEngine {

@@ -14,13 +14,13 @@ use crate::engine::load::Summary;
 use crate::engine::modsecurity::Rules;
 use crate::engine::process::Keeper;
 use crate::engine::thread::Threads;
-use crate::rules::version::Version;
 use crate::engine::{self, Isolation, ModSecurityAgent};
 use crate::ffi::fault;
 use crate::process::describe::describe;
 use crate::process::service::{End, Program, Tainted, lock};
 use crate::process::successor::Successor;
 use crate::process::{descriptors, logger, sockets};
+use crate::rules::version::Version;
 use crate::settings::{self, Command, Settings};
 
 /// The name in messages.

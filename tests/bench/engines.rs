@@ -20,12 +20,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use direct::Direct;
 use modsecurity_spoa::engine::application::RuleSources;
-use modsecurity_spoa::engine::decode::decode;
-use modsecurity_spoa::engine::http_message::HttpMessage;
 use modsecurity_spoa::engine::load::RuleSource;
 use modsecurity_spoa::engine::modsecurity::{ModSecurity, Rules};
-use modsecurity_spoa::rules::version::Version;
 use modsecurity_spoa::engine::waiting::Bounds;
+use modsecurity_spoa::message::HttpMessage;
+use modsecurity_spoa::message::decode::decode;
+use modsecurity_spoa::rules::version::Version;
 
 const ROUNDS: usize = 7;
 

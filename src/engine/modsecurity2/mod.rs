@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use crate::engine::library::{Inspected, InspectionError, Library, Transaction};
 use crate::engine::load::LoadError;
-use crate::engine::request::Request;
-use crate::engine::response::Response;
-use crate::rules::version::Version;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::{LoadedRule, Settings};
 use crate::ffi::v2::{self, Arena, Rules, Trouble};
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::rules::version::Version;
 
 impl Library for Rules {
     const VERSION: Version = Version::Two;

@@ -4,9 +4,9 @@ use super::failed;
 use crate::engine::body_checks::{TRUNCATED, VARIABLES};
 use crate::engine::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
 use crate::engine::partial;
-use crate::engine::request::{Endpoint, Request};
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v2::{Transaction, Trouble};
+use crate::message::request::{Endpoint, Request};
 
 /// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
 /// body could be parsed.

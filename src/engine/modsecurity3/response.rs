@@ -2,9 +2,9 @@
 
 use super::{failed, text};
 use crate::engine::library::InspectionError;
-use crate::engine::response::Response;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
+use crate::message::response::Response;
 
 /// Feeds the response to the engine, phase by phase, until one intervenes.
 pub(super) fn phases(

@@ -3,9 +3,9 @@
 use actors::spop::reader::Reader;
 use actors::spop::{Value, varint};
 
-use crate::rules::directives::Counts;
 use crate::engine::load::Summary;
 use crate::ffi::rules::RuleEngine;
+use crate::rules::directives::Counts;
 
 /// Bytes of the longest message.
 pub(super) const MAX_MESSAGE: usize = 4096;

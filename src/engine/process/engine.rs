@@ -21,9 +21,9 @@ use slog::Logger;
 use super::channel::{self, Found, WorkerEnd};
 use super::keeper::Keeper;
 use super::wire;
-use crate::engine::http_message::HttpMessage;
-use crate::engine::verdict::Verdict;
 use crate::engine::watchdog::{Overrun, Subject, Watch};
+use crate::message::HttpMessage;
+use crate::message::verdict::Verdict;
 
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(20);

@@ -22,8 +22,8 @@ use super::{child, os};
 use crate::engine::application::RuleSources;
 use crate::engine::load::RuleSource;
 use crate::engine::modsecurity::Rules;
-use crate::rules::version::Version;
 use crate::engine::waiting::Bounds;
+use crate::rules::version::Version;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
 pub(super) const NAME: &str = "modsecurity-spoa-zygote";

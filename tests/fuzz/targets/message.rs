@@ -7,12 +7,12 @@ use actors::spop::{Actions, Messages, Value};
 use actors::{Failure, FailureKind};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use modsecurity_spoa::engine::answer::{OnError, Policy, answer};
-use modsecurity_spoa::engine::decode::{decode, dialect};
-use modsecurity_spoa::engine::dialect::{Agent, Dialect};
-use modsecurity_spoa::engine::http_message::HttpMessage;
-use modsecurity_spoa::engine::text::Text;
-use modsecurity_spoa::engine::verdict::Verdict;
+use modsecurity_spoa::message::answer::{OnError, Policy, answer};
+use modsecurity_spoa::message::decode::{decode, dialect};
+use modsecurity_spoa::message::dialect::{Agent, Dialect};
+use modsecurity_spoa::message::HttpMessage;
+use modsecurity_spoa::message::quoted::Text;
+use modsecurity_spoa::message::verdict::Verdict;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 

@@ -15,9 +15,9 @@ use actors::spop::{Message, Messages};
 use actors::{Failure, FailureKind};
 use bytes::Bytes;
 
-use crate::engine::dialect::{Agent, Dialect};
-use crate::engine::http_message::HttpMessage;
-use crate::engine::text::Text;
+use crate::message::HttpMessage;
+use crate::message::dialect::{Agent, Dialect};
+use crate::message::quoted::Text;
 use fields::{Field, Fields};
 
 /// The name of Coraza's message with a request.

@@ -7,7 +7,7 @@ use actors::spop::value::encode_bytes;
 use bytes::{BufMut, BytesMut};
 
 use super::*;
-use crate::engine::request::{Endpoint, Request};
+use crate::message::request::{Endpoint, Request};
 
 const HEADERS: Value<'_> = Value::Binary(b"\x04host\x01h\x00\x00");
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);

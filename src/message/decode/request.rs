@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 use super::fields::{Field, Fields};
 use super::{invalid, share_id};
-use crate::engine::dialect::Dialect;
-use crate::engine::request::Request;
+use crate::message::dialect::Dialect;
+use crate::message::request::Request;
 
 /// Makes a request of a message in `payload`; `id` becomes the transaction's.
 pub(super) fn request(

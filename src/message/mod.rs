@@ -1,5 +1,16 @@
 //! What HAProxy has inspected: a request or a response.
 
+pub mod answer;
+pub mod block_page;
+pub mod decode;
+pub mod dialect;
+pub mod headers;
+pub mod id;
+pub mod quoted;
+pub mod request;
+pub mod response;
+pub mod verdict;
+
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
@@ -7,9 +18,9 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
-use crate::engine::headers::Headers;
-use crate::engine::request::{Request, Wishes};
-use crate::engine::response::Response;
+use crate::message::headers::Headers;
+use crate::message::request::{Request, Wishes};
+use crate::message::response::Response;
 
 /// One or the other.
 #[derive(Clone, Debug)]

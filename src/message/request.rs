@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
-use crate::engine::dialect::Dialect;
-use crate::engine::headers::Headers;
-use crate::engine::text::Text;
+use crate::message::dialect::Dialect;
+use crate::message::headers::Headers;
+use crate::message::quoted::Text;
 
 /// An HTTP request as the client sent it. Method, URI and version hold no zero byte: engines take them as C strings.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@
 use actors::Failure;
 use actors::spop::{ActionList, Scope, Value};
 
-use crate::engine::block_page::BlockPage;
-use crate::engine::dialect::{Agent, Dialect, number};
-use crate::engine::http_message::HttpMessage;
-use crate::engine::verdict::{Action, Intervention, Verdict};
+use crate::message::HttpMessage;
+use crate::message::block_page::BlockPage;
+use crate::message::dialect::{Agent, Dialect, number};
+use crate::message::verdict::{Action, Intervention, Verdict};
 
 /// What the operator wants to be answered.
 #[derive(Clone, Debug, Default)]

@@ -5,10 +5,10 @@ use actors::spop::{Argument, Message, Value};
 use bytes::Bytes;
 
 use super::invalid;
-use crate::engine::dialect::Dialect;
-use crate::engine::headers::Headers;
-use crate::engine::request::{Endpoint, Wishes};
-use crate::engine::text::Text;
+use crate::message::dialect::Dialect;
+use crate::message::headers::Headers;
+use crate::message::quoted::Text;
+use crate::message::request::{Endpoint, Wishes};
 
 /// The C daemon's arguments.
 pub(super) const SHORT_FORM: [Field; 8] = [

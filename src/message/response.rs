@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
-use crate::engine::headers::Headers;
-use crate::engine::id::Ticket;
-use crate::engine::request::Wishes;
-use crate::engine::text::Text;
+use crate::message::headers::Headers;
+use crate::message::id::Ticket;
+use crate::message::quoted::Text;
+use crate::message::request::Wishes;
 
 /// An HTTP response as the server sent it. The version holds no zero byte: engines take it as a C string.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! What an engine found, whatever engine.
 
-use crate::engine::id::Ticket;
+use crate::message::id::Ticket;
 
 /// The outcome of an inspection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

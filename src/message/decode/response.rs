@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 use super::fields::{Field, Fields};
 use super::{invalid, share_id};
-use crate::engine::dialect::Dialect;
-use crate::engine::response::Response;
+use crate::message::dialect::Dialect;
+use crate::message::response::Response;
 
 /// Makes a response of a message in `payload`; `id` is for the case that its transaction is not there any more.
 pub(super) fn response(
