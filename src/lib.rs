@@ -9,6 +9,7 @@
 pub mod engine;
 pub mod ffi;
 pub mod message;
+pub mod modsecurity;
 pub mod process;
 pub mod rules;
 pub mod settings;

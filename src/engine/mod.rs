@@ -1,22 +1,10 @@
 //! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
 
-pub mod application;
-mod body_checks;
-mod inspector;
-mod library;
-pub mod load;
-pub mod modsecurity;
-#[cfg(feature = "engine2")]
-mod modsecurity2;
-#[cfg(feature = "engine3")]
-mod modsecurity3;
-mod partial;
 pub mod process;
 mod record;
 pub mod recycling;
 pub mod thread;
 mod traffic;
-pub mod waiting;
 mod watchdog;
 mod worker_engine;
 
@@ -34,12 +22,12 @@ use crate::message::answer::Policy;
 use crate::message::dialect::Dialect;
 use crate::message::id::IdSource;
 use crate::message::verdict::Verdict;
-use application::Applications;
+use crate::modsecurity::application::Applications;
+use crate::modsecurity::parked::Bounds;
 use process::Keeper;
 use recycling::Recycling;
 use thread::Threads;
 use traffic::Traffic;
-use waiting::Bounds;
 pub use worker_engine::WorkerEngine;
 
 /// Where engines run.

@@ -16,13 +16,13 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
 use slog::Logger;
 
-use crate::engine::library::InspectionError;
-use crate::engine::modsecurity::{ModSecurity, Rules};
-use crate::engine::waiting::Bounds;
 use crate::engine::watchdog::{Overrun, Subject, Watch};
 use crate::ffi::fault::{self, Post};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
+use crate::modsecurity::library::InspectionError;
+use crate::modsecurity::parked::Bounds;
+use crate::modsecurity::{ModSecurity, Rules};
 
 /// How often the worker looks after its engine.
 const TICK: Duration = Duration::from_millis(5);

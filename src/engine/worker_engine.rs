@@ -12,13 +12,13 @@ use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use crossbeam::channel::Receiver;
 use slog::{Logger, debug, warn};
 
-use crate::engine::application::{Applications, UnknownApplication};
 use crate::engine::process::EngineProcess;
 use crate::engine::thread::EngineThread;
 use crate::engine::{Isolation, Shared, Truncated};
 use crate::message::HttpMessage;
 use crate::message::id::Ticket;
 use crate::message::verdict::Verdict;
+use crate::modsecurity::application::{Applications, UnknownApplication};
 
 /// An engine for the tree.
 pub struct WorkerEngine {

@@ -2,8 +2,8 @@
 
 use slog::{Logger, info, warn};
 
-use crate::engine::load::{RuleSource, Summary};
 use crate::ffi::rules::RuleEngine;
+use crate::modsecurity::load::{RuleSource, Summary};
 use crate::settings::Settings;
 
 /// Says what is about to run; the summaries are those of the default rules and of each application.

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use actix::{Recipient, System};
 use slog::{Logger, error, info, warn};
 
-use crate::engine::load::Summary;
-use crate::engine::modsecurity::Rules;
 use crate::engine::process::Keeper;
 use crate::engine::thread::Threads;
 use crate::engine::{self, Isolation, ModSecurityAgent};
 use crate::ffi::fault;
+use crate::modsecurity::Rules;
+use crate::modsecurity::load::Summary;
 use crate::process::describe::describe;
 use crate::process::service::{End, Program, Tainted, lock};
 use crate::process::successor::Successor;

@@ -12,8 +12,8 @@ use actix::{Message, Recipient};
 use slog::Logger;
 
 use crate::engine;
-use crate::engine::load::Summary;
 use crate::engine::process::Keeper;
+use crate::modsecurity::load::Summary;
 use crate::settings::{Isolation, Settings};
 
 /// What came of reading the rules.

@@ -18,12 +18,12 @@ use actors::spop::Limits;
 use actors::spop::frame::{MAX_FRAME_SIZE, MIN_FRAME_SIZE};
 
 use crate::engine::Truncated;
-use crate::engine::application::{Applications, RuleSources, UnknownApplication};
-use crate::engine::load::RuleSource;
 use crate::engine::recycling::Recycling;
-use crate::engine::waiting::Bounds;
 use crate::message::answer::Policy;
 use crate::message::block_page::BlockPage;
+use crate::modsecurity::application::{Applications, RuleSources, UnknownApplication};
+use crate::modsecurity::load::RuleSource;
+use crate::modsecurity::parked::Bounds;
 use crate::rules::version::Version;
 use arguments::{Arguments, Parsed};
 pub use listen::ListenAddress;

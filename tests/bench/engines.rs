@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use direct::Direct;
-use modsecurity_spoa::engine::application::RuleSources;
-use modsecurity_spoa::engine::load::RuleSource;
-use modsecurity_spoa::engine::modsecurity::{ModSecurity, Rules};
-use modsecurity_spoa::engine::waiting::Bounds;
 use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
+use modsecurity_spoa::modsecurity::application::RuleSources;
+use modsecurity_spoa::modsecurity::load::RuleSource;
+use modsecurity_spoa::modsecurity::parked::Bounds;
+use modsecurity_spoa::modsecurity::{ModSecurity, Rules};
 use modsecurity_spoa::rules::version::Version;
 
 const ROUNDS: usize = 7;
@@ -34,8 +34,8 @@ const LASTING: usize = 20_000;
 const WARM: usize = 2_000;
 
 /// The agent's own settings and the Core Rule Set as it is installed, at paranoia 1.
-const SETTINGS: &str = include_str!("../../src/engine/default.conf");
-const SETTINGS_2: &str = include_str!("../../src/engine/modsecurity2/default.conf");
+const SETTINGS: &str = include_str!("../../src/modsecurity/default.conf");
+const SETTINGS_2: &str = include_str!("../../src/modsecurity/v2/default.conf");
 const CRS: &str =
     "Include /etc/modsecurity/crs/crs-setup.conf\nInclude /usr/share/modsecurity-crs/rules/*.conf\n";
 

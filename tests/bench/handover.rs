@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Engine, EngineError};
-use modsecurity_spoa::engine::application::RuleSources;
-use modsecurity_spoa::engine::load::RuleSource;
-use modsecurity_spoa::engine::modsecurity::{ModSecurity, Rules};
 use modsecurity_spoa::engine::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
-use modsecurity_spoa::engine::waiting::Bounds;
 use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
+use modsecurity_spoa::modsecurity::application::RuleSources;
+use modsecurity_spoa::modsecurity::load::RuleSource;
+use modsecurity_spoa::modsecurity::parked::Bounds;
+use modsecurity_spoa::modsecurity::{ModSecurity, Rules};
 use modsecurity_spoa::rules::version::Version;
 use slog::{Discard, Logger, o};
 

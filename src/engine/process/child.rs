@@ -12,11 +12,11 @@ use nix::unistd::{Pid, dup2_stdin, getppid};
 
 use super::channel::{EngineEnd, Next};
 use super::wire;
-use crate::engine::library::InspectionError;
-use crate::engine::modsecurity::{ModSecurity, Rules};
-use crate::engine::waiting::Bounds;
 use crate::message::decode::decode;
 use crate::message::verdict::Verdict;
+use crate::modsecurity::library::InspectionError;
+use crate::modsecurity::parked::Bounds;
+use crate::modsecurity::{ModSecurity, Rules};
 
 /// The life of an engine process; what it returns is its exit status.
 pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: &Rules, bounds: Bounds) -> i32 {

@@ -3,8 +3,8 @@
 use actors::spop::reader::Reader;
 use actors::spop::{Value, varint};
 
-use crate::engine::load::Summary;
 use crate::ffi::rules::RuleEngine;
+use crate::modsecurity::load::Summary;
 use crate::rules::directives::Counts;
 
 /// Bytes of the longest message.

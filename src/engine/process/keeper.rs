@@ -24,9 +24,9 @@ use slog::{Logger, error, warn};
 use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{os, zygote};
-use crate::engine::application::RuleSources;
-use crate::engine::load::Summary;
-use crate::engine::waiting::Bounds;
+use crate::modsecurity::application::RuleSources;
+use crate::modsecurity::load::Summary;
+use crate::modsecurity::parked::Bounds;
 
 /// How long a worker waits for a zygote that may have to load its rules first, and then for its answer. The worker tries
 /// again after that, but it is known meanwhile that it has no engine.

@@ -9,9 +9,9 @@ use actors::spop::value::encode_bytes;
 use actors::spop::varint;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::engine::library::InspectionError;
 use crate::message::HttpMessage;
 use crate::message::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
+use crate::modsecurity::library::InspectionError;
 
 /// Bytes of the longest verdict that is believed.
 pub(super) const MAX_VERDICT: usize = 1024 * 1024;

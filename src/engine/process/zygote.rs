@@ -19,10 +19,10 @@ use nix::unistd::{Pid, close, getpid};
 
 use super::control::{MAX_MESSAGE, Report, Request};
 use super::{child, os};
-use crate::engine::application::RuleSources;
-use crate::engine::load::RuleSource;
-use crate::engine::modsecurity::Rules;
-use crate::engine::waiting::Bounds;
+use crate::modsecurity::Rules;
+use crate::modsecurity::application::RuleSources;
+use crate::modsecurity::load::RuleSource;
+use crate::modsecurity::parked::Bounds;
 use crate::rules::version::Version;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.

@@ -8,14 +8,14 @@ use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::engine::library::{Inspected, InspectionError, Library, Transaction};
-use crate::engine::load::LoadError;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::{LoadedRule, Settings};
 use crate::ffi::v3::{self, Engine, Exception};
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::modsecurity::library::{Inspected, InspectionError, Library, Transaction};
+use crate::modsecurity::load::LoadError;
 use crate::rules::version::Version;
 
 impl Library for Engine {

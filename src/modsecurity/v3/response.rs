@@ -1,10 +1,10 @@
 //! The phases of a response.
 
 use super::{failed, text};
-use crate::engine::library::InspectionError;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
 use crate::message::response::Response;
+use crate::modsecurity::library::InspectionError;
 
 /// Feeds the response to the engine, phase by phase, until one intervenes.
 pub(super) fn phases(

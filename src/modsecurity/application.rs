@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::engine::library::Library;
-use crate::engine::load::{LoadError, RuleSet, RuleSource, Summary, load};
+use crate::modsecurity::library::Library;
+use crate::modsecurity::load::{LoadError, RuleSet, RuleSource, Summary, load};
 use crate::rules::version::Version;
 
 /// What is to be loaded.

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::engine::load::{CONNECTOR, LoadError};
 use crate::ffi::v3::{self, Engine};
+use crate::modsecurity::load::{CONNECTOR, LoadError};
 
 /// Loads directives and then files.
 pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Engine, LoadError> {

@@ -3,12 +3,12 @@
 use std::ffi::CString;
 
 use super::{failed, text};
-use crate::engine::body_checks::{TRUNCATED, VARIABLES};
-use crate::engine::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
-use crate::engine::partial;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
 use crate::message::request::{Endpoint, Request};
+use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
+use crate::modsecurity::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
+use crate::modsecurity::truncated_body;
 
 /// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
 /// body could be parsed.
@@ -45,7 +45,7 @@ pub(super) fn phases(
     }
     if !request.body.is_empty() {
         let body = match request.truncated {
-            true => partial::readable(request.headers.first("content-type"), &request.body),
+            true => truncated_body::readable(request.headers.first("content-type"), &request.body),
             false => request.body[..].into(),
         };
         transaction.append_request_body(&body).map_err(failed)?;

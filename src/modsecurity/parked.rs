@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::engine::library::Transaction;
 use crate::message::verdict::Answered;
+use crate::modsecurity::library::Transaction;
 
 /// Transactions that are finished in one go: whoever waits for the engine meanwhile has the next turn.
 const AT_A_TIME: usize = 16;

@@ -1,19 +1,28 @@
 //! ModSecurity, in the version that the operator wants.
 
+pub mod application;
+mod body_checks;
+mod inspector;
+pub(crate) mod library;
+pub mod load;
+pub mod parked;
+mod truncated_body;
+#[cfg(feature = "engine2")]
+mod v2;
+#[cfg(feature = "engine3")]
+mod v3;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::application::{ApplicationError, RuleSets, RuleSources, load_all};
-use crate::engine::inspector::Inspector;
-use crate::engine::library::InspectionError;
-use crate::engine::load::Summary;
-use crate::engine::waiting::Bounds;
-#[cfg(feature = "engine2")]
-use crate::ffi::v2;
-#[cfg(feature = "engine3")]
-use crate::ffi::v3;
+use crate::ffi;
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
+use crate::modsecurity::application::{ApplicationError, RuleSets, RuleSources, load_all};
+use crate::modsecurity::inspector::Inspector;
+use crate::modsecurity::library::InspectionError;
+use crate::modsecurity::load::Summary;
+use crate::modsecurity::parked::Bounds;
 use crate::rules::version::Version;
 
 /// The rules of all applications, in one version of ModSecurity.
@@ -21,20 +30,20 @@ use crate::rules::version::Version;
 pub enum Rules {
     /// In ModSecurity 2.9.
     #[cfg(feature = "engine2")]
-    Two(Arc<RuleSets<v2::Rules>>),
+    Two(Arc<RuleSets<ffi::v2::Rules>>),
     /// In libmodsecurity 3.
     #[cfg(feature = "engine3")]
-    Three(Arc<RuleSets<v3::Engine>>),
+    Three(Arc<RuleSets<ffi::v3::Engine>>),
 }
 
 /// The engine of one worker.
 pub enum ModSecurity {
     /// ModSecurity 2.9.
     #[cfg(feature = "engine2")]
-    Two(Inspector<v2::Rules>),
+    Two(Inspector<ffi::v2::Rules>),
     /// libmodsecurity 3.
     #[cfg(feature = "engine3")]
-    Three(Inspector<v3::Engine>),
+    Three(Inspector<ffi::v3::Engine>),
 }
 
 impl Rules {

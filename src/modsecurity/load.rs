@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::body_checks;
-use crate::engine::library::Library;
 use crate::ffi::rules::{RuleEngine, Settings};
+use crate::modsecurity::body_checks;
+use crate::modsecurity::library::Library;
 use crate::rules::directives::{Counts, Directives, Missing, ReadError, compare};
 use crate::rules::version::Version;
 

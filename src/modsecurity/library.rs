@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use actors::EngineError;
 
-use crate::engine::load::LoadError;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::{LoadedRule, Settings};
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::modsecurity::load::LoadError;
 use crate::rules::version::Version;
 
 /// A library with the rules of one application.

@@ -4,15 +4,15 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::application::RuleSets;
-use crate::engine::library::{Inspected, InspectionError, Library, Transaction};
-use crate::engine::waiting::{Bounds, Kept, Waiting};
 use crate::ffi;
 use crate::ffi::matches::{Match, Matches};
 use crate::message::HttpMessage;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::message::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
+use crate::modsecurity::application::RuleSets;
+use crate::modsecurity::library::{Inspected, InspectionError, Library, Transaction};
+use crate::modsecurity::parked::{Bounds, Kept, Waiting};
 
 /// The engine of one worker. All share the rules.
 pub struct Inspector<L: Library> {

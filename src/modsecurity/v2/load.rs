@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::engine::load::{CONNECTOR, LoadError};
 use crate::ffi::v2::{Rules, Trouble};
+use crate::modsecurity::load::{CONNECTOR, LoadError};
 
 /// Loads directives and then files.
 pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Rules, LoadError> {

@@ -1,12 +1,12 @@
 //! The phases of a request.
 
 use super::failed;
-use crate::engine::body_checks::{TRUNCATED, VARIABLES};
-use crate::engine::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
-use crate::engine::partial;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v2::{Transaction, Trouble};
 use crate::message::request::{Endpoint, Request};
+use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
+use crate::modsecurity::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
+use crate::modsecurity::truncated_body;
 
 /// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
 /// body could be parsed.
@@ -32,7 +32,7 @@ pub(super) fn phases(
         transaction.add_request_header(name, value).map_err(failed)?;
     }
     let body = match request.truncated && !request.body.is_empty() {
-        true => partial::readable(request.headers.first("content-type"), &request.body),
+        true => truncated_body::readable(request.headers.first("content-type"), &request.body),
         false => request.body[..].into(),
     };
     let denied = transaction.process_request_headers(body.len()).map_err(failed)?;
