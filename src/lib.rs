@@ -8,6 +8,7 @@
 
 pub mod engine;
 pub mod ffi;
+pub mod isolation;
 pub mod message;
 pub mod modsecurity;
 pub mod process;

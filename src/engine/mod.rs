@@ -1,11 +1,8 @@
 //! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
 
-pub mod process;
 mod record;
 pub mod recycling;
-pub mod thread;
 mod traffic;
-mod watchdog;
 mod worker_engine;
 
 use std::sync::atomic::AtomicU64;
@@ -17,6 +14,8 @@ use actors::{Agent, Failure, StartError};
 use bytes::Bytes;
 use slog::Logger;
 
+use crate::isolation::process::Keeper;
+use crate::isolation::thread::Threads;
 use crate::message::HttpMessage;
 use crate::message::answer::Policy;
 use crate::message::dialect::Dialect;
@@ -24,9 +23,7 @@ use crate::message::id::IdSource;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::application::Applications;
 use crate::modsecurity::parked::Bounds;
-use process::Keeper;
 use recycling::Recycling;
-use thread::Threads;
 use traffic::Traffic;
 pub use worker_engine::WorkerEngine;
 

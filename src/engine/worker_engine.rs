@@ -12,9 +12,9 @@ use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use crossbeam::channel::Receiver;
 use slog::{Logger, debug, warn};
 
-use crate::engine::process::EngineProcess;
-use crate::engine::thread::EngineThread;
 use crate::engine::{Isolation, Shared, Truncated};
+use crate::isolation::process::EngineProcess;
+use crate::isolation::thread::EngineThread;
 use crate::message::HttpMessage;
 use crate::message::id::Ticket;
 use crate::message::verdict::Verdict;

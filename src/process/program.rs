@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use actix::{Recipient, System};
 use slog::{Logger, error, info, warn};
 
-use crate::engine::process::Keeper;
-use crate::engine::thread::Threads;
-use crate::engine::{self, Isolation, ModSecurityAgent};
+use crate::engine::{Isolation, ModSecurityAgent};
 use crate::ffi::fault;
+use crate::isolation;
+use crate::isolation::process::Keeper;
+use crate::isolation::thread::Threads;
 use crate::modsecurity::Rules;
 use crate::modsecurity::load::Summary;
 use crate::process::describe::describe;
@@ -29,8 +30,8 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 /// Runs the program: 0 when it did what it was asked for, 1 when it could not, 2 when it was asked wrongly.
 pub fn run() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    if engine::process::invoked_as_zygote(&words) {
-        return ExitCode::from(engine::process::run_zygote(&words) as u8);
+    if isolation::process::invoked_as_zygote(&words) {
+        return ExitCode::from(isolation::process::run_zygote(&words) as u8);
     }
     let engines: Vec<_> = Version::BUILT.iter().map(ToString::to_string).collect();
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));

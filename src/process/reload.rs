@@ -12,7 +12,7 @@ use actix::{Message, Recipient};
 use slog::Logger;
 
 use crate::engine;
-use crate::engine::process::Keeper;
+use crate::isolation::process::Keeper;
 use crate::modsecurity::load::Summary;
 use crate::settings::{Isolation, Settings};
 

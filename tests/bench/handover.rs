@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Engine, EngineError};
-use modsecurity_spoa::engine::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
+use modsecurity_spoa::isolation::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
 use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
 use modsecurity_spoa::modsecurity::application::RuleSources;

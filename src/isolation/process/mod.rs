@@ -16,14 +16,13 @@
 //! What comes from an engine is as little trusted as what comes from a peer: it may be the exploited one.
 
 mod channel;
-mod child;
 mod control;
-mod engine;
-mod keeper;
-mod os;
+mod engine_main;
+mod engine_process;
 mod wire;
 mod zygote;
+mod zygote_host;
 
-pub use engine::EngineProcess;
-pub use keeper::{Keeper, KeeperError};
+pub use engine_process::EngineProcess;
 pub use zygote::{invoked_as_zygote, run as run_zygote};
+pub use zygote_host::{Keeper, KeeperError};

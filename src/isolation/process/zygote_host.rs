@@ -23,7 +23,8 @@ use slog::{Logger, error, warn};
 
 use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Report, Request};
-use super::{os, zygote};
+use super::zygote;
+use crate::ffi::processes;
 use crate::modsecurity::application::RuleSources;
 use crate::modsecurity::load::Summary;
 use crate::modsecurity::parked::Bounds;
@@ -177,7 +178,7 @@ impl Keeper {
             let (zygote, control) = state.zygote.as_ref()?;
             let zygote = *zygote;
             let request = Request::Spawn { token: state.next_token, worker: worker as u64 };
-            let sent = os::send(control.as_fd(), &request.encode(), Some(memory));
+            let sent = processes::send(control.as_fd(), &request.encode(), Some(memory));
             state.next_token += 1;
             // If it died just now there will be another.
             sent.ok()?;
@@ -201,7 +202,7 @@ impl Keeper {
         let state = self.shared.lock();
         if let Some((_, control)) = &state.zygote {
             // With the zygote gone, the engine is too.
-            let _ = os::send(control.as_fd(), &Request::Kill { pid: engine.as_raw() }.encode(), None);
+            let _ = processes::send(control.as_fd(), &Request::Kill { pid: engine.as_raw() }.encode(), None);
         }
     }
 
@@ -310,7 +311,8 @@ impl Zygote {
     fn serve(self, shared: &Shared, log: &Logger, first: &mut Option<&Said>) -> String {
         let mut buffer = [0; MAX_MESSAGE];
         loop {
-            let received = os::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
+            let received =
+                processes::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
             let Some(report) = Report::decode(buffer.get(..received).unwrap_or_default()) else { break };
             match report {
                 Report::Ready(summaries) => {

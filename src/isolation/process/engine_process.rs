@@ -19,9 +19,9 @@ use nix::unistd::Pid;
 use slog::Logger;
 
 use super::channel::{self, Found, WorkerEnd};
-use super::keeper::Keeper;
 use super::wire;
-use crate::engine::watchdog::{Overrun, Subject, Watch};
+use super::zygote_host::Keeper;
+use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 

@@ -24,8 +24,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::thread::futex;
 
-use super::os::{Line, Memory, PAGE};
 use super::wire::{self, LENGTH, MAX_JOB, MAX_VERDICT};
+use crate::ffi::shared_memory::{Line, Memory, PAGE};
 
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();

@@ -18,7 +18,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, close, getpid};
 
 use super::control::{MAX_MESSAGE, Report, Request};
-use super::{child, os};
+use super::engine_main;
+use crate::ffi::processes;
 use crate::modsecurity::Rules;
 use crate::modsecurity::application::RuleSources;
 use crate::modsecurity::load::RuleSource;
@@ -80,7 +81,7 @@ fn read_words(words: &[OsString]) -> Option<(RuleSources, Bounds)> {
 
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
 pub fn run(words: &[OsString]) -> i32 {
-    os::set_signals();
+    processes::set_signals();
     // It was started as /proc/self/exe. Without a name of its own it works just as well.
     let _ = prctl::set_name(c"zygote");
     // Who can crash engines must not fill the disk with them, nor what they had in hand be found there.
@@ -116,7 +117,7 @@ impl Zygote {
         let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
         let (rules, summaries) = Rules::load(sources).map_err(|error| {
             // If the front is gone, nobody is left to be told.
-            let _ = os::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
+            let _ = processes::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
         })?;
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGCHLD);
@@ -129,7 +130,7 @@ impl Zygote {
     }
 
     fn report(&self, report: &Report) -> nix::Result<()> {
-        os::send(self.control.as_fd(), &report.encode(), None)
+        processes::send(self.control.as_fd(), &report.encode(), None)
     }
 
     /// Serves the front until that closes the control socket, then ends the engines that are left and waits for all of
@@ -213,7 +214,7 @@ impl Zygote {
     /// Does what the front asks for; `false` at the end.
     fn accept(&mut self) -> nix::Result<bool> {
         let mut buffer = [0; MAX_MESSAGE];
-        let (length, memory) = match os::receive(self.control.as_fd(), &mut buffer) {
+        let (length, memory) = match processes::receive(self.control.as_fd(), &mut buffer) {
             Ok((0, _)) => return Ok(false),
             received => received?,
         };
@@ -240,7 +241,7 @@ impl Zygote {
     fn spawn(&mut self, worker: u64, memory: OwnedFd) -> nix::Result<Pid> {
         let (zygote, rules, bounds) = (getpid(), &self.rules, self.bounds);
         let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
-        let pid = os::fork_into(|| {
+        let pid = processes::fork_into(|| {
             // The child never comes back to the zygote's code, so nobody uses or closes them again.
             let closed = inherited.map(close);
             if closed.iter().any(Result::is_err) {
@@ -249,7 +250,7 @@ impl Zygote {
             let mut signals = SigSet::empty();
             signals.add(Signal::SIGCHLD);
             match signals.thread_unblock() {
-                Ok(()) => child::run(zygote, worker, memory, rules, bounds),
+                Ok(()) => engine_main::run(zygote, worker, memory, rules, bounds),
                 Err(_) => 1,
             }
         })?;

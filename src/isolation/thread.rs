@@ -16,8 +16,8 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
 use slog::Logger;
 
-use crate::engine::watchdog::{Overrun, Subject, Watch};
 use crate::ffi::fault::{self, Post};
+use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::library::InspectionError;
