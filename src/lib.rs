@@ -6,7 +6,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
-pub mod engine;
+pub mod agent;
 pub mod ffi;
 pub mod isolation;
 pub mod message;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use actix::{Recipient, System};
 use slog::{Logger, error, info, warn};
 
-use crate::engine::{Isolation, ModSecurityAgent};
+use crate::agent::{Isolation, ModSecurityAgent};
 use crate::ffi::fault;
 use crate::isolation;
 use crate::isolation::process::Keeper;

@@ -11,7 +11,7 @@ use std::thread;
 use actix::{Message, Recipient};
 use slog::Logger;
 
-use crate::engine;
+use crate::agent;
 use crate::isolation::process::Keeper;
 use crate::modsecurity::load::Summary;
 use crate::settings::{Isolation, Settings};
@@ -24,7 +24,7 @@ pub(super) struct Reloaded(pub(super) Result<Reload, String>);
 /// How the new rules come to the engines.
 pub(super) enum Reload {
     /// Engines are made here from now on.
-    Engines(engine::Isolation, Vec<Summary>),
+    Engines(agent::Isolation, Vec<Summary>),
     /// The process is to be replaced.
     Process,
 }
@@ -45,7 +45,7 @@ pub(super) fn start(settings: Arc<Settings>, log: Logger, program: Recipient<Rel
 fn engines(settings: &Settings, log: &Logger) -> Result<Reload, String> {
     let started = Keeper::start(&settings.rules, settings.responses, log);
     let (keeper, summaries) = started.map_err(|error| error.to_string())?;
-    let isolation = engine::Isolation::Process(Arc::new(keeper), settings.engine_limit);
+    let isolation = agent::Isolation::Process(Arc::new(keeper), settings.engine_limit);
     Ok(Reload::Engines(isolation, summaries))
 }
 

@@ -9,7 +9,7 @@ use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{Renewed, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info};
 
-use crate::engine::ModSecurityAgent;
+use crate::agent::ModSecurityAgent;
 use crate::process::reload::{self, Reload, Reloaded};
 use crate::process::successor::Successor;
 use crate::settings::Settings;

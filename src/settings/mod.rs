@@ -17,8 +17,8 @@ use actors::restart::RestartPolicy;
 use actors::spop::Limits;
 use actors::spop::frame::{MAX_FRAME_SIZE, MIN_FRAME_SIZE};
 
-use crate::engine::Truncated;
-use crate::engine::recycling::Recycling;
+use crate::agent::Truncated;
+use crate::agent::recycling::Recycling;
 use crate::message::answer::Policy;
 use crate::message::block_page::BlockPage;
 use crate::modsecurity::application::{Applications, RuleSources, UnknownApplication};

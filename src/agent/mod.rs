@@ -1,8 +1,8 @@
 //! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
 
-mod record;
+mod misconfiguration;
 pub mod recycling;
-mod traffic;
+mod verdict_log;
 mod worker_engine;
 
 use std::sync::atomic::AtomicU64;
@@ -23,8 +23,8 @@ use crate::message::id::IdSource;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::application::Applications;
 use crate::modsecurity::parked::Bounds;
+use misconfiguration::Traffic;
 use recycling::Recycling;
-use traffic::Traffic;
 pub use worker_engine::WorkerEngine;
 
 /// Where engines run.
@@ -149,7 +149,7 @@ impl Agent for ModSecurityAgent {
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         self.traffic.verdict(verdict);
-        record::record(message, verdict, log);
+        verdict_log::record(message, verdict, log);
     }
 
     fn health_check(&self) {

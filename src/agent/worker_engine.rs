@@ -12,7 +12,7 @@ use actors::{Engine, EngineError, Failure, FailureKind, StartError};
 use crossbeam::channel::Receiver;
 use slog::{Logger, debug, warn};
 
-use crate::engine::{Isolation, Shared, Truncated};
+use crate::agent::{Isolation, Shared, Truncated};
 use crate::isolation::process::EngineProcess;
 use crate::isolation::thread::EngineThread;
 use crate::message::HttpMessage;
