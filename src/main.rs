@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    modsecurity_spoa::process::run()
+    modsecurity_spoa::commands::run()
 }

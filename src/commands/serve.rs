@@ -1,81 +1,33 @@
-//! The program's life: check, bind, load, run, stop.
-//!
-//! Whatever can be wrong with the operator's wishes is found before the first thread starts, and is one line.
+//! Serving: bind, load, run until a signal, stop.
 
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use actix::{Recipient, System};
 use slog::{Logger, error, info, warn};
 
+use super::describe::describe;
+use super::fail;
 use crate::agent::{Isolation, ModSecurityAgent};
+use crate::daemon::service::{End, Program, Tainted, lock};
+use crate::daemon::successor::Successor;
+use crate::daemon::{descriptors, sockets};
 use crate::ffi::fault;
-use crate::isolation;
 use crate::isolation::process::Keeper;
 use crate::isolation::thread::Threads;
+use crate::logging;
 use crate::modsecurity::Rules;
 use crate::modsecurity::load::Summary;
-use crate::process::describe::describe;
-use crate::process::service::{End, Program, Tainted, lock};
-use crate::process::successor::Successor;
-use crate::process::{descriptors, logger, sockets};
-use crate::rules::version::Version;
-use crate::settings::{self, Command, Settings};
+use crate::settings::{self, Settings};
 
-/// The name in messages.
-const NAME: &str = env!("CARGO_PKG_NAME");
-
-/// Runs the program: 0 when it did what it was asked for, 1 when it could not, 2 when it was asked wrongly.
-pub fn run() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
-    if isolation::process::invoked_as_zygote(&words) {
-        return ExitCode::from(isolation::process::run_zygote(&words) as u8);
-    }
-    let engines: Vec<_> = Version::BUILT.iter().map(ToString::to_string).collect();
-    let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
-    match settings::read(words, std::env::vars_os(), &version) {
-        Ok(Command::Print(text)) => say(text.trim_end()),
-        Ok(Command::Run(settings)) if settings.check => check(&settings),
-        Ok(Command::Run(settings)) => serve(*settings),
-        Err(error) => fail(2, &error),
-    }
-}
-
-/// Prints what was asked for. Whoever has read enough of it may go.
-fn say(text: &str) -> ExitCode {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(1, &format!("cannot print: {error}")),
-        _ => ExitCode::SUCCESS,
-    }
-}
-
-fn fail(status: u8, cause: &dyn Display) -> ExitCode {
-    // Without anybody to read it the status has to do.
-    let _ = writeln!(io::stderr(), "{NAME}: {cause}");
-    ExitCode::from(status)
-}
-
-fn check(settings: &Settings) -> ExitCode {
-    match Rules::load(&settings.rules) {
-        Ok((_, summaries)) => {
-            let lines = settings.rules.each().zip(summaries).map(|((application, source), summary)| {
-                let of = application.map(|name| format!(" for {name}")).unwrap_or_default();
-                format!("rules fine{of}: {}; {source}", summary.rules)
-            });
-            say(&lines.collect::<Vec<_>>().join("\n"))
-        }
-        Err(error) => fail(1, &error),
-    }
-}
-
-fn serve(settings: Settings) -> ExitCode {
+/// Runs the agent until it is told to stop.
+pub(super) fn serve(settings: Settings) -> ExitCode {
     let (sockets, files) = match sockets::bind(&settings.listen) {
         Ok(bound) => bound,
         Err(error) => return fail(1, &error),
     };
-    let (log, last_words) = logger::start(settings.debug);
+    let (log, last_words) = logging::start(settings.debug);
     descriptors::raise(&log);
     let taint = Arc::<OnceLock<Recipient<Tainted>>>::default();
     let (isolation, summaries) = match isolate(&settings, &log, Arc::clone(&taint)) {

@@ -18,7 +18,7 @@ const CHANNEL: usize = 4096;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Starts the log. Dropping the last words writes what is left.
-pub(super) fn start(debug: bool) -> (Logger, LastWords) {
+pub(crate) fn start(debug: bool) -> (Logger, LastWords) {
     let (drain, guard) = Async::new(standard_error())
         .chan_size(CHANNEL)
         .overflow_strategy(OverflowStrategy::DropAndReport)
@@ -31,7 +31,7 @@ pub(super) fn start(debug: bool) -> (Logger, LastWords) {
 }
 
 /// What the log's thread has not written yet.
-pub(super) struct LastWords(Option<AsyncGuard>);
+pub(crate) struct LastWords(Option<AsyncGuard>);
 
 impl Drop for LastWords {
     fn drop(&mut self) {

@@ -20,14 +20,14 @@ use crate::ffi::descriptor::{adopt, close_all_on_exec};
 const VARIABLE: &str = "_MODSECURITY_SPOA_SOCKETS";
 
 /// What the new process needs.
-pub(super) struct Successor {
+pub(crate) struct Successor {
     words: Vec<OsString>,
     sockets: Vec<OwnedFd>,
 }
 
 impl Successor {
     /// Keeps hold of the sockets.
-    pub(super) fn new(sockets: &[Socket]) -> io::Result<Self> {
+    pub(crate) fn new(sockets: &[Socket]) -> io::Result<Self> {
         let keep = |socket: &Socket| match socket {
             Socket::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
             Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
@@ -39,7 +39,7 @@ impl Successor {
     }
 
     /// Becomes the new process.
-    pub(super) fn exec(self) -> io::Result<Infallible> {
+    pub(crate) fn exec(self) -> io::Result<Infallible> {
         close_all_on_exec()?;
         for socket in &self.sockets {
             fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
@@ -52,7 +52,7 @@ impl Successor {
 }
 
 /// The sockets that a predecessor left, in the order of its addresses.
-pub(super) fn inherited() -> Option<io::Result<Vec<OwnedFd>>> {
+pub(crate) fn inherited() -> Option<io::Result<Vec<OwnedFd>>> {
     let numbers = std::env::var(VARIABLE).ok()?;
     let number = |number: &str| number.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     Some(numbers.split(',').map(|text| adopt(number(text)?)).collect())

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use actors::Socket;
 use nix::sys::stat::{Mode, umask};
 
-use crate::process::successor;
+use crate::daemon::successor;
 use crate::settings::ListenAddress;
 
 /// An address that cannot be listened on.
 #[derive(Debug)]
-pub(super) struct BindError {
+pub(crate) struct BindError {
     address: ListenAddress,
     cause: io::Error,
 }
@@ -28,7 +28,7 @@ impl fmt::Display for BindError {
 
 /// Removes the files of Unix sockets when it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct SocketFiles(Vec<PathBuf>);
+pub(crate) struct SocketFiles(Vec<PathBuf>);
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
@@ -41,13 +41,13 @@ impl Drop for SocketFiles {
 
 impl SocketFiles {
     /// Leaves the files to a successor.
-    pub(super) fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.0.clear();
     }
 }
 
 /// Binds all of them, or none. Sockets that a predecessor left are taken instead.
-pub(super) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFiles), BindError> {
+pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFiles), BindError> {
     let mut files = SocketFiles::default();
     let mut sockets = Vec::new();
     let mut inherited = successor::inherited().map(|sockets| sockets.map(Vec::into_iter));

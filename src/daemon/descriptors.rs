@@ -10,7 +10,7 @@ const ENOUGH: u64 = 1024;
 
 /// Asks for as many as the process may ask for: the usual soft limit (1024) is for programs that use select(2), and the
 /// agent does not. The log says so when there are few.
-pub(super) fn raise(log: &Logger) {
+pub(crate) fn raise(log: &Logger) {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         if soft < hard {
             setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;

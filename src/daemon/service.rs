@@ -10,12 +10,12 @@ use actors::{Renewed, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info};
 
 use crate::agent::ModSecurityAgent;
-use crate::process::reload::{self, Reload, Reloaded};
-use crate::process::successor::Successor;
+use crate::daemon::reload::{self, Reload, Reloaded};
+use crate::daemon::successor::Successor;
 use crate::settings::Settings;
 
 /// The actor above Root: turns signals into what the tree is to do, and the end of the tree into the end of the program.
-pub(super) struct Program {
+pub(crate) struct Program {
     root: Addr<Root<ModSecurityAgent>>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
@@ -36,7 +36,7 @@ enum Reloading {
 
 impl Program {
     /// Starts the tree.
-    pub(super) fn start(
+    pub(crate) fn start(
         settings: Arc<Settings>,
         agent: Arc<ModSecurityAgent>,
         sockets: Vec<Socket>,
@@ -153,7 +153,7 @@ impl Handler<TreeEvent> for Program {
 /// Tells the program that engine code has damaged the process.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Tainted;
+pub(crate) struct Tainted;
 
 impl Handler<Tainted> for Program {
     type Result = ();
@@ -168,7 +168,7 @@ impl Handler<Tainted> for Program {
 }
 
 /// What is to be done when the tree has ended.
-pub(super) enum End {
+pub(crate) enum End {
     /// To end. The successor is kept for the case that the process is tainted, and with it the sockets stay open.
     Stop { successor: Option<Successor> },
     /// To become a new process.
@@ -181,6 +181,6 @@ impl Default for End {
     }
 }
 
-pub(super) fn lock(end: &Mutex<End>) -> MutexGuard<'_, End> {
+pub(crate) fn lock(end: &Mutex<End>) -> MutexGuard<'_, End> {
     end.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -19,10 +19,10 @@ use crate::settings::{Isolation, Settings};
 /// What came of reading the rules.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Reloaded(pub(super) Result<Reload, String>);
+pub(crate) struct Reloaded(pub(super) Result<Reload, String>);
 
 /// How the new rules come to the engines.
-pub(super) enum Reload {
+pub(crate) enum Reload {
     /// Engines are made here from now on.
     Engines(agent::Isolation, Vec<Summary>),
     /// The process is to be replaced.
@@ -30,7 +30,7 @@ pub(super) enum Reload {
 }
 
 /// Starts reading the rules; `program` hears of the end.
-pub(super) fn start(settings: Arc<Settings>, log: Logger, program: Recipient<Reloaded>) {
+pub(crate) fn start(settings: Arc<Settings>, log: Logger, program: Recipient<Reloaded>) {
     let body = move || {
         let read = match settings.isolation {
             Isolation::Process => engines(&settings, &log),
