@@ -19,7 +19,7 @@ const ENOUGH: u64 = 10;
 
 /// What came in the current minute.
 #[derive(Debug, Default)]
-pub(super) struct Traffic {
+pub(super) struct Watch {
     requests: AtomicU64,
     with_client: AtomicU64,
     /// With a body, by their size.
@@ -45,7 +45,7 @@ fn count(counter: &AtomicU64, counts: bool) {
     counter.fetch_add(counts.into(), Ordering::Relaxed);
 }
 
-impl Traffic {
+impl Watch {
     /// A message came.
     pub(super) fn message(&self, message: &HttpMessage, application_is_known: bool) {
         count(&self.unknown_application, !application_is_known);
@@ -68,7 +68,7 @@ impl Traffic {
 
     /// An engine is done with a message.
     pub(super) fn verdict(&self, verdict: &Verdict) {
-        count(&self.lost, verdict.is_lost);
+        count(&self.lost, verdict.has_no_request);
     }
 
     /// Tells the log what there is to tell. To be called about once a second.

@@ -14,7 +14,7 @@ use actors::{Agent, Failure, StartError};
 use bytes::Bytes;
 use slog::Logger;
 
-use crate::isolation::process::Keeper;
+use crate::isolation::process::ZygoteHost;
 use crate::isolation::thread::Threads;
 use crate::message::HttpMessage;
 use crate::message::answer::Policy;
@@ -22,8 +22,8 @@ use crate::message::dialect::Dialect;
 use crate::message::id::IdSource;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::application::Applications;
-use crate::modsecurity::parked::Bounds;
-use misconfiguration::Traffic;
+use crate::modsecurity::parked::RetentionLimits;
+
 use recycling::Recycling;
 pub use worker_engine::WorkerEngine;
 
@@ -31,7 +31,7 @@ pub use worker_engine::WorkerEngine;
 #[derive(Clone)]
 pub enum Isolation {
     /// Each in a process of its own, which may use so much CPU time for one request.
-    Process(Arc<Keeper>, Duration),
+    Process(Arc<ZygoteHost>, Duration),
     /// Each in a thread of this process.
     Thread(Arc<Threads>),
 }
@@ -41,7 +41,7 @@ pub struct ModSecurityAgent {
     shared: Arc<Shared>,
     policy: Policy,
     ids: IdSource,
-    traffic: Traffic,
+    traffic: misconfiguration::Watch,
 }
 
 /// What all engines are made of.
@@ -50,7 +50,7 @@ struct Shared {
     isolation: Mutex<(u64, Isolation)>,
     truncated: Truncated,
     /// Transactions that may wait in each.
-    responses: Bounds,
+    responses: RetentionLimits,
     recycling: Recycling,
     applications: Applications,
     /// How many there have been.
@@ -70,14 +70,19 @@ impl ModSecurityAgent {
         isolation: Isolation,
         policy: Policy,
         truncated: Truncated,
-        responses: Bounds,
+        responses: RetentionLimits,
         recycling: Recycling,
         applications: Applications,
     ) -> Self {
         let isolation = Mutex::new((1, isolation));
         let engines = AtomicU64::new(0);
         let shared = Shared { isolation, truncated, responses, recycling, applications, engines };
-        Self { shared: Arc::new(shared), policy, ids: IdSource::default(), traffic: Traffic::default() }
+        Self {
+            shared: Arc::new(shared),
+            policy,
+            ids: IdSource::default(),
+            traffic: misconfiguration::Watch::default(),
+        }
     }
 
     /// From now on engines run there. Says how many times that has been changed, the start included.
@@ -111,8 +116,8 @@ impl Agent for ModSecurityAgent {
     }
 
     fn rebuild(&self) {
-        if let Isolation::Process(keeper, _) = self.shared.isolation() {
-            keeper.rebuild();
+        if let Isolation::Process(zygote_host, _) = self.shared.isolation() {
+            zygote_host.rebuild();
         }
     }
 

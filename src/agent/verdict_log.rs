@@ -3,17 +3,17 @@
 use slog::{KV, Logger, Record, Serializer, info, o};
 
 use crate::message::HttpMessage;
-use crate::message::quoted::Text;
-use crate::message::verdict::{Answered, Verdict};
+use crate::message::quoted::Quoted;
+use crate::message::verdict::{RequestSummary, Verdict};
 
 /// Lines that the matches of one message may take in the log. The line of a denial names all rules in any case.
 const MAX_MATCH_LINES: usize = 16;
 
 /// The request that a response answers.
-impl KV for Answered {
+impl KV for RequestSummary {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
         // Last first: that is the order of slog's pairs.
-        serializer.emit_arguments("uri", &format_args!("{}", Text(&self.uri)))?;
+        serializer.emit_arguments("uri", &format_args!("{}", Quoted(&self.uri)))?;
         serializer.emit_str("client", &self.client)
     }
 }
@@ -29,7 +29,7 @@ pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         _ => log,
     };
     if let Some(intervention) = &verdict.intervention {
-        let what = match (message, message.wishes().detect_only) {
+        let what = match (message, message.options().detect_only) {
             (HttpMessage::Request(_), false) => "request denied",
             (HttpMessage::Response(_), false) => "response denied",
             (HttpMessage::Request(_), true) => "request would be denied, HAProxy wants detection only",
@@ -37,11 +37,11 @@ pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         };
         info!(log, "{}", what; message, "action" => intervention.action.name(),
             "status" => intervention.status, "rules" => verdict.rule_ids(), "score" => verdict.score(),
-            "message" => %Text(&verdict.message));
+            "message" => %Quoted(&verdict.message));
     }
     for found in verdict.matches.iter().take(MAX_MATCH_LINES) {
         info!(log, "rule matched"; message, "rule" => found.rule, "severity" => found.severity(),
-            "message" => %Text(&found.message), "data" => %Text(&found.data), "tags" => %Text(&found.tags),
+            "message" => %Quoted(&found.message), "data" => %Quoted(&found.data), "tags" => %Quoted(&found.tags),
             "source" => &found.source);
     }
     let unsaid = verdict.matches.len().saturating_sub(MAX_MATCH_LINES) as u64 + verdict.more_matches;

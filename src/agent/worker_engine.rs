@@ -111,8 +111,8 @@ impl WorkerEngine {
 impl Generation {
     fn start(worker: usize, shared: &Shared, max_requests: u64, log: &Logger) -> Result<Self, StartError> {
         let form = match shared.isolation() {
-            Isolation::Process(keeper, limit) => {
-                Form::Process(EngineProcess::start(worker, keeper, limit, log)?)
+            Isolation::Process(zygote_host, limit) => {
+                Form::Process(EngineProcess::start(worker, zygote_host, limit, log)?)
             }
             Isolation::Thread(threads) => Form::Thread(EngineThread::start(worker, threads, log)?),
         };
@@ -135,10 +135,10 @@ impl Generation {
                 *requests += 1;
             }
             if let Ok(verdict) = &mut inspected {
-                if !is_request && !verdict.is_lost {
+                if !is_request && !verdict.has_no_request {
                     *waiting = waiting.saturating_sub(1);
                 }
-                if verdict.is_kept {
+                if verdict.is_parked {
                     *waiting += 1;
                     verdict.ticket = Some(Ticket { id: message.id().to_owned(), worker, generation: number });
                 }

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::isolation::process::{invoked_as_zygote, run_zygote};
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 use crate::settings::{self, Command};
 
 /// The name in messages.
@@ -24,7 +24,7 @@ pub fn run() -> ExitCode {
     if invoked_as_zygote(&arguments) {
         return ExitCode::from(run_zygote(&arguments) as u8);
     }
-    let engines: Vec<_> = Version::BUILT.iter().map(ToString::to_string).collect();
+    let engines: Vec<_> = EngineVersion::BUILT.iter().map(ToString::to_string).collect();
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
     match settings::read(arguments, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => print(text.trim_end()),

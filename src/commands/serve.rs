@@ -14,7 +14,7 @@ use crate::daemon::service::{End, Program, Tainted, lock};
 use crate::daemon::successor::Successor;
 use crate::daemon::{descriptors, sockets};
 use crate::ffi::fault;
-use crate::isolation::process::Keeper;
+use crate::isolation::process::ZygoteHost;
 use crate::isolation::thread::Threads;
 use crate::logging;
 use crate::modsecurity::Rules;
@@ -88,9 +88,9 @@ fn isolate(
         Box::new(error)
     }
     if settings.isolation == settings::Isolation::Process {
-        let started = Keeper::start(&settings.rules, settings.responses, log);
-        let (keeper, summaries) = started.map_err(boxed)?;
-        return Ok((Isolation::Process(Arc::new(keeper), settings.engine_limit), summaries));
+        let started = ZygoteHost::start(&settings.rules, settings.responses, log);
+        let (zygote_host, summaries) = started.map_err(boxed)?;
+        return Ok((Isolation::Process(Arc::new(zygote_host), settings.engine_limit), summaries));
     }
     fault::cancel_last_resort();
     fault::install().map_err(boxed)?;

@@ -12,7 +12,7 @@ use actix::{Message, Recipient};
 use slog::Logger;
 
 use crate::agent;
-use crate::isolation::process::Keeper;
+use crate::isolation::process::ZygoteHost;
 use crate::modsecurity::load::Summary;
 use crate::settings::{Isolation, Settings};
 
@@ -43,9 +43,9 @@ pub(crate) fn start(settings: Arc<Settings>, log: Logger, program: Recipient<Rel
 }
 
 fn engines(settings: &Settings, log: &Logger) -> Result<Reload, String> {
-    let started = Keeper::start(&settings.rules, settings.responses, log);
-    let (keeper, summaries) = started.map_err(|error| error.to_string())?;
-    let isolation = agent::Isolation::Process(Arc::new(keeper), settings.engine_limit);
+    let started = ZygoteHost::start(&settings.rules, settings.responses, log);
+    let (zygote_host, summaries) = started.map_err(|error| error.to_string())?;
+    let isolation = agent::Isolation::Process(Arc::new(zygote_host), settings.engine_limit);
     Ok(Reload::Engines(isolation, summaries))
 }
 

@@ -15,9 +15,9 @@ pub(crate) const PAGE: usize = 64 * 1024;
 
 /// A number that one process changes and another waits for, with a cache line to itself.
 #[repr(C, align(64))]
-pub(crate) struct Line(pub(crate) AtomicU32);
+pub(crate) struct Counter(pub(crate) AtomicU32);
 
-/// Memory that two processes share: a page with three [`Line`]s, then 64-bit words. Zeros at first; the kernel gives it
+/// Memory that two processes share: a page with three [`Counter`]s, then 64-bit words. Zeros at first; the kernel gives it
 /// pages as they are touched.
 ///
 /// The other process may be hostile, and write whatever it likes at any moment. So there are only atomics in it, of which
@@ -56,7 +56,7 @@ impl Memory {
     }
 
     /// The numbers.
-    pub(crate) fn lines(&self) -> &[Line; 3] {
+    pub(crate) fn counters(&self) -> &[Counter; 3] {
         // SAFETY: they are within the first page, whose start is aligned to more than theirs, and which stays mapped as
         // long as `self` lives. Any bytes are valid for them, and as atomics they may change at any time.
         unsafe { self.start.cast().as_ref() }

@@ -16,12 +16,12 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
 use slog::Logger;
 
-use crate::ffi::fault::{self, Post};
+use crate::ffi::fault::{self, FaultSlot};
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::library::InspectionError;
-use crate::modsecurity::parked::Bounds;
+use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{ModSecurity, Rules};
 
 /// How often the worker looks after its engine.
@@ -35,7 +35,7 @@ pub struct Threads {
     /// The library and its rules.
     pub rules: Rules,
     /// Transactions that may wait in each engine.
-    pub bounds: Bounds,
+    pub bounds: RetentionLimits,
     /// CPU time that an engine may use for one request.
     pub limit: Duration,
     tainted: AtomicBool,
@@ -45,7 +45,12 @@ pub struct Threads {
 impl Threads {
     /// `on_taint` is called once, at the first fault.
     #[must_use]
-    pub fn new(rules: Rules, bounds: Bounds, limit: Duration, on_taint: Box<dyn Fn() + Send + Sync>) -> Self {
+    pub fn new(
+        rules: Rules,
+        bounds: RetentionLimits,
+        limit: Duration,
+        on_taint: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
         Self { rules, bounds, limit, tainted: AtomicBool::new(false), on_taint }
     }
 
@@ -62,7 +67,7 @@ pub struct EngineThread {
     /// Dropped first, to let the thread end.
     jobs: Option<Sender<HttpMessage>>,
     verdicts: Receiver<Result<Verdict, InspectionError>>,
-    post: &'static Post,
+    slot: &'static FaultSlot,
     /// It does not come back: parked, stuck or ended.
     is_lost: bool,
     subject: Subject,
@@ -82,27 +87,27 @@ impl EngineThread {
         let body = move || {
             // Transactions never leave their thread.
             let begin = || {
-                let (post, clock) = (fault::take_post()?, fault::thread_clock()?);
-                let engine = post.guard(|| ModSecurity::new(&rules, bounds)).map_err(io::Error::other)?;
-                Ok((post, clock, engine))
+                let (slot, clock) = (fault::take_slot()?, fault::thread_clock()?);
+                let engine = slot.guard(|| ModSecurity::new(&rules, bounds)).map_err(io::Error::other)?;
+                Ok((slot, clock, engine))
             };
-            let (post, mut engine) = match begin() {
-                Ok((post, clock, engine)) => {
+            let (slot, mut engine) = match begin() {
+                Ok((slot, clock, engine)) => {
                     let subject = Subject { clock, stat: format!("/proc/self/task/{}/stat", gettid()) };
                     // The worker waits for this.
-                    let _ = say.send(Ok((post, subject)));
-                    (post, engine)
+                    let _ = say.send(Ok((slot, subject)));
+                    (slot, engine)
                 }
                 Err(error) => return drop(say.send(Err(error))),
             };
             loop {
-                let order = match post.guard(|| engine.tidy_up()) {
+                let order = match slot.guard(|| engine.housekeeping()) {
                     Some(patience) => orders.recv_timeout(patience),
                     None => orders.recv().map_err(RecvTimeoutError::from),
                 };
                 match order {
                     Ok(message) => {
-                        if results.send(post.guard(|| engine.inspect(&message))).is_err() {
+                        if results.send(slot.guard(|| engine.inspect(&message))).is_err() {
                             break;
                         }
                     }
@@ -110,13 +115,13 @@ impl EngineThread {
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
-            post.guard(|| drop(engine));
+            slot.guard(|| drop(engine));
         };
         let failed = |error: std::io::Error| StartError(error.to_string());
         thread::Builder::new().name(format!("engine-{worker}")).spawn(body).map_err(failed)?;
-        let (post, subject) =
+        let (slot, subject) =
             said.recv().map_err(|_| StartError("the engine's thread ended".to_owned()))?.map_err(failed)?;
-        Ok(Self { shared, jobs: Some(jobs), verdicts, post, is_lost: false, subject, log: log.clone() })
+        Ok(Self { shared, jobs: Some(jobs), verdicts, slot, is_lost: false, subject, log: log.clone() })
     }
 
     /// The engine is lost: tells what is to be told of it.
@@ -139,7 +144,7 @@ impl EngineThread {
                 Err(RecvTimeoutError::Disconnected) => return Err(self.lose(FailureKind::Crash, ended())),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if let Some(fault) = self.post.fault() {
+            if let Some(fault) = self.slot.fault() {
                 let cause = format!("engine thread got {} at {:#x}", fault.signal, fault.address);
                 return Err(self.lose(FailureKind::Crash, cause));
             }

@@ -8,7 +8,7 @@ use actors::spop::{ActionList, Scope, Value};
 
 use crate::message::HttpMessage;
 use crate::message::block_page::BlockPage;
-use crate::message::dialect::{Agent, Dialect, number};
+use crate::message::dialect::{Convention, Dialect, number};
 use crate::message::verdict::{Action, Intervention, Verdict};
 
 /// What the operator wants to be answered.
@@ -43,9 +43,9 @@ pub fn answer(
     policy: &Policy,
 ) -> ActionList {
     let mut actions = ActionList::new();
-    let dialect = message.map_or_else(|dialect| dialect, |message| message.wishes().dialect);
-    let is_coraza = dialect.agent == Agent::Coraza;
-    let detect_only = message.is_ok_and(|message| message.wishes().detect_only);
+    let dialect = message.map_or_else(|dialect| dialect, |message| message.options().dialect);
+    let is_coraza = dialect.convention == Convention::Coraza;
+    let detect_only = message.is_ok_and(|message| message.options().detect_only);
     if !dialect.is_request {
         for name in ["code", "action", "error", "fail"] {
             actions.unset_var(Scope::Transaction, name);
@@ -88,9 +88,9 @@ pub fn answer(
                     set("fail", Value::Int32(1));
                 }
             }
-            match dialect.agent {
-                Agent::ModSecurity => set("error", Value::String(failure.kind.as_str().as_bytes())),
-                Agent::Coraza => set("error", Value::Int32(number(failure.kind))),
+            match dialect.convention {
+                Convention::ModSecurity => set("error", Value::String(failure.kind.as_str().as_bytes())),
+                Convention::Coraza => set("error", Value::Int32(number(failure.kind))),
             }
         }
     }
@@ -102,7 +102,7 @@ pub fn answer(
         }
         Ok(HttpMessage::Response(response)) => {
             set("truncated", Value::Bool(response.truncated));
-            set("lost", Value::Bool(outcome.is_ok_and(|verdict| verdict.is_lost)));
+            set("lost", Value::Bool(outcome.is_ok_and(|verdict| verdict.has_no_request)));
         }
         Err(_) => {}
     }
@@ -117,7 +117,7 @@ pub fn answer(
         if let Some(body) = verdict.rewritten.as_ref().filter(|_| denied.is_none() && !detect_only) {
             actions.set_var(Scope::Transaction, "body", Value::String(body));
         }
-        describe(verdict, message.is_ok_and(|message| message.wishes().export_rules), &mut actions);
+        describe(verdict, message.is_ok_and(|message| message.options().export_rules), &mut actions);
     }
     actions
 }

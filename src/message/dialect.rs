@@ -6,14 +6,14 @@ use actors::FailureKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
     /// As which agent.
-    pub agent: Agent,
+    pub convention: Convention,
     /// It is about a request: nothing is set yet. A message that was not understood may be about a response.
     pub is_request: bool,
 }
 
 /// The agent that a configuration was written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agent {
+pub enum Convention {
     /// This one, or one of the ModSecurity agents before: `code`, and a word in `error`.
     ModSecurity,
     /// Coraza's: `action`, `fail` in early versions, and a number in `error`.

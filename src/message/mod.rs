@@ -19,7 +19,7 @@ use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
 use crate::message::headers::Headers;
-use crate::message::request::{Request, Wishes};
+use crate::message::request::{AnswerOptions, Request};
 use crate::message::response::Response;
 
 /// One or the other.
@@ -72,10 +72,10 @@ impl HttpMessage {
 
     /// What the answer is to be like.
     #[must_use]
-    pub fn wishes(&self) -> Wishes {
+    pub fn options(&self) -> AnswerOptions {
         match self {
-            Self::Request(request) => request.wishes,
-            Self::Response(response) => response.wishes,
+            Self::Request(request) => request.options,
+            Self::Response(response) => response.options,
         }
     }
 

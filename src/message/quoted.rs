@@ -9,9 +9,9 @@ const MAX_SHOWN: usize = 256;
 /// Displays bytes as a quoted ASCII string: control bytes, double quotes and all above 126 are escaped as in Rust, and
 /// after 256 bytes it only says how many more there are.
 #[derive(Clone, Copy, Debug)]
-pub struct Text<'a>(pub &'a [u8]);
+pub struct Quoted<'a>(pub &'a [u8]);
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (shown, rest) = self.0.split_at_checked(MAX_SHOWN).unwrap_or((self.0, &[]));
         f.write_char('"')?;
@@ -31,12 +31,12 @@ mod tests {
 
     #[test]
     fn nothing_in_a_value_can_end_its_line_or_its_quotes() {
-        assert_eq!(Text(b"'/a\r\nb\"c\x1b[2J'\xff").to_string(), r#""'/a\r\nb\"c\x1b[2J'\xff""#);
+        assert_eq!(Quoted(b"'/a\r\nb\"c\x1b[2J'\xff").to_string(), r#""'/a\r\nb\"c\x1b[2J'\xff""#);
     }
 
     #[test]
     fn a_long_value_is_cut() {
-        let shown = Text(&[b'a'; 1000]).to_string();
+        let shown = Quoted(&[b'a'; 1000]).to_string();
         assert!(shown.len() < 300 && shown.ends_with("744 more bytes"), "{shown}");
     }
 }

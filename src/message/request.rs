@@ -7,7 +7,7 @@ use slog::{KV, Record, Serializer};
 
 use crate::message::dialect::Dialect;
 use crate::message::headers::Headers;
-use crate::message::quoted::Text;
+use crate::message::quoted::Quoted;
 
 /// An HTTP request as the client sent it. Method, URI and version hold no zero byte: engines take them as C strings.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct Request {
     /// The application whose rules are to be used.
     pub application: Option<Bytes>,
     /// How it is answered.
-    pub wishes: Wishes,
+    pub options: AnswerOptions,
     /// Rules that do not apply to it.
     pub ignored_rules: Vec<i64>,
     /// The payload that all of this was read from.
@@ -44,7 +44,7 @@ pub struct Request {
 
 /// What HAProxy's configuration wants of the answer to one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wishes {
+pub struct AnswerOptions {
     /// Where the answer is read.
     pub dialect: Dialect,
     /// Nothing is denied, only told.
@@ -76,11 +76,11 @@ impl std::fmt::Display for Endpoint {
 impl KV for Request {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
         // Last first: that is the order of slog's pairs.
-        serializer.emit_arguments("uri", &format_args!("{}", Text(&self.uri)))?;
-        serializer.emit_arguments("method", &format_args!("{}", Text(&self.method)))?;
+        serializer.emit_arguments("uri", &format_args!("{}", Quoted(&self.uri)))?;
+        serializer.emit_arguments("method", &format_args!("{}", Quoted(&self.method)))?;
         serializer.emit_arguments("client", &format_args!("{}", self.client))?;
         if let Some(id) = &self.unique_id {
-            serializer.emit_arguments("unique_id", &format_args!("{}", Text(id)))?;
+            serializer.emit_arguments("unique_id", &format_args!("{}", Quoted(id)))?;
         }
         serializer.emit_str("id", &self.id)
     }

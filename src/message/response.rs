@@ -5,8 +5,8 @@ use slog::{KV, Record, Serializer};
 
 use crate::message::headers::Headers;
 use crate::message::id::Ticket;
-use crate::message::quoted::Text;
-use crate::message::request::Wishes;
+use crate::message::quoted::Quoted;
+use crate::message::request::AnswerOptions;
 
 /// An HTTP response as the server sent it. The version holds no zero byte: engines take it as a C string.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Response {
     /// The application whose rules are to be used.
     pub application: Option<Bytes>,
     /// How it is answered.
-    pub wishes: Wishes,
+    pub options: AnswerOptions,
     /// The payload that all of this was read from.
     pub payload: Bytes,
 }
@@ -50,7 +50,7 @@ impl KV for Response {
         match &self.transaction {
             Some(transaction) => match Ticket::parse(transaction) {
                 Some(ticket) => serializer.emit_str("id", &ticket.id),
-                None => serializer.emit_arguments("id", &format_args!("{}", Text(transaction))),
+                None => serializer.emit_arguments("id", &format_args!("{}", Quoted(transaction))),
             },
             None => serializer.emit_str("id", &self.id),
         }

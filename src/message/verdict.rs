@@ -20,20 +20,20 @@ pub struct Verdict {
     /// The score that the Core Rule Set came to.
     pub anomaly_score: Option<i64>,
     /// The engine keeps the transaction for its response.
-    pub is_kept: bool,
+    pub is_parked: bool,
     /// How to come back to it.
     pub ticket: Option<Ticket>,
     /// Of a response: the request that it answers, if its transaction was there.
-    pub answers: Option<Answered>,
+    pub answers: Option<RequestSummary>,
     /// The response had no transaction any more, and was inspected on its own.
-    pub is_lost: bool,
+    pub has_no_request: bool,
     /// The response's body as rules have rewritten it.
     pub rewritten: Option<Vec<u8>>,
 }
 
 /// What the log says of the request that a response answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct RequestSummary {
     /// Who sent it.
     pub client: String,
     /// Its path and query.

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use crate::modsecurity::library::Library;
 use crate::modsecurity::load::{LoadError, RuleSet, RuleSource, Summary, load};
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
 /// What is to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSources {
     /// Into which engine.
-    pub engine: Version,
+    pub engine: EngineVersion,
     /// For requests that name no application, or one that is not known.
     pub default: RuleSource,
     /// The files of each application, by its name.
@@ -73,7 +73,7 @@ pub enum ApplicationError {
         cause: LoadError,
     },
     /// This program was built without the engine.
-    NotBuilt(Version),
+    NotBuilt(EngineVersion),
 }
 
 impl fmt::Display for ApplicationError {

@@ -9,15 +9,15 @@ use crate::ffi::matches::{Match, Matches};
 use crate::message::HttpMessage;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::message::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
+use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
 use crate::modsecurity::application::RuleSets;
 use crate::modsecurity::library::{Inspected, InspectionError, Library, Transaction};
-use crate::modsecurity::parked::{Bounds, Kept, Waiting};
+use crate::modsecurity::parked::{Parked, ParkedTransactions, RetentionLimits};
 
 /// The engine of one worker. All share the rules.
 pub struct Inspector<L: Library> {
     rules: Arc<RuleSets<L>>,
-    waiting: Waiting<L::Transaction>,
+    waiting: ParkedTransactions<L::Transaction>,
     /// Dropped last: what waits is in it.
     memory: L::Memory,
 }
@@ -25,13 +25,13 @@ pub struct Inspector<L: Library> {
 impl<L: Library> Inspector<L> {
     /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
     /// after the fork.
-    pub fn new(rules: Arc<RuleSets<L>>, bounds: Bounds) -> Result<Self, String> {
+    pub fn new(rules: Arc<RuleSets<L>>, bounds: RetentionLimits) -> Result<Self, String> {
         let memory = rules.of(None).library.prepare()?;
-        Ok(Self { rules, waiting: Waiting::new(bounds), memory })
+        Ok(Self { rules, waiting: ParkedTransactions::new(bounds), memory })
     }
 
     /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
-    pub fn tidy_up(&mut self) -> Option<Duration> {
+    pub fn housekeeping(&mut self) -> Option<Duration> {
         self.waiting.expire(Instant::now())
     }
 
@@ -45,29 +45,29 @@ impl<L: Library> Inspector<L> {
         let matches = transaction.matches(0)?;
         let told = matches.count();
         let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
-        verdict.is_kept = true;
-        let about = Answered { client: request.client.to_string(), uri: request.uri.to_vec() };
-        let kept = Kept { transaction, told, request: about, bytes: request.payload.len() };
+        verdict.is_parked = true;
+        let about = RequestSummary { client: request.client.to_string(), uri: request.uri.to_vec() };
+        let kept = Parked { transaction, told, request: about, bytes: request.payload.len() };
         self.waiting.keep(request.id.clone(), kept, Instant::now());
         Ok(verdict)
     }
 
     fn response(&mut self, response: &Response) -> Result<Verdict, InspectionError> {
         let kept = response.ticket().and_then(|ticket| self.waiting.take(&ticket.id));
-        let is_lost = kept.is_none();
+        let has_no_request = kept.is_none();
         let (mut transaction, told, answers) = match kept {
             Some(kept) => (kept.transaction, kept.told, Some(kept.request)),
             None => {
                 let rules = self.rules.of(response.application.as_deref());
                 let mut transaction = rules.library.begin(&self.memory, response.id.as_bytes())?;
-                transaction.stand_in()?;
+                transaction.placeholder_request()?;
                 let told = transaction.matches(0)?.count();
                 (transaction, told, None)
             }
         };
         let Inspected { intervention, rewritten } = transaction.response(response)?;
         let mut verdict = close(&mut transaction, intervention, told, OF_RESPONSE)?;
-        verdict.is_lost = is_lost;
+        verdict.has_no_request = has_no_request;
         verdict.answers = answers;
         // Of a body that was cut nobody has the rest.
         verdict.rewritten = rewritten.filter(|_| !response.truncated);

@@ -9,16 +9,16 @@ use actors::EngineError;
 
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, Settings};
+use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::modsecurity::load::LoadError;
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
 /// A library with the rules of one application.
 pub trait Library: Send + Sync + Sized + 'static {
     /// Which it is.
-    const VERSION: Version;
+    const VERSION: EngineVersion;
 
     /// One request's way through it, and its response's.
     type Transaction: Transaction;
@@ -33,7 +33,7 @@ pub trait Library: Send + Sync + Sized + 'static {
     fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError>;
 
     /// Some settings, and the rules of all phases.
-    fn contents(&self) -> Result<(Settings, Vec<LoadedRule>), String>;
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String>;
 
     /// Readies this process, and this thread, for transactions. In a process of its own: after the fork.
     fn prepare(&self) -> Result<Self::Memory, String>;
@@ -57,7 +57,7 @@ pub trait Transaction {
     ) -> Result<Option<Intervention>, InspectionError>;
 
     /// The phases of a request that nobody has, so that a response can follow: they run the rules that set variables.
-    fn stand_in(&mut self) -> Result<(), InspectionError>;
+    fn placeholder_request(&mut self) -> Result<(), InspectionError>;
 
     /// Takes the response through its phases until one intervenes.
     fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError>;
@@ -97,5 +97,5 @@ pub struct Inspected {
 pub(super) const UNKNOWN_ADDRESS: &str = "0.0.0.0";
 
 /// The headers of a request that nobody has: what rules would miss first.
-pub(super) const STAND_IN_HEADERS: [(&str, &str); 3] =
+pub(super) const PLACEHOLDER_HEADERS: [(&str, &str); 3] =
     [("Host", "unknown"), ("User-Agent", "unknown"), ("Accept", "*/*")];

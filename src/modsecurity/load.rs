@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ffi::rules::{RuleEngine, Settings};
+use crate::ffi::rules::{RuleEngine, RuleSettings};
 use crate::modsecurity::body_checks;
 use crate::modsecurity::library::Library;
 use crate::rules::directives::{Counts, Directives, Missing, ReadError, compare};
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
 /// The program in audit logs.
 pub(super) const CONNECTOR: &str = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
@@ -122,7 +122,7 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     let directives = read(settings, files, L::VERSION)?;
     let library = L::load(settings, files)?;
     let failed = |cause| LoadError::Engine { source: "the rules".to_owned(), cause };
-    let (Settings { engine, request_body_access, response_body_access }, loaded) =
+    let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =
         library.contents().map_err(failed)?;
     let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
@@ -132,7 +132,7 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
 }
 
 /// The directives as this version should read them.
-fn read(settings: &str, files: &[PathBuf], version: Version) -> Result<Directives, LoadError> {
+fn read(settings: &str, files: &[PathBuf], version: EngineVersion) -> Result<Directives, LoadError> {
     let mut directives = Directives::new(version);
     directives.add(settings, "built-in settings").map_err(LoadError::Read)?;
     files.iter().try_for_each(|path| directives.add_file(path)).map_err(LoadError::Read)?;

@@ -22,28 +22,28 @@ use crate::modsecurity::application::{ApplicationError, RuleSets, RuleSources, l
 use crate::modsecurity::inspector::Inspector;
 use crate::modsecurity::library::InspectionError;
 use crate::modsecurity::load::Summary;
-use crate::modsecurity::parked::Bounds;
-use crate::rules::version::Version;
+use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::version::EngineVersion;
 
 /// The rules of all applications, in one version of ModSecurity.
 #[derive(Clone, Debug)]
 pub enum Rules {
     /// In ModSecurity 2.9.
     #[cfg(feature = "engine2")]
-    Two(Arc<RuleSets<ffi::v2::Rules>>),
+    Two(Arc<RuleSets<ffi::v2::Ruleset>>),
     /// In libmodsecurity 3.
     #[cfg(feature = "engine3")]
-    Three(Arc<RuleSets<ffi::v3::Engine>>),
+    Three(Arc<RuleSets<ffi::v3::Ruleset>>),
 }
 
 /// The engine of one worker.
 pub enum ModSecurity {
     /// ModSecurity 2.9.
     #[cfg(feature = "engine2")]
-    Two(Inspector<ffi::v2::Rules>),
+    Two(Inspector<ffi::v2::Ruleset>),
     /// libmodsecurity 3.
     #[cfg(feature = "engine3")]
-    Three(Inspector<ffi::v3::Engine>),
+    Three(Inspector<ffi::v3::Ruleset>),
 }
 
 impl Rules {
@@ -51,11 +51,11 @@ impl Rules {
     pub fn load(sources: &RuleSources) -> Result<(Self, Vec<Summary>), ApplicationError> {
         match sources.engine {
             #[cfg(feature = "engine2")]
-            Version::Two => {
+            EngineVersion::V2 => {
                 load_all(sources).map(|(rules, summaries)| (Self::Two(Arc::new(rules)), summaries))
             }
             #[cfg(feature = "engine3")]
-            Version::Three => {
+            EngineVersion::V3 => {
                 load_all(sources).map(|(rules, summaries)| (Self::Three(Arc::new(rules)), summaries))
             }
             #[cfg(not(all(feature = "engine2", feature = "engine3")))]
@@ -67,7 +67,7 @@ impl Rules {
 impl ModSecurity {
     /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
     /// after the fork. It stays in its thread.
-    pub fn new(rules: &Rules, bounds: Bounds) -> Result<Self, String> {
+    pub fn new(rules: &Rules, bounds: RetentionLimits) -> Result<Self, String> {
         Ok(match rules {
             #[cfg(feature = "engine2")]
             Rules::Two(rules) => Self::Two(Inspector::new(Arc::clone(rules), bounds)?),
@@ -77,12 +77,12 @@ impl ModSecurity {
     }
 
     /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
-    pub fn tidy_up(&mut self) -> Option<Duration> {
+    pub fn housekeeping(&mut self) -> Option<Duration> {
         match self {
             #[cfg(feature = "engine2")]
-            Self::Two(engine) => engine.tidy_up(),
+            Self::Two(engine) => engine.housekeeping(),
             #[cfg(feature = "engine3")]
-            Self::Three(engine) => engine.tidy_up(),
+            Self::Three(engine) => engine.housekeeping(),
         }
     }
 

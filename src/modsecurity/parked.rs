@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::message::verdict::Answered;
+use crate::message::verdict::RequestSummary;
 use crate::modsecurity::library::Transaction;
 
 /// Transactions that are finished in one go: whoever waits for the engine meanwhile has the next turn.
@@ -17,40 +17,40 @@ const BYTES_EACH: usize = 8 * 1024;
 
 /// How many transactions may wait, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct RetentionLimits {
     /// Transactions; 0: none, they are finished with the request.
     pub count: usize,
     /// How long one may wait.
     pub ttl: Duration,
 }
 
-impl Bounds {
+impl RetentionLimits {
     /// Nothing waits.
     pub const NONE: Self = Self { count: 0, ttl: Duration::ZERO };
 }
 
 /// A transaction after its request.
-pub(super) struct Kept<T> {
+pub(super) struct Parked<T> {
     pub(super) transaction: T,
     /// Matches that were told with the request's verdict.
     pub(super) told: usize,
     /// What the log says of the request.
-    pub(super) request: Answered,
+    pub(super) request: RequestSummary,
     /// Bytes of the request.
     pub(super) bytes: usize,
 }
 
 /// Those that wait.
-pub(super) struct Waiting<T: Transaction> {
-    bounds: Bounds,
-    by_id: HashMap<String, Kept<T>>,
+pub(super) struct ParkedTransactions<T: Transaction> {
+    bounds: RetentionLimits,
+    by_id: HashMap<String, Parked<T>>,
     /// Oldest first; those taken meanwhile among them.
     order: VecDeque<(Instant, String)>,
     bytes: usize,
 }
 
-impl<T: Transaction> Waiting<T> {
-    pub(super) fn new(bounds: Bounds) -> Self {
+impl<T: Transaction> ParkedTransactions<T> {
+    pub(super) fn new(bounds: RetentionLimits) -> Self {
         Self { bounds, by_id: HashMap::new(), order: VecDeque::new(), bytes: 0 }
     }
 
@@ -60,7 +60,7 @@ impl<T: Transaction> Waiting<T> {
     }
 
     /// Keeps a transaction, at the expense of the oldest.
-    pub(super) fn keep(&mut self, id: String, kept: Kept<T>, now: Instant) {
+    pub(super) fn keep(&mut self, id: String, kept: Parked<T>, now: Instant) {
         let room = (self.bounds.count * BYTES_EACH).saturating_sub(kept.bytes);
         while self.by_id.len() >= self.bounds.count || self.bytes > room {
             let Some((_, oldest)) = self.order.pop_front() else { break };
@@ -77,7 +77,7 @@ impl<T: Transaction> Waiting<T> {
     }
 
     /// Takes a transaction out: a second response finds nothing.
-    pub(super) fn take(&mut self, id: &str) -> Option<Kept<T>> {
+    pub(super) fn take(&mut self, id: &str) -> Option<Parked<T>> {
         let kept = self.by_id.remove(id)?;
         self.bytes -= kept.bytes;
         Some(kept)
@@ -101,7 +101,7 @@ impl<T: Transaction> Waiting<T> {
     }
 }
 
-impl<T: Transaction> Drop for Waiting<T> {
+impl<T: Transaction> Drop for ParkedTransactions<T> {
     fn drop(&mut self) {
         while let Some((_, id)) = self.order.pop_front() {
             if let Some(kept) = self.take(&id) {

@@ -23,8 +23,8 @@ use crate::message::answer::Policy;
 use crate::message::block_page::BlockPage;
 use crate::modsecurity::application::{Applications, RuleSources, UnknownApplication};
 use crate::modsecurity::load::RuleSource;
-use crate::modsecurity::parked::Bounds;
-use crate::rules::version::Version;
+use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::version::EngineVersion;
 use arguments::{Arguments, Parsed};
 pub use listen::ListenAddress;
 
@@ -77,7 +77,7 @@ pub struct Settings {
     /// What becomes of a request with a body that was cut.
     pub truncated: Truncated,
     /// Transactions that may wait for their response in each engine.
-    pub responses: Bounds,
+    pub responses: RetentionLimits,
     /// The supervision tree's.
     pub tree: actors::Settings,
     /// Environment variables that look as if they were meant for this program, and are not.
@@ -140,11 +140,11 @@ pub fn read(
 }
 
 /// The version of ModSecurity of this number, if it was built.
-fn engine(word: Option<&str>) -> Result<Version, BadOption> {
-    let default = Version::BUILT.first().copied();
-    let version = word.map_or(default, Version::of_number);
-    version.filter(|version| Version::BUILT.contains(version)).ok_or_else(|| {
-        let built: Vec<_> = Version::BUILT.iter().map(|version| version.number().to_string()).collect();
+fn engine(word: Option<&str>) -> Result<EngineVersion, BadOption> {
+    let default = EngineVersion::BUILT.first().copied();
+    let version = word.map_or(default, EngineVersion::of_number);
+    version.filter(|version| EngineVersion::BUILT.contains(version)).ok_or_else(|| {
+        let built: Vec<_> = EngineVersion::BUILT.iter().map(|version| version.number().to_string()).collect();
         let word = word.unwrap_or_default();
         BadOption(format!(
             "--engine: {word:?} is none that this program was built with ({})",
@@ -235,7 +235,7 @@ fn check(arguments: Arguments, unknown_variables: Vec<String>) -> Result<Setting
             }
         },
         // The workers share them as they come.
-        responses: Bounds { count: responses.div_ceil(workers), ttl },
+        responses: RetentionLimits { count: responses.div_ceil(workers), ttl },
         tree: actors::Settings {
             workers,
             queue,

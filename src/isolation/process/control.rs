@@ -12,7 +12,7 @@ pub(super) const MAX_MESSAGE: usize = 4096;
 
 /// What the front asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(super) enum Order {
     /// An engine for the worker with this number; the memory for its jobs comes along.
     Spawn {
         /// Returned in the answer.
@@ -59,7 +59,7 @@ pub(super) enum Report {
     },
 }
 
-impl Request {
+impl Order {
     pub(super) fn encode(self) -> Vec<u8> {
         match self {
             Self::Spawn { token, worker } => message(1, &[token, worker]),
@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn messages_come_back() {
-        for request in [Request::Spawn { token: 1 << 40, worker: 3 }, Request::Kill { pid: 77 }] {
-            assert_eq!(Request::decode(&request.encode()), Some(request));
+        for request in [Order::Spawn { token: 1 << 40, worker: 3 }, Order::Kill { pid: 77 }] {
+            assert_eq!(Order::decode(&request.encode()), Some(request));
         }
         let summary = Summary {
             rules: Counts { in_files: 642, in_engine: 640, removed: 2 },

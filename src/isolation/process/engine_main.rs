@@ -10,16 +10,16 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, dup2_stdin, getppid};
 
-use super::channel::{EngineEnd, Next};
+use super::channel::{EngineEnd, NextJob};
 use super::wire;
 use crate::message::decode::decode;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::library::InspectionError;
-use crate::modsecurity::parked::Bounds;
+use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{ModSecurity, Rules};
 
 /// The life of an engine process; what it returns is its exit status.
-pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: &Rules, bounds: Bounds) -> i32 {
+pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: &Rules, bounds: RetentionLimits) -> i32 {
     // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
         return 1;
@@ -47,14 +47,14 @@ pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: &Rules, bounds
 fn serve(mut channel: EngineEnd, mut engine: ModSecurity) -> io::Result<()> {
     let mut output = BytesMut::new();
     loop {
-        match channel.next_job(engine.tidy_up())? {
-            Next::Job(job) => {
+        match channel.next_job(engine.housekeeping())? {
+            NextJob::Job(job) => {
                 output.clear();
                 wire::encode_outcome(&inspect(&mut engine, job), &mut output);
                 channel.answer(&output)?;
             }
-            Next::Nothing => {}
-            Next::End => return Ok(()),
+            NextJob::Nothing => {}
+            NextJob::End => return Ok(()),
         }
     }
 }

@@ -18,9 +18,9 @@ use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use slog::Logger;
 
-use super::channel::{self, Found, WorkerEnd};
+use super::channel::{self, Received, WorkerEnd};
 use super::wire;
-use super::zygote_host::Keeper;
+use super::zygote_host::ZygoteHost;
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
@@ -46,7 +46,7 @@ pub struct EngineProcess {
     pid: Pid,
     subject: Subject,
     end: Receiver<Infallible>,
-    keeper: Arc<Keeper>,
+    zygote_host: Arc<ZygoteHost>,
     /// By this program, and not by itself.
     was_ended: bool,
     limit: Duration,
@@ -57,13 +57,13 @@ impl EngineProcess {
     /// Has one forked. `limit` is the CPU time that it may use for one request.
     pub fn start(
         worker: usize,
-        keeper: Arc<Keeper>,
+        zygote_host: Arc<ZygoteHost>,
         limit: Duration,
         log: &Logger,
     ) -> Result<Self, StartError> {
         let failed = |error: io::Error| StartError(error.to_string());
         let (channel, memory) = WorkerEnd::create().map_err(failed)?;
-        let (pid, end) = keeper.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError)?;
+        let (pid, end) = zygote_host.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError)?;
         let clock = clock_getcpuclockid(pid).map_err(|errno| StartError(errno.to_string()))?;
         let subject = Subject { clock, stat: format!("/proc/{pid}/stat") };
         Ok(Self {
@@ -72,7 +72,7 @@ impl EngineProcess {
             pid,
             subject,
             end,
-            keeper,
+            zygote_host,
             was_ended: false,
             limit,
             log: log.clone(),
@@ -110,9 +110,9 @@ impl EngineProcess {
         requests: &[&HttpMessage],
         mut count: usize,
         outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
-    ) -> Result<usize, (usize, Trouble)> {
+    ) -> Result<usize, (usize, EngineLoss)> {
         if is_over(&self.end) {
-            return Err((0, Trouble::EndedBefore));
+            return Err((0, EngineLoss::EndedBefore));
         }
         self.channel.hand_over();
         let mut waiting = requests.len();
@@ -126,7 +126,7 @@ impl EngineProcess {
             let verdict = loop {
                 let now = Instant::now();
                 if now >= next_look {
-                    watch.look().map_err(|overrun| (place, Trouble::Overrun(overrun)))?;
+                    watch.look().map_err(|overrun| (place, EngineLoss::Overrun(overrun)))?;
                     next_look = now + TICK;
                 }
                 if place + 1 < waiting && now >= begin + STALL {
@@ -136,43 +136,45 @@ impl EngineProcess {
                 }
                 let patience = if place + 1 < waiting { GLANCE } else { next_look - now };
                 match self.channel.wait(patience) {
-                    Found::Verdict(frame) => break frame,
-                    Found::Garbage => return Err((place, Trouble::Garbled)),
-                    Found::Alarm | Found::Nothing if is_over(&self.end) => {
-                        return Err((place, Trouble::Ended));
+                    Received::Verdict(frame) => break frame,
+                    Received::Garbage => return Err((place, EngineLoss::Garbled)),
+                    Received::Alarm | Received::Nothing if is_over(&self.end) => {
+                        return Err((place, EngineLoss::Ended));
                     }
                     // Only the engine itself can have done that.
-                    Found::Alarm => return Err((place, Trouble::Garbled)),
-                    Found::Nothing => {}
+                    Received::Alarm => return Err((place, EngineLoss::Garbled)),
+                    Received::Nothing => {}
                 }
             };
-            let inspected = wire::decode_outcome(&verdict).map_err(|_| (place, Trouble::Garbled))?;
+            let inspected = wire::decode_outcome(&verdict).map_err(|_| (place, EngineLoss::Garbled))?;
             outcome(place, inspected.map_err(EngineError::from));
         }
         Ok(if waiting == count { requests.len() } else { count })
     }
 
     /// Ends the process, whatever it does, and says what is to be said of it.
-    fn bury(&mut self, trouble: &Trouble) -> Failure {
+    fn bury(&mut self, trouble: &EngineLoss) -> Failure {
         let (kind, cause) = match trouble {
-            Trouble::Ended | Trouble::EndedBefore | Trouble::Overrun(Overrun::Gone) => {
+            EngineLoss::Ended | EngineLoss::EndedBefore | EngineLoss::Overrun(Overrun::Gone) => {
                 // The zygote knows how; nobody waits for that with a request at hand.
                 return Failure::new(FailureKind::Crash, format!("engine process {} ended", self.pid));
             }
-            Trouble::Garbled => (FailureKind::Crash, format!("engine process {} answers garbage", self.pid)),
-            Trouble::Overrun(Overrun::TooLong(used)) => {
+            EngineLoss::Garbled => {
+                (FailureKind::Crash, format!("engine process {} answers garbage", self.pid))
+            }
+            EngineLoss::Overrun(Overrun::TooLong(used)) => {
                 let limit = self.limit;
                 (
                     FailureKind::Timeout,
                     format!("engine process {} used {used:.1?} of CPU, {limit:?} allowed", self.pid),
                 )
             }
-            Trouble::Overrun(Overrun::Stuck(time)) => {
+            EngineLoss::Overrun(Overrun::Stuck(time)) => {
                 (FailureKind::Timeout, format!("engine process {} stood still for {time:.1?}", self.pid))
             }
         };
         self.was_ended = true;
-        self.keeper.kill(self.pid);
+        self.zygote_host.kill(self.pid);
         Failure::new(kind, cause)
     }
 }
@@ -201,7 +203,7 @@ impl Engine for EngineProcess {
                 Err((place, trouble)) => {
                     let failure = self.bury(&trouble);
                     let error = match trouble {
-                        Trouble::EndedBefore => EngineError::DeadBefore(failure),
+                        EngineLoss::EndedBefore => EngineError::DeadBefore(failure),
                         _ => EngineError::Dead(failure),
                     };
                     return told(place, Err(error));
@@ -222,7 +224,7 @@ impl Engine for EngineProcess {
         if self.was_ended {
             return None;
         }
-        let end = self.keeper.end_of(self.pid, NEWS);
+        let end = self.zygote_host.end_of(self.pid, NEWS);
         let end = end.map_or_else(|| "unknown".to_owned(), |end| end.to_string());
         Some(format!("engine process {} ended: {end}", self.pid))
     }
@@ -231,13 +233,13 @@ impl Engine for EngineProcess {
 impl Drop for EngineProcess {
     fn drop(&mut self) {
         // It ends by itself when its channel is closed, which is next.
-        self.keeper.forget(self.pid);
+        self.zygote_host.forget(self.pid);
     }
 }
 
 /// Why an engine cannot be used any more.
 #[derive(Debug)]
-enum Trouble {
+enum EngineLoss {
     /// It is gone.
     Ended,
     /// It was gone before it got the request.

@@ -10,7 +10,7 @@ use actors::spop::varint;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::message::HttpMessage;
-use crate::message::verdict::{Action, Answered, Intervention, RuleMatch, Verdict};
+use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
 use crate::modsecurity::library::InspectionError;
 
 /// Bytes of the longest verdict that is believed.
@@ -97,13 +97,13 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     encode_bytes(cut(&verdict.message), out);
     out.put_u8(verdict.anomaly_score.is_some().into());
     varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
-    out.put_u8(verdict.is_kept.into());
+    out.put_u8(verdict.is_parked.into());
     out.put_u8(verdict.answers.is_some().into());
-    if let Some(Answered { client, uri }) = &verdict.answers {
+    if let Some(RequestSummary { client, uri }) = &verdict.answers {
         encode_bytes(cut(client.as_bytes()), out);
         encode_bytes(cut(uri), out);
     }
-    out.put_u8(verdict.is_lost.into());
+    out.put_u8(verdict.has_no_request.into());
     // Half a body is none: one that is too large for an answer anyway stays as the server sent it.
     let rewritten = verdict.rewritten.as_ref().filter(|body| body.len() <= MAX_BODY);
     out.put_u8(rewritten.is_some().into());
@@ -156,15 +156,15 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let message = reader.bytes("the message")?.to_vec();
     let scored = reader.byte("the score")? != 0;
     let score = reader.varint("the score")? as i64;
-    let is_kept = reader.byte("whether it is kept")? != 0;
+    let is_parked = reader.byte("whether it is kept")? != 0;
     let answers = match reader.byte("whether it answers")? {
         0 => None,
-        _ => Some(Answered {
+        _ => Some(RequestSummary {
             client: String::from_utf8_lossy(reader.bytes("a client")?).escape_debug().to_string(),
             uri: reader.bytes("a uri")?.to_vec(),
         }),
     };
-    let is_lost = reader.byte("whether it is lost")? != 0;
+    let has_no_request = reader.byte("whether it is lost")? != 0;
     let rewritten = match reader.byte("whether it is rewritten")? {
         0 => None,
         _ => Some(reader.bytes("a body")?.to_vec()),
@@ -194,11 +194,11 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         matches,
         more_matches,
         anomaly_score,
-        is_kept,
+        is_parked,
         // The front's to give.
         ticket: None,
         answers,
-        is_lost,
+        has_no_request,
         rewritten,
     })
 }
@@ -224,10 +224,10 @@ mod tests {
             matches: vec![found(942_100), found(-1)],
             more_matches: 7,
             anomaly_score: Some(-5),
-            is_kept: true,
+            is_parked: true,
             ticket: None,
-            answers: Some(Answered { client: "192.0.2.1:7".to_owned(), uri: b"/\xff".to_vec() }),
-            is_lost: true,
+            answers: Some(RequestSummary { client: "192.0.2.1:7".to_owned(), uri: b"/\xff".to_vec() }),
+            has_no_request: true,
             rewritten: Some(b"<p>".to_vec()),
         }
     }

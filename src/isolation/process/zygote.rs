@@ -1,6 +1,6 @@
 //! The zygote: loads the rules once, then forks an engine process whenever the front asks for one.
 //!
-//! It never sees a request. It has one thread, which waits for the front's wishes and for the ends of its children.
+//! It never sees a request. It has one thread, which waits for the front's options and for the ends of its children.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -17,14 +17,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, close, getpid};
 
-use super::control::{MAX_MESSAGE, Report, Request};
+use super::control::{MAX_MESSAGE, Order, Report};
 use super::engine_main;
 use crate::ffi::processes;
 use crate::modsecurity::Rules;
 use crate::modsecurity::application::RuleSources;
 use crate::modsecurity::load::RuleSource;
-use crate::modsecurity::parked::Bounds;
-use crate::rules::version::Version;
+use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::version::EngineVersion;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
 pub(super) const NAME: &str = "modsecurity-spoa-zygote";
@@ -39,7 +39,7 @@ pub fn invoked_as_zygote(words: &[OsString]) -> bool {
 
 /// The words behind the name that tell a zygote what to load: into which version of ModSecurity, how many transactions may wait in each engine, how long in
 /// milliseconds, how many rule files follow, these, and then the name of an application before each of its files.
-pub(super) fn words(sources: &RuleSources, bounds: Bounds) -> Vec<OsString> {
+pub(super) fn words(sources: &RuleSources, bounds: RetentionLimits) -> Vec<OsString> {
     let files = match &sources.default {
         RuleSource::Default => &[][..],
         RuleSource::Files(files) => files,
@@ -57,9 +57,9 @@ pub(super) fn words(sources: &RuleSources, bounds: Bounds) -> Vec<OsString> {
     words
 }
 
-fn read_words(words: &[OsString]) -> Option<(RuleSources, Bounds)> {
+fn read_words(words: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
     let [_, engine, count, ttl, files, rest @ ..] = words else { return None };
-    let engine = Version::of_number(engine.to_str()?)?;
+    let engine = EngineVersion::of_number(engine.to_str()?)?;
     let count = count.to_str()?.parse().ok()?;
     let ttl = Duration::from_millis(ttl.to_str()?.parse().ok()?);
     let (files, rest) = rest.split_at_checked(files.to_str()?.parse().ok()?)?;
@@ -76,7 +76,7 @@ fn read_words(words: &[OsString]) -> Option<(RuleSources, Bounds)> {
             None => applications.push((name.to_owned(), vec![file.into()])),
         }
     }
-    Some((RuleSources { engine, default, applications }, Bounds { count, ttl }))
+    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl }))
 }
 
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
@@ -107,13 +107,13 @@ struct Zygote {
     control: OwnedFd,
     children: SignalFd,
     rules: Rules,
-    bounds: Bounds,
+    bounds: RetentionLimits,
     engines: Vec<Pid>,
 }
 
 impl Zygote {
     /// Loads the rules and reports how that went.
-    fn load(sources: &RuleSources, bounds: Bounds) -> Result<Self, ()> {
+    fn load(sources: &RuleSources, bounds: RetentionLimits) -> Result<Self, ()> {
         let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
         let (rules, summaries) = Rules::load(sources).map_err(|error| {
             // If the front is gone, nobody is left to be told.
@@ -218,15 +218,15 @@ impl Zygote {
             Ok((0, _)) => return Ok(false),
             received => received?,
         };
-        match (Request::decode(buffer.get(..length).unwrap_or_default()), memory) {
-            (Some(Request::Spawn { token, worker }), Some(memory)) => {
+        match (Order::decode(buffer.get(..length).unwrap_or_default()), memory) {
+            (Some(Order::Spawn { token, worker }), Some(memory)) => {
                 let report = match self.spawn(worker, memory) {
                     Ok(pid) => Report::Spawned { token, pid: pid.as_raw() },
                     Err(errno) => Report::NotSpawned { token, errno: errno as i32 },
                 };
                 self.report(&report)?;
             }
-            (Some(Request::Kill { pid }), _) => {
+            (Some(Order::Kill { pid }), _) => {
                 // Only a child that is not reaped yet: its number cannot be another's.
                 let pid = Pid::from_raw(pid);
                 if self.engines.contains(&pid) {

@@ -1,6 +1,6 @@
 //! The front's side of the zygote: starts it, speaks with it, and starts another when it dies.
 //!
-//! One thread does that for as long as the keeper lives. It must be that thread that starts the zygotes: the kernel ends
+//! One thread does that for as long as the zygote host lives. It must be that thread that starts the zygotes: the kernel ends
 //! a zygote when the *thread* that started it ends.
 
 use std::collections::HashMap;
@@ -22,12 +22,12 @@ use nix::unistd::Pid;
 use slog::{Logger, error, warn};
 
 use super::channel::Alarm;
-use super::control::{MAX_MESSAGE, Report, Request};
+use super::control::{MAX_MESSAGE, Order, Report};
 use super::zygote;
 use crate::ffi::processes;
 use crate::modsecurity::application::RuleSources;
 use crate::modsecurity::load::Summary;
-use crate::modsecurity::parked::Bounds;
+use crate::modsecurity::parked::RetentionLimits;
 
 /// How long a worker waits for a zygote that may have to load its rules first, and then for its answer. The worker tries
 /// again after that, but it is known meanwhile that it has no engine.
@@ -46,7 +46,7 @@ const LAST_GRACE: Duration = Duration::from_secs(4);
 
 /// Why there is no zygote.
 #[derive(Debug)]
-pub enum KeeperError {
+pub enum ZygoteError {
     /// The rules are wrong; the text is the zygote's.
     Rules(String),
     /// It could not be started.
@@ -55,7 +55,7 @@ pub enum KeeperError {
     Ended,
 }
 
-impl fmt::Display for KeeperError {
+impl fmt::Display for ZygoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rules(text) => f.write_str(text),
@@ -65,16 +65,16 @@ impl fmt::Display for KeeperError {
     }
 }
 
-impl std::error::Error for KeeperError {}
+impl std::error::Error for ZygoteError {}
 
 /// The front's hold on the zygote. Dropping it ends the zygote and all engines.
-pub struct Keeper {
-    shared: Arc<Shared>,
+pub struct ZygoteHost {
+    shared: Arc<SharedState>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SharedState {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -101,17 +101,17 @@ enum EngineState {
     /// It runs. When it ends, the channel is closed, and then its worker is woken.
     Runs { _end: Sender<Infallible>, _alarm: Option<Alarm> },
     /// It has ended.
-    Ended(End),
+    Ended(EngineExit),
 }
 
 /// How an engine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum EngineExit {
     Signal(i32),
     Status(i32),
 }
 
-impl fmt::Display for End {
+impl fmt::Display for EngineExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Signal(number) => match Signal::try_from(number) {
@@ -123,7 +123,7 @@ impl fmt::Display for End {
     }
 }
 
-impl Shared {
+impl SharedState {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,26 +142,26 @@ impl Shared {
     }
 }
 
-impl Keeper {
+impl ZygoteHost {
     /// Starts a zygote with these rules and waits until it has loaded them. `bounds` hold for each engine.
     pub fn start(
         rules: &RuleSources,
-        bounds: Bounds,
+        bounds: RetentionLimits,
         log: &Logger,
-    ) -> Result<(Self, Vec<Summary>), KeeperError> {
-        let shared = Arc::<Shared>::default();
+    ) -> Result<(Self, Vec<Summary>), ZygoteError> {
+        let shared = Arc::<SharedState>::default();
         let (say, said) = mpsc::channel();
         let body = {
             let (shared, words, log) = (Arc::clone(&shared), zygote::words(rules, bounds), log.clone());
             move || keep(&shared, &words, &log, &say)
         };
         let thread =
-            thread::Builder::new().name("keeper".to_owned()).spawn(body).map_err(KeeperError::Start)?;
-        let keeper = Self { shared, thread: Some(thread) };
+            thread::Builder::new().name("zygote_host".to_owned()).spawn(body).map_err(ZygoteError::Start)?;
+        let zygote_host = Self { shared, thread: Some(thread) };
         match said.recv() {
-            Ok(Ok(summary)) => Ok((keeper, summary)),
+            Ok(Ok(summary)) => Ok((zygote_host, summary)),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(KeeperError::Ended),
+            Err(_) => Err(ZygoteError::Ended),
         }
     }
 
@@ -177,7 +177,7 @@ impl Keeper {
         let asked = self.shared.wait(PATIENCE, |state| {
             let (zygote, control) = state.zygote.as_ref()?;
             let zygote = *zygote;
-            let request = Request::Spawn { token: state.next_token, worker: worker as u64 };
+            let request = Order::Spawn { token: state.next_token, worker: worker as u64 };
             let sent = processes::send(control.as_fd(), &request.encode(), Some(memory));
             state.next_token += 1;
             // If it died just now there will be another.
@@ -202,12 +202,12 @@ impl Keeper {
         let state = self.shared.lock();
         if let Some((_, control)) = &state.zygote {
             // With the zygote gone, the engine is too.
-            let _ = processes::send(control.as_fd(), &Request::Kill { pid: engine.as_raw() }.encode(), None);
+            let _ = processes::send(control.as_fd(), &Order::Kill { pid: engine.as_raw() }.encode(), None);
         }
     }
 
     /// How an engine ended, waiting so long for the news.
-    pub(super) fn end_of(&self, engine: Pid, patience: Duration) -> Option<End> {
+    pub(super) fn end_of(&self, engine: Pid, patience: Duration) -> Option<EngineExit> {
         self.shared.wait(patience, |state| match state.engines.get(&engine.as_raw()) {
             Some(EngineState::Runs { .. }) => None,
             Some(EngineState::Ended(end)) => Some(Some(*end)),
@@ -230,12 +230,12 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for ZygoteHost {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.stopping = true;
         if let Some((_, control)) = &state.zygote {
-            // The zygote sees the end of the stream, and the keeper sees the zygote's. It may be gone already.
+            // The zygote sees the end of the stream, and the zygote host sees the zygote's. It may be gone already.
             let _ = nix::sys::socket::shutdown(
                 std::os::fd::AsRawFd::as_raw_fd(control),
                 nix::sys::socket::Shutdown::Both,
@@ -251,18 +251,18 @@ impl Drop for Keeper {
     }
 }
 
-type Said = mpsc::Sender<Result<Vec<Summary>, KeeperError>>;
+type Said = mpsc::Sender<Result<Vec<Summary>, ZygoteError>>;
 
-/// The keeper's thread: one zygote after the other. The first one's success or failure is said to whoever waits for it.
-fn keep(shared: &Shared, words: &[std::ffi::OsString], log: &Logger, say: &Said) {
+/// The zygote host's thread: one zygote after the other. The first one's success or failure is said to whoever waits for it.
+fn keep(shared: &SharedState, words: &[std::ffi::OsString], log: &Logger, say: &Said) {
     let mut restarts = Restarts::new(POLICY);
     let mut first = Some(say);
     loop {
-        let ended = match (Zygote::start(words), first) {
+        let ended = match (ZygoteProcess::start(words), first) {
             (Ok(zygote), _) => zygote.serve(shared, log, &mut first),
             (Err(error), Some(say)) => {
                 // Nobody listens if the program has given up.
-                let _ = say.send(Err(KeeperError::Start(error)));
+                let _ = say.send(Err(ZygoteError::Start(error)));
                 return;
             }
             (Err(error), None) => format!("cannot be started: {error}"),
@@ -286,12 +286,12 @@ fn tuned() -> Option<(&'static str, &'static str)> {
     std::env::var_os(TUNABLES).is_none().then_some((TUNABLES, "glibc.malloc.tcache_count=128"))
 }
 
-struct Zygote {
+struct ZygoteProcess {
     child: Child,
     control: OwnedFd,
 }
 
-impl Zygote {
+impl ZygoteProcess {
     fn start(words: &[std::ffi::OsString]) -> io::Result<Self> {
         let (control, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
@@ -308,7 +308,7 @@ impl Zygote {
 
     /// Takes its reports until it ends; says how it ended.
     /// `first` is who waits for the first zygote, as long as none has loaded its rules.
-    fn serve(self, shared: &Shared, log: &Logger, first: &mut Option<&Said>) -> String {
+    fn serve(self, shared: &SharedState, log: &Logger, first: &mut Option<&Said>) -> String {
         let mut buffer = [0; MAX_MESSAGE];
         loop {
             let received =
@@ -331,7 +331,7 @@ impl Zygote {
                     }
                 }
                 Report::Failed(cause) => match first {
-                    Some(say) => say.send(Err(KeeperError::Rules(cause))).unwrap_or_default(),
+                    Some(say) => say.send(Err(ZygoteError::Rules(cause))).unwrap_or_default(),
                     None => error!(log, "zygote cannot load the rules"; "cause" => cause),
                 },
                 Report::Spawned { token, pid } => {
@@ -347,7 +347,8 @@ impl Zygote {
                     state.answers.insert(token, Err(errno));
                 }
                 Report::Ended { pid, signal, status } => {
-                    let end = if signal == 0 { End::Status(status) } else { End::Signal(signal) };
+                    let end =
+                        if signal == 0 { EngineExit::Status(status) } else { EngineExit::Signal(signal) };
                     if let Some(engine) = shared.lock().engines.get_mut(&pid) {
                         *engine = EngineState::Ended(end);
                     }
@@ -383,7 +384,7 @@ fn end(mut zygote: Child) -> io::Result<ExitStatus> {
 
 fn describe(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
-        (Some(signal), _) => End::Signal(signal).to_string(),
-        (None, code) => End::Status(code.unwrap_or_default()).to_string(),
+        (Some(signal), _) => EngineExit::Signal(signal).to_string(),
+        (None, code) => EngineExit::Status(code.unwrap_or_default()).to_string(),
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::invalid;
 use crate::message::dialect::Dialect;
 use crate::message::headers::Headers;
-use crate::message::quoted::Text;
-use crate::message::request::{Endpoint, Wishes};
+use crate::message::quoted::Quoted;
+use crate::message::request::{AnswerOptions, Endpoint};
 
 /// The C daemon's arguments.
 pub(super) const SHORT_FORM: [Field; 8] = [
@@ -220,7 +220,7 @@ impl<'a> Fields<'a> {
             let field = Field::named(name).filter(|&field| is_known(field)).ok_or_else(|| {
                 let known = ALL.into_iter().filter(|&field| is_known(field));
                 let known: Vec<_> = known.map(Field::name).collect();
-                invalid(format!("unknown argument {}, expected some of {}", Text(name), known.join(" ")))
+                invalid(format!("unknown argument {}, expected some of {}", Quoted(name), known.join(" ")))
             })?;
             self.set(field, value)?;
         }
@@ -250,7 +250,7 @@ impl<'a> Fields<'a> {
     fn by_position(&mut self, message: &Message<'a>, form: &[Field]) -> Result<(), Failure> {
         for (index, argument) in message.arguments.enumerate() {
             if !argument.name.is_empty() {
-                let name = Text(argument.name);
+                let name = Quoted(argument.name);
                 return Err(invalid(format!(
                     "argument {} has the name {name}, though others have none",
                     index + 1
@@ -327,8 +327,8 @@ impl<'a> Fields<'a> {
     }
 
     /// What is wanted of the answer.
-    pub(super) fn wishes(&self, dialect: Dialect) -> Result<Wishes, Failure> {
-        Ok(Wishes {
+    pub(super) fn options(&self, dialect: Dialect) -> Result<AnswerOptions, Failure> {
+        Ok(AnswerOptions {
             dialect,
             detect_only: self.flag(Field::DetectOnly)?.unwrap_or(false),
             export_rules: self.flag(Field::ExportRules)?.unwrap_or(true),
@@ -342,7 +342,7 @@ impl<'a> Fields<'a> {
         let id = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
         let ids = words.map(|word| {
             id(word).ok_or_else(|| {
-                invalid(format!("argument ignorerules has {}, expected ids of rules", Text(word)))
+                invalid(format!("argument ignorerules has {}, expected ids of rules", Quoted(word)))
             })
         });
         ids.collect()

@@ -16,8 +16,8 @@ use actors::{Failure, FailureKind};
 use bytes::Bytes;
 
 use crate::message::HttpMessage;
-use crate::message::dialect::{Agent, Dialect};
-use crate::message::quoted::Text;
+use crate::message::dialect::{Convention, Dialect};
+use crate::message::quoted::Quoted;
 use fields::{Field, Fields};
 
 /// The name of Coraza's message with a request.
@@ -59,11 +59,11 @@ pub fn dialect(payload: &[u8]) -> Dialect {
 }
 
 fn speaker(name: &[u8]) -> Dialect {
-    let agent = match name {
-        CORAZA_REQUEST | CORAZA_RESPONSE => Agent::Coraza,
-        _ => Agent::ModSecurity,
+    let convention = match name {
+        CORAZA_REQUEST | CORAZA_RESPONSE => Convention::Coraza,
+        _ => Convention::ModSecurity,
     };
-    Dialect { agent, is_request: REQUEST.contains(&name) }
+    Dialect { convention, is_request: REQUEST.contains(&name) }
 }
 
 /// The one message of ours. Others in the same NOTIFY are for other purposes.
@@ -79,7 +79,7 @@ fn find_message(payload: &[u8]) -> Result<Message<'_>, Failure> {
     found.ok_or_else(|| {
         let first =
             Messages::new(payload).next().and_then(Result::ok).map_or(&b""[..], |message| message.name);
-        invalid(format!("message {}, expected check-request or check-response", Text(first)))
+        invalid(format!("message {}, expected check-request or check-response", Quoted(first)))
     })
 }
 

@@ -51,7 +51,7 @@ pub(super) fn request(
         truncated: body_size.is_some_and(|size| size > body.len() as u64),
         body: share(body),
         application: fields.bytes(Field::Application)?.map(|name| payload.slice_ref(name)),
-        wishes: fields.wishes(dialect)?,
+        options: fields.options(dialect)?,
         ignored_rules: fields.ignored_rules()?,
         payload: payload.clone(),
     })

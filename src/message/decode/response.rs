@@ -35,7 +35,7 @@ pub(super) fn response(
         truncated: body_size.is_some_and(|size| size > body.len() as u64),
         body: payload.slice_ref(body),
         application: fields.bytes(Field::Application)?.map(|name| payload.slice_ref(name)),
-        wishes: fields.wishes(dialect)?,
+        options: fields.options(dialect)?,
         payload: payload.clone(),
     })
 }

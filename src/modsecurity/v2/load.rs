@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::ffi::v2::{Rules, Trouble};
+use crate::ffi::v2::{Error, Ruleset};
 use crate::modsecurity::load::{CONNECTOR, LoadError};
 
 /// Loads directives and then files.
-pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Rules, LoadError> {
-    let engine = |trouble: Trouble| failed("the engine", &trouble.0);
+pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {
+    let engine = |trouble: Error| failed("the engine", &trouble.0);
     let name = CString::new(CONNECTOR).map_err(|error| failed("the engine", &error.to_string()))?;
-    let mut rules = Rules::new(&name).map_err(engine)?;
+    let mut rules = Ruleset::new(&name).map_err(engine)?;
     if !directives.is_empty() {
         add_text(&mut rules, directives)?;
     }
@@ -31,7 +31,7 @@ fn failed(source: &str, cause: &str) -> LoadError {
 }
 
 /// The engine reads files only: the directives become one that nobody else sees.
-fn add_text(rules: &mut Rules, directives: &str) -> Result<(), LoadError> {
+fn add_text(rules: &mut Ruleset, directives: &str) -> Result<(), LoadError> {
     let file = || -> io::Result<File> {
         let mut file = File::from(memfd_create(c"directives", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(directives.as_bytes())?;
@@ -41,7 +41,7 @@ fn add_text(rules: &mut Rules, directives: &str) -> Result<(), LoadError> {
     add_file(rules, Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), true)
 }
 
-fn add_file(rules: &mut Rules, path: &Path, is_built_in: bool) -> Result<(), LoadError> {
+fn add_file(rules: &mut Ruleset, path: &Path, is_built_in: bool) -> Result<(), LoadError> {
     let source = path.display().to_string();
     // What the engine is given must not depend on the folder that it takes for its own.
     let absolute = std::path::absolute(path).map_err(|error| failed(&source, &error.to_string()))?;

@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, Settings};
-use crate::ffi::v2::{self, Arena, Rules, Trouble};
+use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::v2::{self, Arena, Error, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::modsecurity::library::{Inspected, InspectionError, Library, Transaction};
 use crate::modsecurity::load::LoadError;
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
-impl Library for Rules {
-    const VERSION: Version = Version::Two;
+impl Library for Ruleset {
+    const VERSION: EngineVersion = EngineVersion::V2;
 
     type Transaction = v2::Transaction;
 
@@ -31,7 +31,7 @@ impl Library for Rules {
         load::load(directives, files)
     }
 
-    fn contents(&self) -> Result<(Settings, Vec<LoadedRule>), String> {
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
         Ok((self.settings(), self.loaded()))
     }
 
@@ -54,8 +54,8 @@ impl Transaction for v2::Transaction {
         request::phases(self, request, body_checks)
     }
 
-    fn stand_in(&mut self) -> Result<(), InspectionError> {
-        request::stand_in(self)
+    fn placeholder_request(&mut self) -> Result<(), InspectionError> {
+        request::placeholder_request(self)
     }
 
     fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError> {
@@ -83,6 +83,6 @@ impl Transaction for v2::Transaction {
 }
 
 /// The error with the library's text.
-fn failed(trouble: Trouble) -> InspectionError {
+fn failed(trouble: Error) -> InspectionError {
     InspectionError(trouble.0)
 }

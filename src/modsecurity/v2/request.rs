@@ -2,10 +2,10 @@
 
 use super::failed;
 use crate::ffi::intervention::Intervention;
-use crate::ffi::v2::{Transaction, Trouble};
+use crate::ffi::v2::{Error, Transaction};
 use crate::message::request::{Endpoint, Request};
 use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
-use crate::modsecurity::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
+use crate::modsecurity::library::{InspectionError, PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
 use crate::modsecurity::truncated_body;
 
 /// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
@@ -43,7 +43,7 @@ pub(super) fn phases(
 }
 
 /// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it.
-fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), Trouble> {
+fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), Error> {
     transaction.set_tx(TRUNCATED.to_bytes(), b"1")?;
     for &rule in body_checks {
         for variable in VARIABLES {
@@ -54,13 +54,13 @@ fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<
 }
 
 /// The phases of a request that nobody has.
-pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), InspectionError> {
+pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), InspectionError> {
     let nobody = (UNKNOWN_ADDRESS.as_bytes(), 0);
     transaction
         .set_connection(nobody, nobody)
         .and_then(|()| transaction.set_request_line(b"GET", b"/", b"1.1"))
         .map_err(failed)?;
-    for (name, value) in STAND_IN_HEADERS {
+    for (name, value) in PLACEHOLDER_HEADERS {
         transaction.add_request_header(name.as_bytes(), value.as_bytes()).map_err(failed)?;
     }
     // What they think of a request that nobody sent is of no interest.

@@ -5,16 +5,16 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::ffi::v3::{self, Engine};
+use crate::ffi::v3::{self, Ruleset};
 use crate::modsecurity::load::{CONNECTOR, LoadError};
 
 /// Loads directives and then files.
-pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Engine, LoadError> {
-    let failed = |cause: v3::LoadError| LoadError::Engine {
+pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {
+    let failed = |cause: v3::RulesError| LoadError::Engine {
         source: "libmodsecurity".to_owned(),
         cause: cause.to_string(),
     };
-    let mut engine = Engine::new(CONNECTOR).map_err(failed)?;
+    let mut engine = Ruleset::new(CONNECTOR).map_err(failed)?;
     match files {
         [file] if directives.is_empty() => add_file(&mut engine, file)?,
         files => add_together(&mut engine, directives, files)?,
@@ -24,7 +24,7 @@ pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Engine, LoadEr
 
 /// Loads directives and then files as one configuration, so that what comes later counts. Of files that are loaded one by
 /// one the engine keeps the settings of the first.
-fn add_together(engine: &mut Engine, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
+fn add_together(engine: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
     let mut text = directives.to_owned();
     for path in files {
         let cause = |cause| LoadError::File { path: path.clone(), cause };
@@ -36,23 +36,23 @@ fn add_together(engine: &mut Engine, directives: &str, files: &[PathBuf]) -> Res
         }
         text.push_str(&format!("Include {}\n", absolute.display()));
     }
-    engine.add(&text, "").map_err(|cause: v3::LoadError| {
+    engine.add(&text, "").map_err(|cause: v3::RulesError| {
         // Of included files the engine does not always know the name. One that is wrong is so on its own.
-        let alone = |path: &PathBuf| Engine::new("").map(|mut engine| add_file(&mut engine, path));
+        let alone = |path: &PathBuf| Ruleset::new("").map(|mut engine| add_file(&mut engine, path));
         let wrong = files.iter().find_map(|path| alone(path).ok()?.err());
         wrong
             .unwrap_or_else(|| LoadError::Engine { source: "the rules".to_owned(), cause: cause.to_string() })
     })
 }
 
-fn add_file(engine: &mut Engine, path: &Path) -> Result<(), LoadError> {
-    let failed = |cause: v3::LoadError| LoadError::Engine {
+fn add_file(engine: &mut Ruleset, path: &Path) -> Result<(), LoadError> {
+    let failed = |cause: v3::RulesError| LoadError::Engine {
         source: path.display().to_string(),
         cause: cause.to_string(),
     };
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
     engine.add_file(&name).map_err(|cause| match cause {
-        v3::LoadError::Skipped(_) => LoadError::Engine {
+        v3::RulesError::Skipped(_) => LoadError::Engine {
             source: match skipping_line(path) {
                 Some(line) => format!("{} line {line}", path.display()),
                 None => path.display().to_string(),
@@ -74,8 +74,8 @@ fn skipping_line(path: &Path) -> Option<usize> {
         if line.ends_with('\\') {
             continue;
         }
-        let loaded = Engine::new("").ok()?.add(&directive, "");
-        if matches!(loaded, Err(v3::LoadError::Skipped(_))) {
+        let loaded = Ruleset::new("").ok()?.add(&directive, "");
+        if matches!(loaded, Err(v3::RulesError::Skipped(_))) {
             return Some(first);
         }
         directive.clear();

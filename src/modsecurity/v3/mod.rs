@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, Settings};
-use crate::ffi::v3::{self, Engine, Exception};
+use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::v3::{self, Exception, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::modsecurity::library::{Inspected, InspectionError, Library, Transaction};
 use crate::modsecurity::load::LoadError;
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
-impl Library for Engine {
-    const VERSION: Version = Version::Three;
+impl Library for Ruleset {
+    const VERSION: EngineVersion = EngineVersion::V3;
 
     type Transaction = v3::Transaction;
 
@@ -31,7 +31,7 @@ impl Library for Engine {
         load::load(directives, files)
     }
 
-    fn contents(&self) -> Result<(Settings, Vec<LoadedRule>), String> {
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
         let contents = self.settings().and_then(|settings| Ok((settings, self.loaded()?)));
         contents.map_err(|exception| exception.0)
     }
@@ -55,8 +55,8 @@ impl Transaction for v3::Transaction {
         request::phases(self, request, body_checks)
     }
 
-    fn stand_in(&mut self) -> Result<(), InspectionError> {
-        request::stand_in(self)
+    fn placeholder_request(&mut self) -> Result<(), InspectionError> {
+        request::placeholder_request(self)
     }
 
     fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError> {

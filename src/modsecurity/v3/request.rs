@@ -7,7 +7,7 @@ use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
 use crate::message::request::{Endpoint, Request};
 use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
-use crate::modsecurity::library::{InspectionError, STAND_IN_HEADERS, UNKNOWN_ADDRESS};
+use crate::modsecurity::library::{InspectionError, PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
 use crate::modsecurity::truncated_body;
 
 /// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
@@ -69,11 +69,11 @@ fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<
 }
 
 /// The phases of a request that nobody has.
-pub(super) fn stand_in(transaction: &mut Transaction) -> Result<(), InspectionError> {
+pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), InspectionError> {
     let nobody = address(Endpoint::default())?;
     transaction.process_connection((&nobody, 0), (&nobody, 0)).map_err(failed)?;
     transaction.process_uri(c"/", c"GET", c"1.1").map_err(failed)?;
-    for (name, value) in STAND_IN_HEADERS {
+    for (name, value) in PLACEHOLDER_HEADERS {
         transaction.add_request_header(name.as_bytes(), value.as_bytes()).map_err(failed)?;
     }
     transaction.process_request_headers().map_err(failed)?;

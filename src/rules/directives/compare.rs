@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::rules::{Removal, Rule};
 use super::{Directives, Place};
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
 /// How many rules there are. Each `SecRule`, `SecAction` and `SecRuleScript` counts, also as a link of a chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,8 +70,8 @@ pub fn compare(directives: &Directives, in_engine: &[i64]) -> Result<Counts, Mis
     }
     // ModSecurity 3 keeps those that are removed, and skips them.
     let in_engine = match directives.version {
-        Version::Two => in_engine.len(),
-        Version::Three => in_engine.len().saturating_sub(removed),
+        EngineVersion::V2 => in_engine.len(),
+        EngineVersion::V3 => in_engine.len().saturating_sub(removed),
     };
     let counts = Counts { in_files: rules.len(), in_engine, removed };
     if missing.is_empty() && in_engine + removed >= rules.len() {
@@ -98,9 +98,9 @@ impl<'a> Removals<'a> {
     /// be missing that stands before the directive.
     fn name(&self, rule: &Rule<'_>, is_there: bool) -> bool {
         let from = match self.directives.version {
-            Version::Three => 0,
-            Version::Two if is_there => return false,
-            Version::Two => self.index(rule),
+            EngineVersion::V3 => 0,
+            EngineVersion::V2 if is_there => return false,
+            EngineVersion::V2 => self.index(rule),
         };
         self.removals.iter().any(|(index, removal)| *index >= from && removal.names(rule))
     }
@@ -118,7 +118,7 @@ mod tests {
     const CHAIN: &str = "SecRule A \"@rx a\" \"id:1,phase:1,deny,chain,tag:'x-one',msg:'a message'\"\nSecRule B \"@rx id:9\"\n\
                          SecAction \"id:'2',phase:1,pass\"\nSecMarker END\n";
 
-    fn counts(version: Version, text: &str, in_engine: &[i64]) -> Result<[usize; 3], String> {
+    fn counts(version: EngineVersion, text: &str, in_engine: &[i64]) -> Result<[usize; 3], String> {
         let mut directives = Directives::new(version);
         directives.add(text, "rules.conf").unwrap();
         let found = compare(&directives, in_engine).map_err(|missing| missing.to_string())?;
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_is_in_the_files_must_be_in_the_engine() {
-        for version in [Version::Two, Version::Three] {
+        for version in [EngineVersion::V2, EngineVersion::V3] {
             assert_eq!(counts(version, CHAIN, &[1, 0, 2]), Ok([3, 3, 0]));
             let missing = counts(version, CHAIN, &[1, 0]).unwrap_err();
             assert!(missing.starts_with("rule 2 at rules.conf:3 is not in the engine; "), "{missing}");
@@ -154,12 +154,13 @@ mod tests {
         ] {
             let text = format!("{CHAIN}{removal}\n");
             // ModSecurity 3 has them and skips them.
-            assert_eq!(counts(Version::Three, &text, &[1, 0, 2]), Ok([3, 1, 2]), "{removal}");
-            assert_eq!(counts(Version::Two, &text, &[2]), Ok([3, 1, 2]), "{removal}");
-            assert!(counts(Version::Two, &text, &[1, 0]).is_err(), "{removal}");
+            assert_eq!(counts(EngineVersion::V3, &text, &[1, 0, 2]), Ok([3, 1, 2]), "{removal}");
+            assert_eq!(counts(EngineVersion::V2, &text, &[2]), Ok([3, 1, 2]), "{removal}");
+            assert!(counts(EngineVersion::V2, &text, &[1, 0]).is_err(), "{removal}");
         }
-        let by_pattern =
-            |pattern: &str| counts(Version::Two, &format!("{CHAIN}SecRuleRemoveByTag {pattern}\n"), &[2]);
+        let by_pattern = |pattern: &str| {
+            counts(EngineVersion::V2, &format!("{CHAIN}SecRuleRemoveByTag {pattern}\n"), &[2])
+        };
         assert_eq!(by_pattern("^x-"), Ok([3, 1, 2]));
         assert_eq!(by_pattern("\"(?=x)\""), Ok([3, 1, 2]), "nobody knows");
         assert!(by_pattern("^one").is_err());
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn modsecurity_2_removes_what_was_before() {
         let text = format!("SecRuleRemoveById 1\n{CHAIN}");
-        assert_eq!(counts(Version::Two, &text, &[1, 0, 2]), Ok([3, 3, 0]));
-        assert!(counts(Version::Two, &text, &[2]).is_err());
+        assert_eq!(counts(EngineVersion::V2, &text, &[1, 0, 2]), Ok([3, 3, 0]));
+        assert!(counts(EngineVersion::V2, &text, &[2]).is_err());
     }
 }

@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
 /// What a file is called counts as it is, and what is hidden is not found by chance: as for the engines.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// The files that `Include pattern` names in the file `including`, in alphabetical order; none: there are none.
-pub(super) fn files(pattern: &str, including: &Path, version: Version) -> Vec<PathBuf> {
+pub(super) fn files(pattern: &str, including: &Path, version: EngineVersion) -> Vec<PathBuf> {
     let beside = including.with_file_name("").join(pattern);
     match version {
-        Version::Two => match is_wildcard(pattern) {
+        EngineVersion::V2 => match is_wildcard(pattern) {
             true => matching(&beside).into_iter().flat_map(within).collect(),
             false => vec![beside],
         },
         // From the working folder first, then from that of the file.
-        Version::Three => {
+        EngineVersion::V3 => {
             let candidates = [PathBuf::from(pattern), beside];
             let found = candidates.into_iter().map(|path| match path.exists() {
                 true => vec![path],

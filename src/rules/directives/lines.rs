@@ -1,6 +1,6 @@
 //! Lines of a configuration file as ModSecurity reads them: a backslash at the end joins the next one.
 
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
 /// A line with those that continue it.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(super) struct Line {
 }
 
 /// The lines of a file.
-pub(super) fn lines(content: &[u8], version: Version) -> impl Iterator<Item = Line> {
+pub(super) fn lines(content: &[u8], version: EngineVersion) -> impl Iterator<Item = Line> {
     let mut pieces = content.split_inclusive(|&byte| byte == b'\n').enumerate();
     std::iter::from_fn(move || {
         let (index, mut piece) = pieces.next()?;
@@ -39,8 +39,8 @@ pub(super) fn lines(content: &[u8], version: Version) -> impl Iterator<Item = Li
     })
 }
 
-fn is_comment_of_three(piece: &[u8], version: Version) -> bool {
-    version == Version::Three && piece.trim_ascii_start().starts_with(b"#")
+fn is_comment_of_three(piece: &[u8], version: EngineVersion) -> bool {
+    version == EngineVersion::V3 && piece.trim_ascii_start().starts_with(b"#")
 }
 
 /// ModSecurity 3 joins lines only to a comment that was a rule; what is before the backslash. Others may end with one
@@ -57,7 +57,7 @@ fn comment_that_goes_on(piece: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    fn read(content: &str, version: Version) -> Vec<(usize, String)> {
+    fn read(content: &str, version: EngineVersion) -> Vec<(usize, String)> {
         lines(content.as_bytes(), version)
             .filter(|line| !line.text.is_empty())
             .map(|line| (line.number, line.text))
@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn expect(content: &str, two: &[(usize, &str)], three: &[(usize, &str)]) {
-        for (version, expected) in [(Version::Two, two), (Version::Three, three)] {
+        for (version, expected) in [(EngineVersion::V2, two), (EngineVersion::V3, three)] {
             let expected: Vec<_> =
                 expected.iter().map(|(number, text)| (*number, (*text).to_owned())).collect();
             assert_eq!(read(content, version), expected, "{content:?} {version:?}");

@@ -22,7 +22,7 @@ pub use compare::{Counts, Missing, compare};
 pub use rules::Rule;
 use rules::words;
 
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
 /// Files that include one another may do so to this depth.
 const MAX_DEPTH: usize = 100;
@@ -100,14 +100,14 @@ impl std::error::Error for ReadError {}
 #[derive(Debug)]
 pub struct Directives {
     /// Which engine is to read the files: they differ in comments, `Include`, and how rules are removed.
-    version: Version,
+    version: EngineVersion,
     directives: Vec<Directive>,
 }
 
 impl Directives {
     /// None yet.
     #[must_use]
-    pub fn new(version: Version) -> Self {
+    pub fn new(version: EngineVersion) -> Self {
         Self { version, directives: Vec::new() }
     }
 
@@ -136,7 +136,7 @@ impl Directives {
             let (name, arguments) =
                 line.text.split_once(|char: char| char.is_ascii_whitespace()).unwrap_or((&line.text, ""));
             let is = |directive: &str| name.eq_ignore_ascii_case(directive);
-            let is_optional = is("IncludeOptional") && self.version == Version::Two;
+            let is_optional = is("IncludeOptional") && self.version == EngineVersion::V2;
             if is("Include") || is_optional {
                 self.include(arguments, &place, is_optional, depth + 1)?;
             } else if !name.is_empty() {

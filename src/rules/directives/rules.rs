@@ -1,7 +1,7 @@
 //! What is to be known of a rule without being the engine: its id, and what directives that remove rules go by.
 
 use super::Directive;
-use crate::rules::version::Version;
+use crate::rules::version::EngineVersion;
 
 /// A rule in a file: `SecRule`, `SecAction` or `SecRuleScript`.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct Rule<'a> {
 }
 
 /// The rules among these directives.
-pub(super) fn rules(directives: &[Directive], version: Version) -> Vec<Rule<'_>> {
+pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rule<'_>> {
     let mut goes_on = false;
     let mut rules = Vec::new();
     for directive in directives {
@@ -30,7 +30,7 @@ pub(super) fn rules(directives: &[Directive], version: Version) -> Vec<Rule<'_>>
         };
         let mut rule = Rule { directive, id: None, is_chained: false, tags: Vec::new(), message: None };
         // In ModSecurity 3 only these are chained; the chain waits for the next.
-        let is_link = version == Version::Two || name == "secrule";
+        let is_link = version == EngineVersion::V2 || name == "secrule";
         if is_link {
             rule.is_chained = std::mem::take(&mut goes_on);
         }
@@ -62,7 +62,7 @@ pub(super) enum Removal {
 
 impl Removal {
     /// What a directive removes.
-    pub(super) fn of(directive: &Directive, version: Version) -> Option<Self> {
+    pub(super) fn of(directive: &Directive, version: EngineVersion) -> Option<Self> {
         let name = directive.name.to_ascii_lowercase();
         let words = words(&directive.arguments);
         let pattern = || Pattern::new(words.join(" "), version);
@@ -101,10 +101,10 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
-    fn new(text: String, version: Version) -> Self {
+    fn new(text: String, version: EngineVersion) -> Self {
         match version {
-            Version::Three => Self::Text(text),
-            Version::Two => regex_lite::Regex::new(&text).map_or(Self::Anything, Self::Expression),
+            EngineVersion::V3 => Self::Text(text),
+            EngineVersion::V2 => regex_lite::Regex::new(&text).map_or(Self::Anything, Self::Expression),
         }
     }
 

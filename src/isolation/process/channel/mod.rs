@@ -10,7 +10,7 @@
 //!
 //! The engine may be the exploited one. Of what it wrote the worker loads each word once, into memory of its own, and
 //! believes no length and no number. By its numbers the engine can only say that there are verdicts on the batch at hand,
-//! and which of it are not begun; that it is gone the worker hears from the keeper ([`Alarm`]), and whatever wakes it
+//! and which of it are not begun; that it is gone the worker hears from the zygote host ([`Alarm`]), and whatever wakes it
 //! without cause makes it look once more.
 
 use std::io;
@@ -25,7 +25,7 @@ use bytes::Bytes;
 use rustix::thread::futex;
 
 use super::wire::{self, LENGTH, MAX_JOB, MAX_VERDICT};
-use crate::ffi::shared_memory::{Line, Memory, PAGE};
+use crate::ffi::shared_memory::{Counter, Memory, PAGE};
 
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
@@ -54,11 +54,11 @@ const fn room(bytes: usize) -> usize {
     (LENGTH + bytes).next_multiple_of(PAGE) / WORD
 }
 
-/// The bits of a number, in a [`Line`].
-const NUMBER: u32 = OVER - 1;
+/// The bits of a number, in a [`Counter`].
+const NUMBER: u32 = CLOSED - 1;
 
 /// The bit that says that nothing comes any more.
-const OVER: u32 = 1 << 30;
+const CLOSED: u32 = 1 << 30;
 
 /// The bit that says that somebody sleeps until the number changes.
 const WAITING: u32 = 1 << 31;
@@ -82,7 +82,7 @@ pub(super) struct WorkerEnd {
 }
 
 /// What a worker finds when it looks for a verdict.
-pub(super) enum Found {
+pub(super) enum Received {
     /// The verdict on the next job of the batch.
     Verdict(Bytes),
     /// What cannot be one.
@@ -135,37 +135,37 @@ impl WorkerEnd {
             count.store(self.jobs as u64, Relaxed);
         }
         self.batch = self.batch.wrapping_add(1) & NUMBER;
-        let [batches, _, begun] = self.memory.lines();
+        let [batches, _, begun] = self.memory.counters();
         begun.0.store(0, Relaxed);
         batches.post(self.batch);
     }
 
     /// Looks for the next verdict, and sleeps once when there is none: for so long, or until something happens.
-    pub(super) fn wait(&mut self, patience: Duration) -> Found {
-        let [_, verdicts, _] = self.memory.lines();
+    pub(super) fn wait(&mut self, patience: Duration) -> Received {
+        let [_, verdicts, _] = self.memory.counters();
         let known = self.verdicts;
-        match verdicts.wait(|seen| seen & NUMBER != known || seen & OVER != 0, Some(patience)) {
+        match verdicts.wait(|seen| seen & NUMBER != known || seen & CLOSED != 0, Some(patience)) {
             seen if seen & NUMBER != known => self.read((seen & NUMBER).wrapping_sub(known) & NUMBER),
-            seen if seen & OVER != 0 => Found::Alarm,
-            _ => Found::Nothing,
+            seen if seen & CLOSED != 0 => Received::Alarm,
+            _ => Received::Nothing,
         }
     }
 
     /// Reads the first of so many verdicts.
-    fn read(&mut self, ready: u32) -> Found {
+    fn read(&mut self, ready: u32) -> Received {
         if ready as usize > self.jobs - self.read {
-            return Found::Garbage;
+            return Received::Garbage;
         }
         let start = JOBS.end + self.read * VERDICT;
         let verdict = read(self.memory.words().get(start..start + VERDICT).unwrap_or_default(), MAX_VERDICT);
         self.read += 1;
         self.verdicts = self.verdicts.wrapping_add(1) & NUMBER;
-        let Some((verdict, words)) = verdict else { return Found::Garbage };
+        let Some((verdict, words)) = verdict else { return Received::Garbage };
         self.tidy(start..start + VERDICT, words, KEPT_VERDICT);
         if self.read == self.jobs {
             self.tidy(JOBS, self.used, KEPT);
         }
-        Found::Verdict(verdict)
+        Received::Verdict(verdict)
     }
 
     /// Gives back the pages of what was long.
@@ -179,7 +179,7 @@ impl WorkerEnd {
     /// Takes back the jobs that the engine has not begun; says how many of the batch it has. One that has not begun at all
     /// keeps its batch: it has not had its turn of the CPU.
     pub(super) fn take_back(&mut self) -> usize {
-        let [_, _, begun] = self.memory.lines();
+        let [_, _, begun] = self.memory.counters();
         if begun.0.load(Relaxed) != 0 {
             let begun = (begun.0.fetch_or(TAKEN_BACK, AcqRel) & NUMBER) as usize;
             // At least the one whose verdict is next, whatever it says.
@@ -191,7 +191,7 @@ impl WorkerEnd {
 
 impl Drop for WorkerEnd {
     fn drop(&mut self) {
-        let [batches, ..] = self.memory.lines();
+        let [batches, ..] = self.memory.counters();
         batches.close();
     }
 }
@@ -201,13 +201,13 @@ pub(super) struct Alarm(Arc<Memory>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let [_, verdicts, _] = self.0.lines();
+        let [_, verdicts, _] = self.0.counters();
         verdicts.close();
     }
 }
 
 /// What an engine finds when it looks for a job.
-pub(super) enum Next {
+pub(super) enum NextJob {
     /// The job.
     Job(Bytes),
     /// Nothing yet.
@@ -241,31 +241,31 @@ impl EngineEnd {
     }
 
     /// The next job; if there is none, waits once for so long, or without end.
-    pub(super) fn next_job(&mut self, patience: Option<Duration>) -> io::Result<Next> {
+    pub(super) fn next_job(&mut self, patience: Option<Duration>) -> io::Result<NextJob> {
         if !self.claimed {
-            let [batches, ..] = self.memory.lines();
+            let [batches, ..] = self.memory.counters();
             let known = self.batch;
-            match batches.wait(|seen| seen & NUMBER != known || seen & OVER != 0, patience) {
-                seen if seen & OVER != 0 => return Ok(Next::End),
+            match batches.wait(|seen| seen & NUMBER != known || seen & CLOSED != 0, patience) {
+                seen if seen & CLOSED != 0 => return Ok(NextJob::End),
                 seen if seen & NUMBER != known => self.batch = seen & NUMBER,
-                _ => return Ok(Next::Nothing),
+                _ => return Ok(NextJob::Nothing),
             }
             let count = self.memory.words().get(JOBS.start).map_or(0, |count| count.load(Relaxed));
             (self.left, self.next, self.answered) = (count as usize, JOBS.start + 1, 0);
             self.claimed = self.claim();
         }
         if !std::mem::take(&mut self.claimed) {
-            return Ok(Next::Nothing);
+            return Ok(NextJob::Nothing);
         }
         let words = self.memory.words().get(self.next..JOBS.end).unwrap_or_default();
         let (job, used) = read(words, MAX_JOB).ok_or_else(too_long)?;
         self.next += used;
-        Ok(Next::Job(job))
+        Ok(NextJob::Job(job))
     }
 
     /// Claims the next job, unless there is none or the worker has taken it back.
     fn claim(&mut self) -> bool {
-        let [_, _, begun] = self.memory.lines();
+        let [_, _, begun] = self.memory.counters();
         if self.left == 0 || begun.0.fetch_add(1, AcqRel) & TAKEN_BACK != 0 {
             return false;
         }
@@ -280,7 +280,7 @@ impl EngineEnd {
         write(self.memory.words().get(start..start + VERDICT).unwrap_or_default(), verdict)?;
         self.answered += 1;
         self.verdicts = self.verdicts.wrapping_add(1) & NUMBER;
-        let [_, verdicts, _] = self.memory.lines();
+        let [_, verdicts, _] = self.memory.counters();
         match self.claimed {
             true => verdicts.post_quietly(self.verdicts),
             false => verdicts.post(self.verdicts),
@@ -289,7 +289,7 @@ impl EngineEnd {
     }
 }
 
-impl Line {
+impl Counter {
     /// Sets the number, and wakes who waits for it.
     fn post(&self, number: u32) {
         // A system call for nothing if nobody does.
@@ -309,7 +309,7 @@ impl Line {
 
     /// Says that nothing comes any more.
     fn close(&self) {
-        self.0.fetch_or(OVER, AcqRel);
+        self.0.fetch_or(CLOSED, AcqRel);
         self.wake();
     }
 

@@ -28,9 +28,9 @@ fn hand_over(worker: &mut WorkerEnd, jobs: &[&[u8]]) -> usize {
 fn next(engine: &mut EngineEnd) -> Option<Bytes> {
     loop {
         match engine.next_job(None).unwrap() {
-            Next::Job(job) => return Some(job),
-            Next::Nothing => {}
-            Next::End => return None,
+            NextJob::Job(job) => return Some(job),
+            NextJob::Nothing => {}
+            NextJob::End => return None,
         }
     }
 }
@@ -38,9 +38,9 @@ fn next(engine: &mut EngineEnd) -> Option<Bytes> {
 fn verdict(worker: &mut WorkerEnd) -> Bytes {
     loop {
         match worker.wait(SOON) {
-            Found::Verdict(verdict) => return verdict,
-            Found::Nothing => {}
-            Found::Garbage | Found::Alarm => panic!("no verdict"),
+            Received::Verdict(verdict) => return verdict,
+            Received::Nothing => {}
+            Received::Garbage | Received::Alarm => panic!("no verdict"),
         }
     }
 }
@@ -68,7 +68,7 @@ fn what_is_too_long_is_not_handed_over() {
     worker.begin();
     assert!(worker.add(&vec![0; 2 * MAX_JOB]).is_err());
     assert!(engine.answer(&vec![0; 2 * MAX_VERDICT]).is_err());
-    assert_eq!(worker.memory.lines().each_ref().map(|line| line.0.load(Relaxed)), [0, 0, 0]);
+    assert_eq!(worker.memory.counters().each_ref().map(|line| line.0.load(Relaxed)), [0, 0, 0]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_length_beyond_the_limit_is_garbage() {
         hand_over(&mut worker, &[b"job"]);
         next(&mut engine).unwrap();
         engine.answer(&length.to_be_bytes()).unwrap();
-        assert!(matches!(worker.wait(SOON), Found::Garbage));
+        assert!(matches!(worker.wait(SOON), Received::Garbage));
     }
 }
 
@@ -96,7 +96,7 @@ fn an_alarm_wakes_the_worker_at_once_but_not_before_a_verdict() {
     });
     assert_eq!(verdict(&mut worker), "2");
     hand_over(&mut worker, &[b"3"]);
-    assert!(matches!(worker.wait(SOON), Found::Alarm));
+    assert!(matches!(worker.wait(SOON), Received::Alarm));
     assert!(start.elapsed() < SOON);
     bell.join().unwrap();
 }
@@ -105,10 +105,10 @@ fn an_alarm_wakes_the_worker_at_once_but_not_before_a_verdict() {
 fn more_verdicts_than_jobs_are_garbage() {
     let (mut worker, engine) = ends();
     hand_over(&mut worker, &[b"1", b"2"]);
-    engine.memory.lines()[1].post(3);
-    assert!(matches!(worker.wait(SOON), Found::Garbage));
-    engine.memory.lines()[1].post(NUMBER);
-    assert!(matches!(worker.wait(SOON), Found::Garbage));
+    engine.memory.counters()[1].post(3);
+    assert!(matches!(worker.wait(SOON), Received::Garbage));
+    engine.memory.counters()[1].post(NUMBER);
+    assert!(matches!(worker.wait(SOON), Received::Garbage));
 }
 
 #[test]
@@ -122,19 +122,23 @@ fn a_batch_wakes_its_worker_at_its_end() {
         let sleep = worker.wait(SOON);
         (worker, sleep)
     });
-    while memory.lines()[1].0.load(Acquire) & WAITING == 0 {
+    while memory.counters()[1].0.load(Acquire) & WAITING == 0 {
         thread::yield_now();
     }
     engine.answer(&frame(b"to 1")).unwrap();
     assert_eq!(next(&mut engine).unwrap(), "2");
     engine.answer(&frame(b"to 2")).unwrap();
     assert_eq!(next(&mut engine).unwrap(), "3");
-    assert_eq!(memory.lines()[1].0.load(Acquire), WAITING | 2, "it sleeps on, and the next post can wake it");
+    assert_eq!(
+        memory.counters()[1].0.load(Acquire),
+        WAITING | 2,
+        "it sleeps on, and the next post can wake it"
+    );
     engine.answer(&frame(b"to 3")).unwrap();
     let (mut worker, first) = waiting.join().unwrap();
-    assert!(matches!(first, Found::Verdict(verdict) if verdict == "to 1"));
+    assert!(matches!(first, Received::Verdict(verdict) if verdict == "to 1"));
     assert_eq!([verdict(&mut worker), verdict(&mut worker)], ["to 2", "to 3"]);
-    assert!(matches!(worker.wait(Duration::from_millis(1)), Found::Nothing));
+    assert!(matches!(worker.wait(Duration::from_millis(1)), Received::Nothing));
 }
 
 #[test]
@@ -172,7 +176,7 @@ fn what_is_not_begun_is_taken_back_and_what_is_begun_is_not() {
     assert_eq!(next(&mut engine).unwrap(), "2");
     engine.answer(&frame(b"to 2")).unwrap();
     assert_eq!(verdict(&mut worker), "to 2");
-    assert!(matches!(engine.next_job(Some(Duration::ZERO)).unwrap(), Next::Nothing));
+    assert!(matches!(engine.next_job(Some(Duration::ZERO)).unwrap(), NextJob::Nothing));
     hand_over(&mut worker, &[b"5", b"6"]);
     assert_eq!(next(&mut engine).unwrap(), "5");
     engine.answer(&frame(b"to 5")).unwrap();
@@ -186,11 +190,11 @@ fn an_engine_that_lies_about_what_it_has_begun_gets_no_verdict_in() {
     let (mut worker, engine) = ends();
     for (begun, left) in [(1, 1), (2, 2), (NUMBER, 3), (TAKEN_BACK, 1)] {
         hand_over(&mut worker, &[b"1", b"2", b"3"]);
-        engine.memory.lines()[2].0.store(begun, Relaxed);
+        engine.memory.counters()[2].0.store(begun, Relaxed);
         assert_eq!(worker.take_back(), left, "{begun}");
     }
-    engine.memory.lines()[1].post(2);
-    assert!(matches!(worker.wait(SOON), Found::Garbage), "only one is asked for");
+    engine.memory.counters()[1].post(2);
+    assert!(matches!(worker.wait(SOON), Received::Garbage), "only one is asked for");
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn numbers_begin_again() {
     let (mut worker, mut engine) = ends();
     (worker.batch, engine.batch) = (NUMBER - 1, NUMBER - 1);
     (worker.verdicts, engine.verdicts) = (NUMBER - 1, NUMBER - 1);
-    engine.memory.lines()[1].post(NUMBER - 1);
+    engine.memory.counters()[1].post(NUMBER - 1);
     for _ in 0..3 {
         hand_over(&mut worker, &[b"job"]);
         assert_eq!(next(&mut engine).unwrap(), "job");
