@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`commands`] | what the program can be asked to do, and its exit status |
 //! | `daemon` | the life of the process: sockets, signals, reloads, its end |
-//! | [`settings`] | the command line and the environment: raw words, then checked settings |
+//! | [`settings`] | the command line and the environment: raw arguments, then checked settings |
 //! | `logging` | the log |
 //! | [`agent`] | what the supervision tree (the `actors` crate) asks of the program |
 //! | [`isolation`] | where engines run: in processes, in threads; the watchdog |

@@ -1,40 +1,32 @@
 //! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
 
+mod generation;
 mod misconfiguration;
+pub mod policy;
 pub mod recycling;
 mod verdict_log;
 mod worker_engine;
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use actors::spop::ActionList;
 use actors::{Agent, Failure, StartError};
 use bytes::Bytes;
 use slog::Logger;
 
-use crate::isolation::process::ZygoteHost;
-use crate::isolation::thread::Threads;
+use crate::isolation::Isolation;
 use crate::message::HttpMessage;
-use crate::message::answer::Policy;
+use crate::message::answer::{self, Policy};
+use crate::message::decode;
 use crate::message::dialect::Dialect;
 use crate::message::id::IdSource;
 use crate::message::verdict::Verdict;
-use crate::modsecurity::application::Applications;
 use crate::modsecurity::parked::RetentionLimits;
-
+use generation::Shared;
+use policy::{Applications, Truncated};
 use recycling::Recycling;
 pub use worker_engine::WorkerEngine;
-
-/// Where engines run.
-#[derive(Clone)]
-pub enum Isolation {
-    /// Each in a process of its own, which may use so much CPU time for one request.
-    Process(Arc<ZygoteHost>, Duration),
-    /// Each in a thread of this process.
-    Thread(Arc<Threads>),
-}
 
 /// The agent that HAProxy talks to: the top of the tree's [`Agent`].
 pub struct ModSecurityAgent {
@@ -44,65 +36,34 @@ pub struct ModSecurityAgent {
     traffic: misconfiguration::Watch,
 }
 
-/// What all engines are made of.
-struct Shared {
-    /// Where they run, and how many reloads there were.
-    isolation: Mutex<(u64, Isolation)>,
-    truncated: Truncated,
-    /// Transactions that may wait in each.
-    responses: RetentionLimits,
-    recycling: Recycling,
-    applications: Applications,
-    /// How many there have been.
-    engines: AtomicU64,
-}
-
-impl Shared {
-    fn isolation(&self) -> Isolation {
-        self.isolation.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
-    }
+/// What the operator wants of the agent.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// What HAProxy is told.
+    pub answers: Policy,
+    /// What becomes of a request with a body that was cut.
+    pub truncated: Truncated,
+    /// Transactions that each engine may park for their responses.
+    pub responses: RetentionLimits,
+    /// When engine processes are recycled.
+    pub recycling: Recycling,
+    /// Which applications there are.
+    pub applications: Applications,
 }
 
 impl ModSecurityAgent {
-    /// An agent whose engines run there, with so many transactions that may wait in each.
+    /// An agent whose engines run there.
     #[must_use]
-    pub fn new(
-        isolation: Isolation,
-        policy: Policy,
-        truncated: Truncated,
-        responses: RetentionLimits,
-        recycling: Recycling,
-        applications: Applications,
-    ) -> Self {
-        let isolation = Mutex::new((1, isolation));
-        let engines = AtomicU64::new(0);
-        let shared = Shared { isolation, truncated, responses, recycling, applications, engines };
-        Self {
-            shared: Arc::new(shared),
-            policy,
-            ids: IdSource::default(),
-            traffic: misconfiguration::Watch::default(),
-        }
+    pub fn new(isolation: Isolation, settings: AgentSettings) -> Self {
+        let policy = settings.answers.clone();
+        let shared = Arc::new(Shared::new(isolation, settings));
+        Self { shared, policy, ids: IdSource::default(), traffic: misconfiguration::Watch::default() }
     }
 
-    /// From now on engines run there. Says how many times that has been changed, the start included.
+    /// Lets engines that start from now on run there. Returns the number of the new rules; the first are 1.
     pub fn replace(&self, isolation: Isolation) -> u64 {
-        let mut current = self.shared.isolation.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = (current.0 + 1, isolation);
-        current.0
+        self.shared.replace(isolation)
     }
-}
-
-/// What becomes of a request of which HAProxy had only the beginning of the body (`--truncated`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Truncated {
-    /// What there is of it is inspected.
-    #[default]
-    Inspect,
-    /// It is denied.
-    Deny,
-    /// Nobody inspects it.
-    Error,
 }
 
 impl Agent for ModSecurityAgent {
@@ -116,8 +77,8 @@ impl Agent for ModSecurityAgent {
     }
 
     fn rebuild(&self) {
-        if let Isolation::Process(zygote_host, _) = self.shared.isolation() {
-            zygote_host.rebuild();
+        if let Isolation::Process(host, _) = self.shared.isolation() {
+            host.rebuild();
         }
     }
 
@@ -133,15 +94,15 @@ impl Agent for ModSecurityAgent {
     }
 
     fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
-        let message = crate::message::decode::decode(payload, self.ids.next())?;
-        let application = message.application();
-        let known = application.is_none_or(|name| self.shared.applications.known.contains(name));
-        self.traffic.message(&message, known || self.shared.applications.known.is_empty());
+        let message = decode::decode(payload, self.ids.next())?;
+        let applications = &self.shared.settings.applications;
+        let is_known = applications.known.is_empty() || applications.knows(message.application());
+        self.traffic.message(&message, is_known);
         Ok(message)
     }
 
     fn dialect(&self, payload: &Bytes) -> Dialect {
-        crate::message::decode::dialect(payload)
+        decode::dialect(payload)
     }
 
     fn answer(
@@ -149,7 +110,7 @@ impl Agent for ModSecurityAgent {
         message: Result<&HttpMessage, Dialect>,
         outcome: Result<&Verdict, &Failure>,
     ) -> ActionList {
-        crate::message::answer::answer(message, outcome, &self.policy)
+        answer::answer(message, outcome, &self.policy)
     }
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {

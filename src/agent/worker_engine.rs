@@ -5,20 +5,17 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use actors::{Engine, EngineError, Failure, FailureKind, StartError};
+use actors::{Engine, EngineError, StartError};
 use crossbeam::channel::Receiver;
 use slog::{Logger, debug, warn};
 
-use crate::agent::{Isolation, Shared, Truncated};
-use crate::isolation::process::EngineProcess;
-use crate::isolation::thread::EngineThread;
+use super::AgentSettings;
+use super::generation::{Generation, Shared};
+use super::policy::decide;
 use crate::message::HttpMessage;
-use crate::message::id::Ticket;
 use crate::message::verdict::Verdict;
-use crate::modsecurity::application::{Applications, UnknownApplication};
 
 /// An engine for the tree.
 pub struct WorkerEngine {
@@ -30,51 +27,11 @@ pub struct WorkerEngine {
     log: Logger,
 }
 
-/// An engine.
-struct Generation {
-    /// No other has had it.
-    number: u64,
-    form: Form,
-    /// Requests that it got, and how many it may get.
-    requests: u64,
-    max_requests: u64,
-    /// Transactions that wait in it, at most.
-    waiting: usize,
-}
-
-enum Form {
-    Process(EngineProcess),
-    Thread(EngineThread),
-}
-
-/// The status for a body that cannot be inspected to its end (RFC 9110, 15.5.14).
-const CONTENT_TOO_LARGE: u16 = 413;
-
 impl WorkerEngine {
     /// Starts the engine of the worker with this number.
     pub(super) fn start(worker: usize, shared: Arc<Shared>, log: &Logger) -> Result<Self, StartError> {
-        let current = Generation::start(worker, &shared, shared.recycling.first(worker), log)?;
+        let current = Generation::start(worker, &shared, shared.settings.recycling.first(worker), log)?;
         Ok(Self { worker, shared, current, replaced: Vec::new(), log: log.clone() })
-    }
-
-    /// What is to be said of a request without asking an engine.
-    fn decide(&self, message: &HttpMessage) -> Option<Result<Verdict, EngineError>> {
-        let Applications { known, unknown } = &self.shared.applications;
-        let is_known = message.application().is_none_or(|name| known.contains(name));
-        if !is_known && *unknown == UnknownApplication::Error {
-            let failure = Failure::new(FailureKind::Invalid, "unknown application");
-            return Some(Err(EngineError::Refused(failure)));
-        }
-        let HttpMessage::Request(request) = message else { return None };
-        if !request.truncated {
-            return None;
-        }
-        let cause = "HAProxy sent only the beginning of the body";
-        match self.shared.truncated {
-            Truncated::Inspect => None,
-            Truncated::Deny => Some(Ok(Verdict::denied(CONTENT_TOO_LARGE, cause))),
-            Truncated::Error => Some(Err(EngineError::Refused(Failure::new(FailureKind::Truncated, cause)))),
-        }
     }
 
     /// The replaced engine that has the transaction of this response.
@@ -101,54 +58,10 @@ impl WorkerEngine {
     fn replace(&mut self, max_requests: u64) -> Result<(), StartError> {
         let current = Generation::start(self.worker, &self.shared, max_requests, &self.log)?;
         let replaced = std::mem::replace(&mut self.current, current);
-        if replaced.waiting > 0 {
-            self.replaced.push((replaced, Instant::now() + self.shared.responses.ttl));
+        if replaced.parked > 0 {
+            self.replaced.push((replaced, Instant::now() + self.shared.settings.responses.ttl));
         }
         Ok(())
-    }
-}
-
-impl Generation {
-    fn start(worker: usize, shared: &Shared, max_requests: u64, log: &Logger) -> Result<Self, StartError> {
-        let form = match shared.isolation() {
-            Isolation::Process(zygote_host, limit) => {
-                Form::Process(EngineProcess::start(worker, zygote_host, limit, log)?)
-            }
-            Isolation::Thread(threads) => Form::Thread(EngineThread::start(worker, threads, log)?),
-        };
-        let number = shared.engines.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { number, form, requests: 0, max_requests, waiting: 0 })
-    }
-
-    /// Has these inspected, and tells what comes of each.
-    fn inspect(
-        &mut self,
-        worker: usize,
-        messages: &[&HttpMessage],
-        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
-    ) {
-        let (number, requests, waiting) = (self.number, &mut self.requests, &mut self.waiting);
-        let mut told = |place: usize, mut inspected: Result<Verdict, EngineError>| {
-            let Some(message) = messages.get(place) else { return };
-            let is_request = matches!(message, HttpMessage::Request(_));
-            if is_request && inspected != Err(EngineError::NotBegun) {
-                *requests += 1;
-            }
-            if let Ok(verdict) = &mut inspected {
-                if !is_request && !verdict.has_no_request {
-                    *waiting = waiting.saturating_sub(1);
-                }
-                if verdict.is_parked {
-                    *waiting += 1;
-                    verdict.ticket = Some(Ticket { id: message.id().to_owned(), worker, generation: number });
-                }
-            }
-            outcome(place, inspected);
-        };
-        match &mut self.form {
-            Form::Process(engine) => engine.inspect(messages, &mut told),
-            Form::Thread(engine) => engine.inspect(messages, &mut told),
-        }
     }
 }
 
@@ -162,8 +75,10 @@ impl Engine for WorkerEngine {
         outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
     ) {
         let (mut places, mut together) = (Vec::new(), Vec::new());
+        let shared = Arc::clone(&self.shared);
+        let AgentSettings { applications, truncated, .. } = &shared.settings;
         for (place, &message) in messages.iter().enumerate() {
-            if let Some(decided) = self.decide(message) {
+            if let Some(decided) = decide(message, applications, *truncated) {
                 outcome(place, decided);
             } else if let Some(index) = self.replaced(message) {
                 outcome(place, self.inspect_replaced(index, message));
@@ -181,16 +96,12 @@ impl Engine for WorkerEngine {
 
     fn at_a_time(&self) -> usize {
         let left = self.current.max_requests.saturating_sub(self.current.requests);
-        let engine = match &self.current.form {
-            Form::Process(engine) => engine.at_a_time(),
-            Form::Thread(engine) => engine.at_a_time(),
-        };
-        engine.min(usize::try_from(left).unwrap_or(usize::MAX))
+        self.current.engine.at_a_time().min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     fn renew(&mut self) -> Result<(), StartError> {
         // All workers do so at this moment.
-        self.replace(self.shared.recycling.first(self.worker))
+        self.replace(self.shared.settings.recycling.first(self.worker))
     }
 
     fn recycle(&mut self) -> bool {
@@ -199,17 +110,14 @@ impl Engine for WorkerEngine {
             return false;
         }
         let requests = self.current.requests;
-        let process = match &self.current.form {
-            Form::Process(engine) => engine.pid().as_raw(),
-            Form::Thread(_) => return false,
-        };
-        match self.replace(self.shared.recycling.later()) {
+        let Some(process) = self.current.engine.pid() else { return false };
+        match self.replace(self.shared.settings.recycling.later()) {
             Ok(()) => {
                 debug!(self.log, "engine recycled"; "process" => process, "requests" => requests);
                 true
             }
             Err(error) => {
-                self.current.max_requests = requests.saturating_add(self.shared.recycling.later());
+                self.current.max_requests = requests.saturating_add(self.shared.settings.recycling.later());
                 warn!(self.log, "engine cannot be recycled and goes on"; "process" => process, "requests" => requests,
                     "cause" => %error, "next attempt" => format!("after {} requests", self.current.max_requests));
                 false
@@ -219,21 +127,15 @@ impl Engine for WorkerEngine {
 
     fn tidy_up(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        self.replaced.retain(|(replaced, until)| replaced.waiting > 0 && *until > now);
+        self.replaced.retain(|(replaced, until)| replaced.parked > 0 && *until > now);
         self.replaced.first().map(|(_, until)| *until - now)
     }
 
     fn end(&self) -> Receiver<Infallible> {
-        match &self.current.form {
-            Form::Process(engine) => engine.end(),
-            Form::Thread(engine) => engine.end(),
-        }
+        self.current.engine.end()
     }
 
     fn cause_of_end(&self) -> Option<String> {
-        match &self.current.form {
-            Form::Process(engine) => engine.cause_of_end(),
-            Form::Thread(engine) => engine.cause_of_end(),
-        }
+        self.current.engine.cause_of_end()
     }
 }

@@ -3,8 +3,8 @@
 use slog::{Logger, info, warn};
 
 use crate::ffi::rules::RuleEngine;
-use crate::modsecurity::load::{RuleSource, Summary};
 use crate::settings::Settings;
+use crate::{modsecurity::load::Summary, rules::sources::RuleSource};
 
 /// Says what is about to run; the summaries are those of the default rules and of each application.
 pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary]) {
@@ -17,7 +17,7 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
             Some(name) => log.new(slog::o!("app" => name.to_owned())),
             None => log.clone(),
         };
-        describe_rules(log, &source, summary, settings.responses.count > 0);
+        describe_rules(log, &source, summary, settings.limits.responses.count > 0);
     }
     if workers > 4 * cores || workers < cores {
         info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);

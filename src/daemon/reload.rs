@@ -4,6 +4,8 @@
 //! cannot load changes nothing. In threads the engines share the process with everything else, the library's open files
 //! among them, so the process is replaced; first another checks the rules.
 
+use std::fmt;
+use std::io;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -11,51 +13,81 @@ use std::thread;
 use actix::{Message, Recipient};
 use slog::Logger;
 
-use crate::agent;
-use crate::isolation::process::ZygoteHost;
+use crate::isolation::{self, Isolation, IsolationError, IsolationMode};
 use crate::modsecurity::load::Summary;
-use crate::settings::{Isolation, Settings};
+use crate::settings::Settings;
 
 /// What came of reading the rules.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Reloaded(pub(super) Result<Reload, String>);
+pub(crate) struct Reloaded(pub(crate) Result<Reload, ReloadError>);
 
 /// How the new rules come to the engines.
 pub(crate) enum Reload {
     /// Engines are made here from now on.
-    Engines(agent::Isolation, Vec<Summary>),
+    Engines(Isolation, Vec<Summary>),
     /// The process is to be replaced.
     Process,
 }
 
-/// Starts reading the rules; `program` hears of the end.
-pub(crate) fn start(settings: Arc<Settings>, log: Logger, program: Recipient<Reloaded>) {
+/// Why the old rules stay.
+#[derive(Debug)]
+pub(crate) enum ReloadError {
+    /// The new ones cannot be loaded.
+    Load(IsolationError),
+    /// The program that would become the new process refuses them, with this text.
+    Refused(String),
+    /// The program could not be asked.
+    Ask(io::Error),
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Refused(text) => f.write_str(text),
+            Self::Ask(error) => write!(f, "cannot run the program that checks the rules: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Load(error) => Some(error),
+            Self::Refused(_) => None,
+            Self::Ask(error) => Some(error),
+        }
+    }
+}
+
+/// Starts reading the rules; `service` hears of the end.
+pub(crate) fn start(settings: Arc<Settings>, log: Logger, service: Recipient<Reloaded>) {
     let body = move || {
         let read = match settings.isolation {
-            Isolation::Process => engines(&settings, &log),
-            Isolation::Thread => check(),
+            IsolationMode::Process => engines(&settings, &log),
+            IsolationMode::Thread => check(),
         };
-        program.do_send(Reloaded(read));
+        service.do_send(Reloaded(read));
     };
     // Without a thread its body is dropped, and the old rules stay.
     drop(thread::Builder::new().name("reload".to_owned()).spawn(body));
 }
 
-fn engines(settings: &Settings, log: &Logger) -> Result<Reload, String> {
-    let started = ZygoteHost::start(&settings.rules, settings.responses, log);
-    let (zygote_host, summaries) = started.map_err(|error| error.to_string())?;
-    let isolation = agent::Isolation::Process(Arc::new(zygote_host), settings.engine_limit);
+fn engines(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
+    // Engines in processes cannot taint this one.
+    let started = isolation::start(settings.isolation, &settings.rules, settings.limits, || {}, log);
+    let (isolation, summaries) = started.map_err(ReloadError::Load)?;
     Ok(Reload::Engines(isolation, summaries))
 }
 
 /// Has the rules checked by the program that would become the new process.
-fn check() -> Result<Reload, String> {
+fn check() -> Result<Reload, ReloadError> {
     let mut command = Command::new("/proc/self/exe");
     let checked = command.args(std::env::args_os().skip(1)).arg("--check").output();
-    let output = checked.map_err(|error| error.to_string())?;
+    let output = checked.map_err(ReloadError::Ask)?;
     if output.status.success() {
         return Ok(Reload::Process);
     }
-    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    Err(ReloadError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

@@ -1,27 +1,99 @@
 //! The program while it serves: an actor above the tree, for signals, reloads, and the end.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, System};
+use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{Renewed, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info};
+use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
 use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::successor::Successor;
 use crate::settings::Settings;
 
-/// The actor above Root: turns signals into what the tree is to do, and the end of the tree into the end of the program.
-pub(crate) struct Program {
+/// How the service ended.
+pub(crate) enum Ending {
+    /// It was told to stop, and has.
+    Stopped,
+    /// This process is to become a new one, which serves on.
+    Replaced(Successor),
+}
+
+/// A service that runs.
+pub(crate) struct Service {
+    /// Keeps the actor.
+    _actor: Addr<ServiceActor>,
+    ending: oneshot::Receiver<Ending>,
+}
+
+impl Service {
+    /// Starts the tree. With a `successor`, this process can be replaced by a new one: when an engine has `tainted` it,
+    /// or to read the rules anew.
+    ///
+    /// # Errors
+    /// When the tree cannot be started, or signals cannot be received.
+    pub(crate) fn start(
+        settings: Arc<Settings>,
+        agent: Arc<ModSecurityAgent>,
+        sockets: Vec<Socket>,
+        successor: Option<Successor>,
+        tainted: Arc<Notify>,
+        log: &Logger,
+    ) -> io::Result<Self> {
+        let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
+        let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
+        let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
+        let (end, ending) = oneshot::channel();
+        let actor = ServiceActor::create(|ctx| {
+            for (signals, what) in signals {
+                ServiceActor::watch(signals, what, ctx);
+            }
+            ctx.spawn(wrap_future::<_, ServiceActor>(async move { tainted.notified().await }).map(
+                |(), service, _| {
+                    error!(
+                        service.log,
+                        "tainted: an engine faulted in this process; it finishes what it has and is replaced"
+                    );
+                    service.replace();
+                },
+            ));
+            let root = root.spawn(ctx.address().recipient());
+            ServiceActor {
+                root,
+                settings,
+                agent,
+                reloading: Reloading::No,
+                successor,
+                is_replaced: false,
+                end: Some(end),
+                log: log.clone(),
+            }
+        });
+        Ok(Self { _actor: actor, ending })
+    }
+
+    /// Waits for the end of the tree.
+    pub(crate) async fn ended(self) -> Ending {
+        // Without its sender the actor is gone, and the tree with it.
+        self.ending.await.unwrap_or(Ending::Stopped)
+    }
+}
+
+/// The actor above Root: turns signals into what the tree is to do, and the end of the tree into the end of the service.
+struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
     reloading: Reloading,
-    /// What to do when the tree has ended.
-    end: Arc<Mutex<End>>,
+    /// Holds the sockets open for a new process, until this one is told to stop.
+    successor: Option<Successor>,
+    /// The tree ends for the successor's sake.
+    is_replaced: bool,
+    end: Option<oneshot::Sender<Ending>>,
     log: Logger,
 }
 
@@ -34,44 +106,24 @@ enum Reloading {
     Again,
 }
 
-impl Program {
-    /// Starts the tree.
-    pub(crate) fn start(
-        settings: Arc<Settings>,
-        agent: Arc<ModSecurityAgent>,
-        sockets: Vec<Socket>,
-        end: Arc<Mutex<End>>,
-        log: &Logger,
-    ) -> io::Result<Addr<Self>> {
-        let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
-        let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
-        let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
-        Ok(Self::create(|ctx| {
-            for (signals, what) in signals {
-                Self::watch(signals, what, ctx);
-            }
-            let root = root.spawn(ctx.address().recipient());
-            Self { root, settings, agent, reloading: Reloading::No, end, log: log.clone() }
-        }))
-    }
-
+impl ServiceActor {
     /// Waits for the next of these signals, deals with it, and waits again.
     fn watch(mut signals: Signal, what: OnSignal, ctx: &mut Context<Self>) {
         let next = async move {
             signals.recv().await;
             signals
         };
-        ctx.spawn(wrap_future::<_, Self>(next).map(move |signals, program: &mut Self, ctx| {
+        ctx.spawn(wrap_future::<_, Self>(next).map(move |signals, service: &mut Self, ctx| {
             match what {
                 OnSignal::Stop(name) => {
                     // Closes the sockets, which nobody is to connect to any more.
-                    *lock(&program.end) = End::default();
-                    info!(program.log, "stopping"; "signal" => name);
-                    program.root.do_send(Stop);
+                    service.successor = None;
+                    info!(service.log, "stopping"; "signal" => name);
+                    service.root.do_send(Stop);
                 }
                 OnSignal::Reload(name) => {
-                    info!(program.log, "reloading"; "signal" => name);
-                    program.reload(ctx);
+                    info!(service.log, "reloading"; "signal" => name);
+                    service.reload(ctx);
                 }
             }
             Self::watch(signals, what, ctx);
@@ -88,18 +140,17 @@ impl Program {
     }
 
     /// Ends the tree, to become a new process.
-    fn replace(&self) {
-        let mut end = lock(&self.end);
-        match std::mem::take(&mut *end) {
-            End::Stop { successor: Some(successor) } => *end = End::Replace(successor),
-            unchanged => *end = unchanged,
-        }
-        drop(end);
+    fn replace(&mut self) {
+        self.is_replaced = true;
         self.root.do_send(Stop);
     }
 }
 
-impl Handler<Reloaded> for Program {
+impl Actor for ServiceActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Reloaded> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, Reloaded(read): Reloaded, ctx: &mut Self::Context) {
@@ -114,10 +165,26 @@ impl Handler<Reloaded> for Program {
                 info!(self.log, "rules are right, replacing the process");
                 self.replace();
             }
-            Err(cause) => error!(self.log, "cannot reload, the old rules stay"; "cause" => cause),
+            Err(cause) => error!(self.log, "cannot reload, the old rules stay"; "cause" => %cause),
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
+        }
+    }
+}
+
+impl Handler<TreeEvent> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, event: TreeEvent, _: &mut Self::Context) {
+        let TreeEvent::Stopped = event else { return };
+        let ending = match self.successor.take().filter(|_| self.is_replaced) {
+            Some(successor) => Ending::Replaced(successor),
+            None => Ending::Stopped,
+        };
+        if let Some(end) = self.end.take() {
+            // Nobody waits when the program ends for another reason.
+            let _ = end.send(ending);
         }
     }
 }
@@ -134,53 +201,3 @@ const SIGNALS: [(SignalKind, OnSignal); 3] = [
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
 ];
-
-impl Actor for Program {
-    type Context = Context<Self>;
-}
-
-impl Handler<TreeEvent> for Program {
-    type Result = ();
-
-    fn handle(&mut self, event: TreeEvent, _: &mut Self::Context) {
-        match event {
-            TreeEvent::Ready => {}
-            TreeEvent::Stopped => System::current().stop(),
-        }
-    }
-}
-
-/// Tells the program that engine code has damaged the process.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Tainted;
-
-impl Handler<Tainted> for Program {
-    type Result = ();
-
-    fn handle(&mut self, _: Tainted, _: &mut Self::Context) {
-        error!(
-            self.log,
-            "tainted: an engine faulted in this process; it finishes what it has and is replaced"
-        );
-        self.replace();
-    }
-}
-
-/// What is to be done when the tree has ended.
-pub(crate) enum End {
-    /// To end. The successor is kept for the case that the process is tainted, and with it the sockets stay open.
-    Stop { successor: Option<Successor> },
-    /// To become a new process.
-    Replace(Successor),
-}
-
-impl Default for End {
-    fn default() -> Self {
-        Self::Stop { successor: None }
-    }
-}
-
-pub(crate) fn lock(end: &Mutex<End>) -> MutexGuard<'_, End> {
-    end.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -21,7 +21,7 @@ const VARIABLE: &str = "_MODSECURITY_SPOA_SOCKETS";
 
 /// What the new process needs.
 pub(crate) struct Successor {
-    words: Vec<OsString>,
+    args: Vec<OsString>,
     sockets: Vec<OwnedFd>,
 }
 
@@ -33,7 +33,7 @@ impl Successor {
             Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
         };
         Ok(Self {
-            words: std::env::args_os().skip(1).collect(),
+            args: std::env::args_os().skip(1).collect(),
             sockets: sockets.iter().map(keep).collect::<io::Result<_>>()?,
         })
     }
@@ -46,7 +46,7 @@ impl Successor {
         }
         let numbers: Vec<_> = self.sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
         let mut command = Command::new("/proc/self/exe");
-        command.args(&self.words).env(VARIABLE, numbers.join(","));
+        command.args(&self.args).env(VARIABLE, numbers.join(","));
         Err(command.exec())
     }
 }

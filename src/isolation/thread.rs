@@ -17,11 +17,11 @@ use nix::unistd::gettid;
 use slog::Logger;
 
 use crate::ffi::fault::{self, FaultSlot};
+use crate::isolation::EngineLimits;
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
-use crate::modsecurity::library::InspectionError;
-use crate::modsecurity::parked::RetentionLimits;
+use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::{ModSecurity, Rules};
 
 /// How often the worker looks after its engine.
@@ -34,10 +34,8 @@ const LAST_GRACE: Duration = Duration::from_secs(3);
 pub struct Threads {
     /// The library and its rules.
     pub rules: Rules,
-    /// Transactions that may wait in each engine.
-    pub bounds: RetentionLimits,
-    /// CPU time that an engine may use for one request.
-    pub limit: Duration,
+    /// What holds for each engine.
+    pub limits: EngineLimits,
     tainted: AtomicBool,
     on_taint: Box<dyn Fn() + Send + Sync>,
 }
@@ -45,13 +43,8 @@ pub struct Threads {
 impl Threads {
     /// `on_taint` is called once, at the first fault.
     #[must_use]
-    pub fn new(
-        rules: Rules,
-        bounds: RetentionLimits,
-        limit: Duration,
-        on_taint: Box<dyn Fn() + Send + Sync>,
-    ) -> Self {
-        Self { rules, bounds, limit, tainted: AtomicBool::new(false), on_taint }
+    pub fn new(rules: Rules, limits: EngineLimits, on_taint: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { rules, limits, tainted: AtomicBool::new(false), on_taint }
     }
 
     fn taint(&self) {
@@ -83,7 +76,7 @@ impl EngineThread {
         let (jobs, orders) = channel::bounded::<HttpMessage>(1);
         let (results, verdicts) = channel::bounded(1);
         let (say, said) = channel::bounded(1);
-        let (rules, bounds) = (shared.rules.clone(), shared.bounds);
+        let (rules, bounds) = (shared.rules.clone(), shared.limits.responses);
         let body = move || {
             // Transactions never leave their thread.
             let begin = || {
@@ -137,7 +130,7 @@ impl EngineThread {
             return Err(self.lose(FailureKind::Crash, ended()));
         }
         let (subject, log) = (self.subject.clone(), self.log.clone());
-        let mut watch = Watch::new(&subject, self.shared.limit, TICK, &log, request);
+        let mut watch = Watch::new(&subject, self.shared.limits.cpu, TICK, &log, request);
         loop {
             match self.verdicts.recv_timeout(TICK) {
                 Ok(inspected) => return inspected.map_err(EngineError::from),

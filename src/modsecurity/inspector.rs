@@ -10,8 +10,9 @@ use crate::message::HttpMessage;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
-use crate::modsecurity::application::RuleSets;
-use crate::modsecurity::library::{Inspected, InspectionError, Library, Transaction};
+use crate::modsecurity::error::InspectionError;
+use crate::modsecurity::library::{Inspected, Library, Transaction};
+use crate::modsecurity::load::RuleSets;
 use crate::modsecurity::parked::{Parked, ParkedTransactions, RetentionLimits};
 
 /// The engine of one worker. All share the rules.

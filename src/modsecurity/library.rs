@@ -5,14 +5,12 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actors::EngineError;
-
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::modsecurity::load::LoadError;
+use crate::modsecurity::error::{InspectionError, LoadError};
 use crate::rules::version::EngineVersion;
 
 /// A library with the rules of one application.
@@ -70,17 +68,6 @@ pub trait Transaction {
 
     /// The number in `TX:name`, if there is one.
     fn tx_number(&mut self, name: &CStr) -> Option<i64>;
-}
-
-/// Why a message could not be inspected; the engine goes on. What the library says is in it as the library says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InspectionError(pub String);
-
-impl From<InspectionError> for EngineError {
-    fn from(InspectionError(cause): InspectionError) -> Self {
-        // It may quote the peer, and is bound for the log.
-        Self::Request(cause.escape_debug().to_string())
-    }
 }
 
 /// A response after its phases.

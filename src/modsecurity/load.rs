@@ -1,94 +1,19 @@
 //! Loading rules: which files, in which order, and what is wrong with them.
 
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ffi::rules::{RuleEngine, RuleSettings};
 use crate::modsecurity::body_checks;
+use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
-use crate::rules::directives::{Counts, Directives, Missing, ReadError, compare};
+use crate::rules::directives::{Counts, Directives, compare};
+use crate::rules::sources::{RuleSource, RuleSources, core_rule_set};
 use crate::rules::version::EngineVersion;
 
 /// The program in audit logs.
 pub(super) const CONNECTOR: &str = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
-
-/// The parts of the Core Rule Set as Debian's `modsecurity-crs` installs it: set-up, exclusions before, rules,
-/// exclusions after. The exclusion files are the operator's and may be missing.
-const CRS_SETUP: &str = "/etc/modsecurity/crs/crs-setup.conf";
-const CRS_BEFORE: &str = "/etc/modsecurity/crs/REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf";
-const CRS_RULES: &str = "/usr/share/modsecurity-crs/rules";
-const CRS_AFTER: &str = "/etc/modsecurity/crs/RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf";
-
-/// Where the rules come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RuleSource {
-    /// The built-in settings and the installed Core Rule Set.
-    Default,
-    /// These files, in this order, and nothing else.
-    Files(Vec<PathBuf>),
-}
-
-impl fmt::Display for RuleSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => write!(f, "no -f given: built-in settings and the Core Rule Set in {CRS_RULES}"),
-            Self::Files(files) => {
-                let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-                f.write_str(&names.join(" "))
-            }
-        }
-    }
-}
-
-/// Why the rules are not loaded.
-#[derive(Debug)]
-pub enum LoadError {
-    /// A file cannot be given to the engine.
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// Without `-f`, there is no Core Rule Set to load.
-    NoCoreRuleSet(io::Error),
-    /// The engine refuses what it read.
-    Engine {
-        /// What was being loaded; the engine names the file itself when it is an included one.
-        source: String,
-        /// What the engine says.
-        cause: String,
-    },
-    /// What the engine should have read cannot be read.
-    Read(ReadError),
-    /// The engine has lost rules.
-    Missing(Missing),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, cause } => write!(f, "cannot read {}: {cause}", path.display()),
-            Self::NoCoreRuleSet(cause) => {
-                write!(
-                    f,
-                    "no -f given, and no Core Rule Set in {CRS_RULES} ({cause}): install modsecurity-crs"
-                )
-            }
-            Self::Engine { source, cause } => {
-                // The engine's text may have several lines; the operator gets one.
-                let cause: Vec<_> = cause.split_whitespace().collect();
-                write!(f, "cannot load {source}: {}", cause.join(" "))
-            }
-            Self::Read(error) => error.fmt(f),
-            Self::Missing(missing) => write!(f, "the engine has lost rules: {missing}"),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
 
 /// Rules that are loaded, and what is known of them.
 #[derive(Debug)]
@@ -139,23 +64,33 @@ fn read(settings: &str, files: &[PathBuf], version: EngineVersion) -> Result<Dir
     Ok(directives)
 }
 
-/// The files of the installed Core Rule Set in the order in which they belong.
-fn core_rule_set() -> io::Result<Vec<PathBuf>> {
-    let mut rules = Vec::new();
-    for entry in Path::new(CRS_RULES).read_dir()? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "conf") {
-            rules.push(path);
-        }
+/// All sets of rules.
+#[derive(Debug)]
+pub struct RuleSets<L> {
+    default: RuleSet<L>,
+    applications: HashMap<Vec<u8>, RuleSet<L>>,
+}
+
+impl<L> RuleSets<L> {
+    /// The rules of an application; the default ones where it is not named or not known.
+    #[must_use]
+    pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
+        application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
     }
-    if rules.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the folder has no .conf files"));
+}
+
+/// Loads all into libraries of one kind; the summaries are those of the default rules and of each application, in their
+/// order.
+pub(super) fn load_all<L: Library>(
+    sources: &RuleSources,
+) -> Result<(RuleSets<L>, Vec<Summary>), ApplicationError> {
+    let failed = |application| move |cause| ApplicationError::Load { application, cause };
+    let (default, summary) = load(&sources.default).map_err(failed(None))?;
+    let (mut applications, mut summaries) = (HashMap::new(), vec![summary]);
+    for (name, files) in &sources.applications {
+        let (rules, summary) = load(&RuleSource::Files(files.clone())).map_err(failed(Some(name.clone())))?;
+        applications.insert(name.clone().into_bytes(), rules);
+        summaries.push(summary);
     }
-    rules.sort();
-    let optional = |path: &str| Some(PathBuf::from(path)).filter(|path| path.exists());
-    let mut files = vec![PathBuf::from(CRS_SETUP)];
-    files.extend(optional(CRS_BEFORE));
-    files.append(&mut rules);
-    files.extend(optional(CRS_AFTER));
-    Ok(files)
+    Ok((RuleSets { default, applications }, summaries))
 }

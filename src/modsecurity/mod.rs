@@ -1,7 +1,7 @@
 //! ModSecurity, in the version that the operator wants.
 
-pub mod application;
 mod body_checks;
+pub mod error;
 mod inspector;
 pub(crate) mod library;
 pub mod load;
@@ -18,11 +18,12 @@ use std::time::Duration;
 use crate::ffi;
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
-use crate::modsecurity::application::{ApplicationError, RuleSets, RuleSources, load_all};
+use crate::modsecurity::error::{ApplicationError, InspectionError};
 use crate::modsecurity::inspector::Inspector;
-use crate::modsecurity::library::InspectionError;
 use crate::modsecurity::load::Summary;
+use crate::modsecurity::load::{RuleSets, load_all};
 use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::sources::RuleSources;
 use crate::rules::version::EngineVersion;
 
 /// The rules of all applications, in one version of ModSecurity.

@@ -21,10 +21,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use direct::Direct;
 use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
-use modsecurity_spoa::modsecurity::application::RuleSources;
-use modsecurity_spoa::modsecurity::load::RuleSource;
 use modsecurity_spoa::modsecurity::parked::RetentionLimits;
 use modsecurity_spoa::modsecurity::{ModSecurity, Rules};
+use modsecurity_spoa::rules::sources::RuleSource;
+use modsecurity_spoa::rules::sources::RuleSources;
 use modsecurity_spoa::rules::version::EngineVersion;
 
 const ROUNDS: usize = 7;

@@ -20,10 +20,10 @@ use actors::{Engine, EngineError};
 use modsecurity_spoa::isolation::process::{EngineProcess, ZygoteHost, invoked_as_zygote, run_zygote};
 use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
-use modsecurity_spoa::modsecurity::application::RuleSources;
-use modsecurity_spoa::modsecurity::load::RuleSource;
 use modsecurity_spoa::modsecurity::parked::RetentionLimits;
 use modsecurity_spoa::modsecurity::{ModSecurity, Rules};
+use modsecurity_spoa::rules::sources::RuleSource;
+use modsecurity_spoa::rules::sources::RuleSources;
 use modsecurity_spoa::rules::version::EngineVersion;
 use slog::{Discard, Logger, o};
 

@@ -14,7 +14,7 @@ use super::channel::{EngineEnd, NextJob};
 use super::wire;
 use crate::message::decode::decode;
 use crate::message::verdict::Verdict;
-use crate::modsecurity::library::InspectionError;
+use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{ModSecurity, Rules};
 

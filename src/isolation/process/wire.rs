@@ -11,7 +11,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::message::HttpMessage;
 use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
-use crate::modsecurity::library::InspectionError;
+use crate::modsecurity::error::InspectionError;
 
 /// Bytes of the longest verdict that is believed.
 pub(super) const MAX_VERDICT: usize = 1024 * 1024;

@@ -21,9 +21,9 @@ use super::control::{MAX_MESSAGE, Order, Report};
 use super::engine_main;
 use crate::ffi::processes;
 use crate::modsecurity::Rules;
-use crate::modsecurity::application::RuleSources;
-use crate::modsecurity::load::RuleSource;
 use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::sources::RuleSource;
+use crate::rules::sources::RuleSources;
 use crate::rules::version::EngineVersion;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
@@ -33,32 +33,32 @@ pub(super) const NAME: &str = "modsecurity-spoa-zygote";
 const LAST_GRACE: Duration = Duration::from_secs(3);
 
 /// Whether this process was started to be a zygote.
-pub fn invoked_as_zygote(words: &[OsString]) -> bool {
-    words.first().map(OsString::as_os_str) == Some(OsStr::new(NAME))
+pub fn invoked_as_zygote(args: &[OsString]) -> bool {
+    args.first().map(OsString::as_os_str) == Some(OsStr::new(NAME))
 }
 
-/// The words behind the name that tell a zygote what to load: into which version of ModSecurity, how many transactions may wait in each engine, how long in
+/// The arguments behind the name that tell a zygote what to load: into which version of ModSecurity, how many transactions may wait in each engine, how long in
 /// milliseconds, how many rule files follow, these, and then the name of an application before each of its files.
-pub(super) fn words(sources: &RuleSources, bounds: RetentionLimits) -> Vec<OsString> {
+pub(super) fn args(sources: &RuleSources, bounds: RetentionLimits) -> Vec<OsString> {
     let files = match &sources.default {
         RuleSource::Default => &[][..],
         RuleSource::Files(files) => files,
     };
-    let mut words: Vec<OsString> = vec![
+    let mut args: Vec<OsString> = vec![
         sources.engine.number().to_string().into(),
         bounds.count.to_string().into(),
         bounds.ttl.as_millis().to_string().into(),
         files.len().to_string().into(),
     ];
-    words.extend(files.iter().map(|file| file.clone().into_os_string()));
+    args.extend(files.iter().map(|file| file.clone().into_os_string()));
     for (name, files) in &sources.applications {
-        words.extend(files.iter().flat_map(|file| [name.into(), file.clone().into_os_string()]));
+        args.extend(files.iter().flat_map(|file| [name.into(), file.clone().into_os_string()]));
     }
-    words
+    args
 }
 
-fn read_words(words: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
-    let [_, engine, count, ttl, files, rest @ ..] = words else { return None };
+fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
+    let [_, engine, count, ttl, files, rest @ ..] = args else { return None };
     let engine = EngineVersion::of_number(engine.to_str()?)?;
     let count = count.to_str()?.parse().ok()?;
     let ttl = Duration::from_millis(ttl.to_str()?.parse().ok()?);
@@ -80,7 +80,7 @@ fn read_words(words: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
 }
 
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
-pub fn run(words: &[OsString]) -> i32 {
+pub fn run(args: &[OsString]) -> i32 {
     processes::set_signals();
     // It was started as /proc/self/exe. Without a name of its own it works just as well.
     let _ = prctl::set_name(c"zygote");
@@ -92,7 +92,7 @@ pub fn run(words: &[OsString]) -> i32 {
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
         return 1;
     }
-    let Some((sources, bounds)) = read_words(words) else { return 1 };
+    let Some((sources, bounds)) = read_args(args) else { return 1 };
     match Zygote::load(&sources, bounds).map(Zygote::serve) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {

@@ -25,9 +25,9 @@ use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Order, Report};
 use super::zygote;
 use crate::ffi::processes;
-use crate::modsecurity::application::RuleSources;
 use crate::modsecurity::load::Summary;
 use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::sources::RuleSources;
 
 /// How long a worker waits for a zygote that may have to load its rules first, and then for its answer. The worker tries
 /// again after that, but it is known meanwhile that it has no engine.
@@ -152,8 +152,8 @@ impl ZygoteHost {
         let shared = Arc::<SharedState>::default();
         let (say, said) = mpsc::channel();
         let body = {
-            let (shared, words, log) = (Arc::clone(&shared), zygote::words(rules, bounds), log.clone());
-            move || keep(&shared, &words, &log, &say)
+            let (shared, args, log) = (Arc::clone(&shared), zygote::args(rules, bounds), log.clone());
+            move || keep(&shared, &args, &log, &say)
         };
         let thread =
             thread::Builder::new().name("zygote_host".to_owned()).spawn(body).map_err(ZygoteError::Start)?;
@@ -254,11 +254,11 @@ impl Drop for ZygoteHost {
 type Said = mpsc::Sender<Result<Vec<Summary>, ZygoteError>>;
 
 /// The zygote host's thread: one zygote after the other. The first one's success or failure is said to whoever waits for it.
-fn keep(shared: &SharedState, words: &[std::ffi::OsString], log: &Logger, say: &Said) {
+fn keep(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, say: &Said) {
     let mut restarts = Restarts::new(POLICY);
     let mut first = Some(say);
     loop {
-        let ended = match (ZygoteProcess::start(words), first) {
+        let ended = match (ZygoteProcess::start(args), first) {
             (Ok(zygote), _) => zygote.serve(shared, log, &mut first),
             (Err(error), Some(say)) => {
                 // Nobody listens if the program has given up.
@@ -292,13 +292,13 @@ struct ZygoteProcess {
 }
 
 impl ZygoteProcess {
-    fn start(words: &[std::ffi::OsString]) -> io::Result<Self> {
+    fn start(args: &[std::ffi::OsString]) -> io::Result<Self> {
         let (control, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         // A group of its own: a terminal's Ctrl-C is for the front, which ends the engines when it is done with them.
         let child = Command::new("/proc/self/exe")
             .arg0(zygote::NAME)
-            .args(words)
+            .args(args)
             .envs(tuned())
             .stdin(Stdio::from(theirs))
             .process_group(0)

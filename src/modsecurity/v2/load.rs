@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::ffi::v2::{Error, Ruleset};
-use crate::modsecurity::load::{CONNECTOR, LoadError};
+use crate::modsecurity::error::LoadError;
+use crate::modsecurity::load::CONNECTOR;
 
 /// Loads directives and then files.
 pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::ffi::v3::{self, Ruleset};
-use crate::modsecurity::load::{CONNECTOR, LoadError};
+use crate::modsecurity::error::LoadError;
+use crate::modsecurity::load::CONNECTOR;
 
 /// Loads directives and then files.
 pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {

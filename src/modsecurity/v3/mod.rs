@@ -14,8 +14,9 @@ use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::ffi::v3::{self, Exception, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::modsecurity::library::{Inspected, InspectionError, Library, Transaction};
-use crate::modsecurity::load::LoadError;
+use crate::modsecurity::error::InspectionError;
+use crate::modsecurity::error::LoadError;
+use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::rules::version::EngineVersion;
 
 impl Library for Ruleset {

@@ -7,7 +7,8 @@ use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
 use crate::message::request::{Endpoint, Request};
 use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
-use crate::modsecurity::library::{InspectionError, PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
+use crate::modsecurity::error::InspectionError;
+use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
 use crate::modsecurity::truncated_body;
 
 /// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a

@@ -4,7 +4,7 @@ use super::{failed, text};
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
 use crate::message::response::Response;
-use crate::modsecurity::library::InspectionError;
+use crate::modsecurity::error::InspectionError;
 
 /// Feeds the response to the engine, phase by phase, until one intervenes.
 pub(super) fn phases(
