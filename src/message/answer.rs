@@ -1,4 +1,4 @@
-//! From an outcome to the variables that HAProxy's rules read (the table in README.md).
+//! From an outcome to the variables that HAProxy's rules read (the table in deploy/guide/haproxy.md).
 //!
 //! A response's verdict comes in the same variables as that of its request, which are still set then: what the one sets
 //! and the other does not is removed.
