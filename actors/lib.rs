@@ -20,20 +20,15 @@ compile_error!("the worker's guard needs panic = \"unwind\"");
 
 mod connection;
 pub mod engine;
-mod job;
-mod later;
 mod listener;
-mod load;
 mod peer_log;
 mod pool;
-mod quarantine;
+mod queue;
 pub mod restart;
 pub mod root;
-mod siblings;
 pub mod spop;
-mod stall;
 mod stream;
-mod unanswered;
+mod timer;
 mod worker;
 
 pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError, one_by_one};

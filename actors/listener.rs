@@ -13,8 +13,8 @@ use slog::{error, info};
 
 use crate::connection::{Connection, ConnectionContext, Drain, Gone, Presence};
 use crate::engine::Agent;
-use crate::later::run_later;
 use crate::stream::Acceptor;
+use crate::timer::run_later;
 
 /// Links accepted in a row before the other actors of the thread get their turn.
 const ACCEPTS_PER_TURN: usize = 64;

@@ -13,11 +13,11 @@ use slog::{Logger, debug, error, info};
 
 use crate::connection::ConnectionContext;
 use crate::engine::Agent;
-use crate::job::Queue;
 use crate::listener::{Close, Listener, ListenerClosed};
-use crate::load::Load;
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, StopPool};
+use crate::queue::Load;
+use crate::queue::Queue;
 use crate::restart::RestartPolicy;
 use crate::spop::reassembly::LARGEST_AT_A_TIME;
 use crate::spop::{Budget, Limits};

@@ -9,7 +9,7 @@ use slog::error;
 
 use super::{Connection, Phase};
 use crate::engine::{Agent, Failure, FailureKind};
-use crate::job::{Job, Reply, Settled};
+use crate::queue::{Job, Reply, Settled};
 use crate::spop::{Actions, Disconnect, Excess, FrameId, Status};
 
 impl<A: Agent> Connection<A> {

@@ -12,10 +12,10 @@ use bytes::BytesMut;
 use slog::debug;
 
 use super::Connection;
+use super::siblings::{Carry, Membership};
+use super::stall::Stalls;
 use crate::engine::Agent;
-use crate::siblings::{Carry, Membership};
 use crate::spop::{Actions, FrameId};
-use crate::stall::Stalls;
 use crate::stream::Stream;
 
 impl<A: Agent> Connection<A> {

@@ -7,7 +7,7 @@ use slog::Logger;
 
 use super::{Exit, WorkerContext, description, settle, text_of};
 use crate::engine::{Agent, Engine, EngineError, Failure, FailureKind};
-use crate::job::{Job, QUARANTINED, Reply};
+use crate::queue::{Job, QUARANTINED, Reply};
 
 /// The job, if it is still worth an engine's time: somebody waits for it, and it is not overdue. If not, its Connection
 /// knows.

@@ -1,82 +1,21 @@
-//! A job's way: from the Connection that decoded it, through the queue, to the worker that settles it.
+//! The bounded queue: how a job comes from the Connection that decoded it to the worker that settles it.
+
+mod admission;
+mod job;
+mod quarantine;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Message, Recipient};
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 
 use crate::engine::{Agent, Failure, FailureKind};
-use crate::load::Load;
-use crate::quarantine::Quarantine;
-use crate::spop::Actions;
+pub(crate) use admission::Load;
+pub(crate) use job::{Job, Reply, Settled};
+use quarantine::Quarantine;
 
 /// What the log says of a request that no engine gets any more.
 pub(crate) const QUARANTINED: &str = "a request like this has crashed two engines";
-
-/// One request on its way to a worker.
-pub(crate) struct Job<A: Agent> {
-    /// What to inspect.
-    pub(crate) request: A::Request,
-    /// When its answer is of no use any more; its Connection settles it then.
-    pub(crate) deadline: Instant,
-    /// Whom to tell.
-    pub(crate) reply: Reply,
-}
-
-/// Tells the Connection how a job ended: the payload of the ACK.
-///
-/// The Connection keeps the jobs that it has not acknowledged by ticket, and takes the first end of each.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Settled {
-    /// Which of its jobs.
-    pub(crate) ticket: u64,
-    /// The actions; `None` when the job was dropped by a worker that went away.
-    pub(crate) actions: Option<Actions>,
-}
-
-/// Where the answer to one job goes. Dropped unused, it still tells the Connection that the job is gone.
-pub(crate) struct Reply {
-    connection: Recipient<Settled>,
-    ticket: u64,
-    settled: bool,
-}
-
-impl Reply {
-    /// The Connection's job number `ticket`.
-    pub(crate) fn new(connection: Recipient<Settled>, ticket: u64) -> Self {
-        Self { connection, ticket, settled: false }
-    }
-
-    /// Whether the Connection is still there to be told.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.connection.connected()
-    }
-
-    /// Sends the answer.
-    pub(crate) fn settle(mut self, actions: Actions) {
-        self.send(Some(actions));
-    }
-
-    /// Leaves the job to the Connection: it has settled it, or will at its deadline.
-    pub(crate) fn forget(mut self) {
-        self.settled = true;
-    }
-
-    fn send(&mut self, actions: Option<Actions>) {
-        self.settled = true;
-        self.connection.do_send(Settled { ticket: self.ticket, actions });
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.send(None);
-        }
-    }
-}
 
 /// Both ends of one line of jobs.
 type Lane<A> = (Sender<Job<A>>, Receiver<Job<A>>);

@@ -3,6 +3,8 @@
 //! The thread takes jobs from the queue and settles each. A panic in the engine is caught: the job is settled as
 //! crashed, the thread ends, and a drop guard reports the end, whatever it was, to the actor and by it to the Pool.
 
+mod batch;
+
 use std::any::Any;
 use std::fmt;
 use std::iter;
@@ -16,10 +18,8 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use slog::{Logger, debug, o};
 
 use crate::engine::{Agent, Engine, Failure, FailureKind};
-use crate::job::{Job, Queue};
 use crate::peer_log::PeerLog;
-
-mod batch;
+use crate::queue::{Job, Queue};
 
 /// Which worker, and which of the threads that bore its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,9 @@
 
 mod answers;
 mod orphan;
+mod siblings;
+mod stall;
+mod unanswered;
 
 use std::io;
 use std::pin::Pin;
@@ -20,14 +23,14 @@ use bytes::{Buf, BytesMut};
 use slog::{Logger, debug, o};
 
 use crate::engine::{Agent, Failure, FailureKind};
-use crate::job::Queue;
-use crate::later::run_later;
 use crate::peer_log::PeerLog;
-use crate::siblings::{Membership, Siblings};
+use crate::queue::Queue;
 use crate::spop::{Budget, Disconnect, Event, Limits, Session, Status};
-use crate::stall::{Finding, Stalls};
 use crate::stream::Stream;
-use crate::unanswered::Unanswered;
+use crate::timer::run_later;
+use siblings::{Membership, Siblings};
+use stall::{Finding, Stalls};
+use unanswered::Unanswered;
 
 /// Unwritten bytes above which nothing more is read.
 const HIGH_WATER: usize = 256 * 1024;
