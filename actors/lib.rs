@@ -18,8 +18,10 @@
 #[cfg(panic = "abort")]
 compile_error!("the worker's guard needs panic = \"unwind\"");
 
+mod agent;
 mod connection;
-pub mod engine;
+mod engine;
+mod failure;
 mod listener;
 mod peer_log;
 mod pool;
@@ -31,6 +33,8 @@ mod stream;
 mod timer;
 mod worker;
 
-pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError, one_by_one};
+pub use agent::Agent;
+pub use engine::{Engine, EngineError, StartError, one_by_one};
+pub use failure::{Failure, FailureKind};
 pub use root::{Renewed, Root, Settings, Stop, TreeEvent};
 pub use stream::Socket;

@@ -11,8 +11,8 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use slog::{error, info};
 
+use crate::agent::Agent;
 use crate::connection::{Connection, ConnectionContext, Drain, Gone, Presence};
-use crate::engine::Agent;
 use crate::stream::Acceptor;
 use crate::timer::run_later;
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use slog::{Logger, warn};
 
-use crate::engine::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind};
 
 /// Shared by Connections and workers.
 pub(crate) struct PeerLog {

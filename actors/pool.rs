@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use slog::{error, info, warn};
 
-use crate::engine::Agent;
+use crate::agent::Agent;
 use crate::restart::{RestartPolicy, Restarts};
 use crate::worker::{Exit, Renew, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport};
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use slog::{Logger, debug, error, info};
 
+use crate::agent::Agent;
 use crate::connection::ConnectionContext;
-use crate::engine::Agent;
 use crate::listener::{Close, Listener, ListenerClosed};
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, StopPool};

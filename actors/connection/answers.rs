@@ -8,7 +8,8 @@ use bytes::Bytes;
 use slog::error;
 
 use super::{Connection, Phase};
-use crate::engine::{Agent, Failure, FailureKind};
+use crate::agent::Agent;
+use crate::failure::{Failure, FailureKind};
 use crate::queue::{Job, Reply, Settled};
 use crate::spop::{Actions, Disconnect, Excess, FrameId, Status};
 

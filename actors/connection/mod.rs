@@ -22,7 +22,8 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use bytes::{Buf, BytesMut};
 use slog::{Logger, debug, o};
 
-use crate::engine::{Agent, Failure, FailureKind};
+use crate::agent::Agent;
+use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
 use crate::queue::Queue;
 use crate::spop::{Budget, Disconnect, Event, Limits, Session, Status};

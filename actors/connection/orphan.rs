@@ -14,7 +14,7 @@ use slog::debug;
 use super::Connection;
 use super::siblings::{Carry, Membership};
 use super::stall::Stalls;
-use crate::engine::Agent;
+use crate::agent::Agent;
 use crate::spop::{Actions, FrameId};
 use crate::stream::Stream;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use actix::{Message, Recipient};
 
-use crate::engine::Agent;
+use crate::agent::Agent;
 use crate::spop::Actions;
 
 /// One request on its way to a worker.

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 
-use crate::engine::{Agent, Failure, FailureKind};
+use crate::agent::Agent;
+use crate::failure::{Failure, FailureKind};
 pub(crate) use admission::Load;
 pub(crate) use job::{Job, Reply, Settled};
 use quarantine::Quarantine;

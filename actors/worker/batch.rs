@@ -6,7 +6,9 @@ use std::time::Instant;
 use slog::Logger;
 
 use super::{Exit, WorkerContext, description, settle, text_of};
-use crate::engine::{Agent, Engine, EngineError, Failure, FailureKind};
+use crate::agent::Agent;
+use crate::engine::{Engine, EngineError};
+use crate::failure::{Failure, FailureKind};
 use crate::queue::{Job, QUARANTINED, Reply};
 
 /// The job, if it is still worth an engine's time: somebody waits for it, and it is not overdue. If not, its Connection

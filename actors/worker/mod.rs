@@ -17,7 +17,9 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use slog::{Logger, debug, o};
 
-use crate::engine::{Agent, Engine, Failure, FailureKind};
+use crate::agent::Agent;
+use crate::engine::Engine;
+use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
 use crate::queue::{Job, Queue};
 
