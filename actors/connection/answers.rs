@@ -11,7 +11,7 @@ use super::{Connection, Phase};
 use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
 use crate::queue::{Job, Reply, Settled};
-use crate::spop::{Actions, Disconnect, Excess, FrameId, Status};
+use crate::spop::{Actions, Excess, FrameId, ProtocolError, Status};
 
 impl<A: Agent> Connection<A> {
     /// Hands one NOTIFY to the workers, or settles it here and now.
@@ -80,7 +80,8 @@ impl<A: Agent> Connection<A> {
         error!(self.log, "answer too long for the frame size");
         let short = self.failed(Err(dialect), &failure);
         if self.session.acknowledge(id, &short, &mut self.output).is_err() {
-            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
+            // Not even an error fits in a frame.
+            self.disconnect(Status::TooBig);
         }
     }
 
@@ -91,7 +92,7 @@ impl<A: Agent> Connection<A> {
             if self.begun.is_some_and(|(begun, _)| begun == ticket) {
                 const CAUSE: &str = "the last fragment did not come within the deadline";
                 self.settle_here(ticket, &Failure::new(FailureKind::Timeout, CAUSE));
-                self.part_with(Disconnect::new(Status::Timeout, CAUSE));
+                self.part_with(&ProtocolError::new(Status::Timeout, CAUSE));
             } else {
                 let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
                 self.settle_here(ticket, &failure);
@@ -109,7 +110,8 @@ impl<A: Agent> Connection<A> {
         if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
             self.acknowledge(id, dialect, &actions);
         } else if self.session.abort(&actions, &mut self.output).is_err() {
-            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
+            // Not even an error fits in a frame.
+            self.disconnect(Status::TooBig);
         }
     }
 }
@@ -122,8 +124,7 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
             return;
         };
         let actions = settled.actions.unwrap_or_else(|| {
-            let is_stopping =
-                matches!(self.phase, Phase::Draining { .. }) && self.farewell.status() == Status::Normal;
+            let is_stopping = matches!(self.phase, Phase::Draining { .. }) && self.farewell == Status::Normal;
             let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
             self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));

@@ -26,7 +26,7 @@ use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
 use crate::queue::Queue;
-use crate::spop::{Budget, Disconnect, Event, Limits, Session, Status};
+use crate::spop::{Budget, Event, Limits, ProtocolError, Session, Status};
 use crate::stream::Stream;
 use crate::timer::run_later;
 use siblings::{Membership, Siblings};
@@ -84,7 +84,7 @@ pub(crate) struct Connection<A: Agent> {
     stream: Stream,
     session: Session,
     phase: Phase,
-    farewell: Disconnect,
+    farewell: Status,
     input: BytesMut,
     output: BytesMut,
     /// The NOTIFYs without an ACK. Whoever settles one first takes it out.
@@ -134,7 +134,7 @@ impl<A: Agent> Connection<A> {
             context,
             stream,
             phase: Phase::Serving,
-            farewell: Disconnect::new(Status::Normal, "the agent is going down"),
+            farewell: Status::Normal,
             input: BytesMut::new(),
             output: BytesMut::new(),
             begun: None,
@@ -159,7 +159,7 @@ impl<A: Agent> Connection<A> {
                     if !self.unanswered.is_empty() {
                         return Poll::Pending;
                     }
-                    self.disconnect(&self.farewell.clone());
+                    self.disconnect(self.farewell);
                     continue;
                 }
                 Phase::Flushing if flushed => {
@@ -199,10 +199,10 @@ impl<A: Agent> Connection<A> {
     }
 
     /// Reads no more from a peer that breaks off, answers what it has asked, and closes the link.
-    fn part_with(&mut self, cause: Disconnect) {
+    fn part_with(&mut self, cause: &ProtocolError) {
         if self.phase == Phase::Serving {
-            self.context.peer_log.rejection(&self.peer, &cause);
-            self.farewell = cause;
+            self.context.peer_log.rejection(&self.peer, cause);
+            self.farewell = cause.status();
             self.phase = Phase::Draining { all_read: true };
         }
     }
@@ -267,15 +267,15 @@ impl<A: Agent> Connection<A> {
         self.stalls.read(whole, !self.input.is_empty());
     }
 
-    fn disconnect(&mut self, cause: &Disconnect) {
-        self.session.disconnect(cause, &mut self.output);
+    fn disconnect(&mut self, status: Status) {
+        self.session.disconnect(status, &mut self.output);
         self.phase = Phase::Flushing;
     }
 
     fn hello_is_due(&mut self, _: &mut Context<Self>) {
         if self.session.awaits_hello() {
             debug!(self.log, "no hello within {:?}", HELLO_TIMEOUT);
-            self.disconnect(&Disconnect::new(Status::Timeout, "no hello"));
+            self.disconnect(Status::Timeout);
         }
     }
 
@@ -294,8 +294,8 @@ impl<A: Agent> Connection<A> {
                 run_later(ctx, left, Self::stall_is_due);
                 return;
             }
-            Finding::Frame => Disconnect::new(Status::Timeout, "the rest of a frame does not come"),
-            Finding::Write => Disconnect::new(
+            Finding::Frame => ProtocolError::new(Status::Timeout, "the rest of a frame does not come"),
+            Finding::Write => ProtocolError::new(
                 Status::Timeout,
                 format!("it does not read, {} bytes wait for it", self.output.len()),
             ),
@@ -305,7 +305,7 @@ impl<A: Agent> Connection<A> {
             self.lose_link();
             return;
         }
-        self.part_with(cause);
+        self.part_with(&cause);
         // It may have to be watched once more, for the DISCONNECT.
         self.stalls.reading_stopped();
         self.stall_is_due(ctx);

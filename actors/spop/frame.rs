@@ -5,8 +5,8 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::spop::disconnect::{Disconnect, Status};
 use crate::spop::reader::Reader;
+use crate::spop::status::{ProtocolError, Status};
 use crate::spop::varint;
 
 /// The smallest maximum frame size that either side may ask for.
@@ -107,20 +107,20 @@ impl Frame {
     ///
     /// `limit` is the largest frame to accept, in bytes. A longer one is refused on sight of its length, before any of
     /// it is waited for.
-    pub fn decode(input: &mut BytesMut, limit: u32) -> Result<Option<Self>, Disconnect> {
+    pub fn decode(input: &mut BytesMut, limit: u32) -> Result<Option<Self>, ProtocolError> {
         let Some(&length) = input.first_chunk::<LENGTH>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(length);
         if length > limit {
-            return Err(Disconnect::new(
+            return Err(ProtocolError::new(
                 Status::TooBig,
                 format!("frame of {length} bytes, at most {limit} allowed"),
             ));
         }
         let length = length as usize;
         if length < SHORTEST {
-            return Err(Disconnect::new(
+            return Err(ProtocolError::new(
                 Status::Invalid,
                 format!("frame of {length} bytes, at least {SHORTEST} needed"),
             ));
@@ -132,9 +132,9 @@ impl Frame {
         Self::parse(input.split_to(length).freeze()).map(Some)
     }
 
-    fn parse(mut bytes: Bytes) -> Result<Self, Disconnect> {
+    fn parse(mut bytes: Bytes) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(&bytes);
-        let invalid = |cause| Disconnect::new(Status::Invalid, format!("{cause}"));
+        let invalid = |cause| ProtocolError::new(Status::Invalid, format!("{cause}"));
         let kind = reader.byte("the frame type").map_err(invalid)?.into();
         let mut flags = 0;
         for _ in 0..4 {

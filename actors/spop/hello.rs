@@ -2,9 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::spop::disconnect::{Disconnect, Status};
 use crate::spop::frame::{self, FrameId, FrameType, MIN_FRAME_SIZE};
 use crate::spop::reader::{Malformed, Reader};
+use crate::spop::status::{ProtocolError, Status};
 use crate::spop::value::{Value, encode_bytes};
 
 /// The version that this agent speaks.
@@ -76,19 +76,19 @@ pub struct HaproxyHello {
 
 impl HaproxyHello {
     /// Reads the payload of a HAPROXY-HELLO and checks all that can be wrong with it.
-    pub fn decode(payload: &Bytes) -> Result<Self, Disconnect> {
+    pub fn decode(payload: &Bytes) -> Result<Self, ProtocolError> {
         let items = Items::decode(payload)
-            .map_err(|cause| Disconnect::new(Status::Invalid, format!("hello: {cause}")))?;
+            .map_err(|cause| ProtocolError::new(Status::Invalid, format!("hello: {cause}")))?;
         let versions = items.versions.ok_or_else(|| missing(Status::NoVersion))?;
         if !versions.split(|&byte| byte == b',').any(speaks_ours) {
-            return Err(Disconnect::new(
+            return Err(ProtocolError::new(
                 Status::UnsupportedVersion,
                 format!("hello: versions {}, this agent speaks {VERSION}", versions.escape_ascii()),
             ));
         }
         let max_frame_size = items.max_frame_size.ok_or_else(|| missing(Status::NoFrameSize))?;
         if max_frame_size < MIN_FRAME_SIZE {
-            return Err(Disconnect::new(
+            return Err(ProtocolError::new(
                 Status::BadFrameSize,
                 format!("hello: max-frame-size {max_frame_size}, at least {MIN_FRAME_SIZE} needed"),
             ));
@@ -118,8 +118,8 @@ impl HaproxyHello {
     /// HAProxy up to 3.0 sends fragments to an agent that announces them, and never offers them itself. HAProxy 3.1 and
     /// later sends none and ignores the word. A health check sends nothing, so it is told nothing.
     #[must_use]
-    pub fn agree(&self, max_frame_size: u32, ours: Capabilities) -> AgentHello {
-        AgentHello {
+    pub fn agree(&self, max_frame_size: u32, ours: Capabilities) -> Agreement {
+        Agreement {
             max_frame_size: self.max_frame_size.min(max_frame_size),
             capabilities: Capabilities {
                 pipelining: self.capabilities.pipelining && ours.pipelining,
@@ -130,8 +130,8 @@ impl HaproxyHello {
     }
 }
 
-fn missing(status: Status) -> Disconnect {
-    Disconnect::new(status, "hello: item missing")
+fn missing(status: Status) -> ProtocolError {
+    ProtocolError::new(status, "hello: item missing")
 }
 
 /// "When a major version is announced, all previous minor versions are supported" (SPOE.txt, 3.2.4): any 2.x will do.
@@ -201,14 +201,14 @@ fn boolean(value: Value<'_>) -> Option<bool> {
 
 /// What the agent answers, and what holds for the link from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AgentHello {
+pub struct Agreement {
     /// The largest frame on this link, in bytes.
     pub max_frame_size: u32,
     /// What both sides can do.
     pub capabilities: Capabilities,
 }
 
-impl AgentHello {
+impl Agreement {
     /// Appends the AGENT-HELLO frame to `out`.
     pub fn encode(&self, out: &mut BytesMut) {
         let mut payload = BytesMut::with_capacity(96);

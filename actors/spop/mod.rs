@@ -15,14 +15,15 @@ pub mod notify;
 pub mod reader;
 pub mod reassembly;
 pub mod session;
+pub mod status;
 pub mod value;
 pub mod varint;
 
 pub use action::{ActionList, Actions, Scope};
-pub use disconnect::{Disconnect, Status};
 pub use frame::{Frame, FrameId, FrameType};
 pub use notify::{Argument, Message, Messages};
 pub use reader::Malformed;
 pub use reassembly::{Budget, Excess};
 pub use session::{Event, Limits, Session};
+pub use status::{ProtocolError, Status};
 pub use value::Value;

@@ -5,10 +5,11 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::spop::action::Actions;
-use crate::spop::disconnect::{Disconnect, PeerDisconnect, Status};
+use crate::spop::disconnect::{self, PeerDisconnect};
 use crate::spop::frame::{self, ABORT, FIN, Frame, FrameId, FrameType};
-use crate::spop::hello::{AgentHello, Capabilities, HaproxyHello};
+use crate::spop::hello::{Agreement, Capabilities, HaproxyHello};
 use crate::spop::reassembly::{Budget, Excess, Reassembly, Step};
+use crate::spop::status::{ProtocolError, Status};
 
 /// The largest HELLO to accept, in bytes; HAProxy's has about 150.
 const MAX_HELLO: u32 = 16 * 1024;
@@ -28,7 +29,7 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The handshake is done; HAProxy sends NOTIFYs from here on.
-    Open(AgentHello),
+    Open(Agreement),
     /// The first fragment of a payload. Its [`Event::Notify`] follows, or [`Event::TooMuch`], or [`Event::GivenUp`], if
     /// [`Session::abort`] does not come before them.
     Begun {
@@ -54,13 +55,13 @@ pub enum Event {
     /// HAProxy has said good-bye and was answered: flush and close.
     PeerClosed(PeerDisconnect),
     /// The peer broke the protocol and was told so: flush and close.
-    Rejected(Disconnect),
+    Rejected(ProtocolError),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     AwaitHello,
-    Open(AgentHello),
+    Open(Agreement),
     Closed,
 }
 
@@ -132,7 +133,7 @@ impl Session {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => {}
                 Err(cause) => {
-                    self.disconnect(&cause, output);
+                    self.disconnect(cause.status(), output);
                     return Some(Event::Rejected(cause));
                 }
             }
@@ -179,15 +180,15 @@ impl Session {
     }
 
     /// Appends the AGENT-DISCONNECT to `output` and closes the session.
-    pub fn disconnect(&mut self, cause: &Disconnect, output: &mut BytesMut) {
+    pub fn disconnect(&mut self, status: Status, output: &mut BytesMut) {
         if self.state != State::Closed {
-            cause.encode(output);
+            disconnect::encode(status, output);
             self.close();
         }
     }
 
     /// What there is to do about a frame, if anything.
-    fn accept(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Option<Event>, Disconnect> {
+    fn accept(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
         let fragments = matches!(self.state, State::Open(agreed) if agreed.capabilities.fragmentation);
         match (self.state, frame.kind) {
             (State::AwaitHello, FrameType::HaproxyHello) => self.hello(frame, output).map(Some),
@@ -198,7 +199,7 @@ impl Session {
                 Ok(Some(Event::Notify { id: frame.id, payload: frame.payload.clone() }))
             }
             (_, FrameType::Notify | FrameType::Unset) if !fragments => {
-                Err(Disconnect::new(Status::NoFragmentation, "a fragment came, and none was asked for"))
+                Err(ProtocolError::new(Status::NoFragmentation, "a fragment came, and none was asked for"))
             }
             (_, FrameType::Notify) => {
                 self.fragments.begin(frame)?;
@@ -213,19 +214,19 @@ impl Session {
             (_, FrameType::HaproxyDisconnect) => {
                 whole(frame)?;
                 let peer = PeerDisconnect::decode(&frame.payload)
-                    .map_err(|cause| Disconnect::new(Status::Invalid, format!("disconnect: {cause}")))?;
-                self.disconnect(&Disconnect::new(Status::Normal, "HAProxy disconnects"), output);
+                    .map_err(|cause| ProtocolError::new(Status::Invalid, format!("disconnect: {cause}")))?;
+                self.disconnect(Status::Normal, output);
                 Ok(Some(Event::PeerClosed(peer)))
             }
             (_, other) => Err(unexpected(other, "after the handshake")),
         }
     }
 
-    fn hello(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Event, Disconnect> {
+    fn hello(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Event, ProtocolError> {
         whole(frame)?;
         let hello = HaproxyHello::decode(&frame.payload)?;
         if hello.healthcheck && !self.healthy {
-            self.disconnect(&Disconnect::new(Status::Resources, "health check while no engine runs"), output);
+            self.disconnect(Status::Resources, output);
             return Ok(Event::HealthCheck);
         }
         let agreed = hello.agree(self.limits.max_frame_size, self.limits.capabilities);
@@ -243,12 +244,12 @@ impl Session {
 }
 
 /// HELLO and DISCONNECT come in one frame, with both identifiers 0.
-fn whole(frame: &Frame) -> Result<(), Disconnect> {
+fn whole(frame: &Frame) -> Result<(), ProtocolError> {
     if !frame.is_final() {
-        return Err(Disconnect::new(Status::NoFragmentation, "a hello or disconnect was fragmented"));
+        return Err(ProtocolError::new(Status::NoFragmentation, "a hello or disconnect was fragmented"));
     }
     if frame.is_abort() || frame.id != FrameId::default() {
-        return Err(Disconnect::new(
+        return Err(ProtocolError::new(
             Status::Invalid,
             "a hello or disconnect has the ABORT flag or an identifier other than 0",
         ));
@@ -256,8 +257,8 @@ fn whole(frame: &Frame) -> Result<(), Disconnect> {
     Ok(())
 }
 
-fn unexpected(kind: FrameType, when: &str) -> Disconnect {
-    Disconnect::new(Status::Invalid, format!("frame of type {} {when}", u8::from(kind)))
+fn unexpected(kind: FrameType, when: &str) -> ProtocolError {
+    ProtocolError::new(Status::Invalid, format!("frame of type {} {when}", u8::from(kind)))
 }
 
 /// The actions do not fit in the frame size that was agreed on.

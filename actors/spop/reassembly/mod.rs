@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use crate::spop::disconnect::{Disconnect, Status};
 use crate::spop::frame::{Frame, FrameId};
+use crate::spop::status::{ProtocolError, Status};
 
 /// How many of the largest payloads all links together may have at a time.
 pub const LARGEST_AT_A_TIME: usize = 64;
@@ -141,18 +141,18 @@ impl Reassembly {
     }
 
     /// Checks that a NOTIFY may come now.
-    pub(super) fn check_idle(&self) -> Result<(), Disconnect> {
+    pub(super) fn check_idle(&self) -> Result<(), ProtocolError> {
         match self.state {
             // HAProxy that was told of the abort goes on with the next request, without another word on this one.
             State::Idle | State::Answered(_) => Ok(()),
             State::Collecting(..) | State::TooMuch(..) => {
-                Err(Disconnect::new(Status::Interlaced, "a notify came between the fragments of another"))
+                Err(ProtocolError::new(Status::Interlaced, "a notify came between the fragments of another"))
             }
         }
     }
 
     /// Takes a NOTIFY without FIN.
-    pub(super) fn begin(&mut self, frame: &Frame) -> Result<(), Disconnect> {
+    pub(super) fn begin(&mut self, frame: &Frame) -> Result<(), ProtocolError> {
         self.check_idle()?;
         if frame.is_abort() {
             return Err(abort_without_fin());
@@ -166,12 +166,12 @@ impl Reassembly {
     }
 
     /// Takes an UNSET frame.
-    pub(super) fn go_on(&mut self, frame: &Frame) -> Result<Step, Disconnect> {
+    pub(super) fn go_on(&mut self, frame: &Frame) -> Result<Step, ProtocolError> {
         let (State::Collecting(id, _) | State::TooMuch(id, _) | State::Answered(id)) = self.state else {
-            return Err(Disconnect::new(Status::Interlaced, "a fragment came without a notify before it"));
+            return Err(ProtocolError::new(Status::Interlaced, "a fragment came without a notify before it"));
         };
         if id != frame.id {
-            return Err(Disconnect::new(Status::Interlaced, "a fragment came of another notify"));
+            return Err(ProtocolError::new(Status::Interlaced, "a fragment came of another notify"));
         }
         if frame.is_abort() && !frame.is_final() {
             return Err(abort_without_fin());
@@ -211,8 +211,8 @@ impl Reassembly {
 }
 
 /// "When it is set, the FIN bit must also be set" (SPOE.txt, 3.2).
-fn abort_without_fin() -> Disconnect {
-    Disconnect::new(Status::Invalid, "a fragment has the ABORT flag and not FIN")
+fn abort_without_fin() -> ProtocolError {
+    ProtocolError::new(Status::Invalid, "a fragment has the ABORT flag and not FIN")
 }
 
 #[cfg(test)]
