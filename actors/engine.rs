@@ -30,7 +30,7 @@ pub trait Engine {
     }
 
     /// Replaces what inspects by what [`Agent::start_engine`] would make now, and keeps what others may come back for.
-    fn renew(&mut self) -> Result<(), StartError> {
+    fn reload(&mut self) -> Result<(), StartError> {
         Ok(())
     }
 
@@ -41,7 +41,7 @@ pub trait Engine {
     }
 
     /// Does what there is to do when nothing is to be inspected; gives the time until there may be more to do.
-    fn tidy_up(&mut self) -> Option<Duration> {
+    fn housekeeping(&mut self) -> Option<Duration> {
         None
     }
 

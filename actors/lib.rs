@@ -36,5 +36,5 @@ mod worker;
 pub use agent::Agent;
 pub use engine::{Engine, EngineError, StartError, one_by_one};
 pub use failure::{Failure, FailureKind};
-pub use root::{Renewed, Root, Settings, Stop, TreeEvent};
+pub use root::{ReloadEngines, Root, Settings, Stop, TreeEvent};
 pub use stream::Socket;

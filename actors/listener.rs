@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const CALM: Duration = Duration::from_secs(2);
 
 /// Accepting fails, and the log says so.
-struct Trouble {
+struct AcceptFailure {
     last: Instant,
     accepted: bool,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Listener<A: Agent> {
     next_number: u64,
     /// Accepting failed, and waits.
     paused: bool,
-    trouble: Option<Trouble>,
+    failure: Option<AcceptFailure>,
     /// Whom to tell when told to stop and the last Connection is gone.
     closed: Option<Recipient<ListenerClosed>>,
 }
@@ -60,7 +60,7 @@ impl<A: Agent> Listener<A> {
             connections: HashMap::new(),
             next_number: 1,
             paused: false,
-            trouble: None,
+            failure: None,
             closed: None,
         }
         .start()
@@ -73,8 +73,8 @@ impl<A: Agent> Listener<A> {
             };
             match ready!(acceptor.poll_accept(task)) {
                 Ok((stream, peer)) => {
-                    if let Some(trouble) = &mut self.trouble {
-                        trouble.accepted = true;
+                    if let Some(failure) = &mut self.failure {
+                        failure.accepted = true;
                         self.take_stock();
                     }
                     let number = self.next_number;
@@ -99,11 +99,11 @@ impl<A: Agent> Listener<A> {
         ) {
             return;
         }
-        if self.trouble.is_none() {
+        if self.failure.is_none() {
             error!(self.context.log, "cannot accept links, trying on";
                 "error" => %error, "links" => self.connections.len());
         }
-        self.trouble = Some(Trouble { last: Instant::now(), accepted: false });
+        self.failure = Some(AcceptFailure { last: Instant::now(), accepted: false });
         self.paused = true;
         run_later(ctx, ACCEPT_PAUSE, |listener, _| listener.paused = false);
         run_later(ctx, CALM, |listener, _| listener.take_stock());
@@ -111,10 +111,10 @@ impl<A: Agent> Listener<A> {
 
     /// Says that the trouble is over, when it is.
     fn take_stock(&mut self) {
-        let is_over = |trouble: &Trouble| trouble.accepted && trouble.last.elapsed() >= CALM;
-        if self.trouble.as_ref().is_some_and(is_over) {
+        let is_over = |failure: &AcceptFailure| failure.accepted && failure.last.elapsed() >= CALM;
+        if self.failure.as_ref().is_some_and(is_over) {
             info!(self.context.log, "accepting links again"; "links" => self.connections.len());
-            self.trouble = None;
+            self.failure = None;
         }
     }
 

@@ -15,7 +15,9 @@ use slog::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::restart::{RestartPolicy, Restarts};
-use crate::worker::{Exit, Renew, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport};
+use crate::worker::{
+    Exit, ReloadEngine, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport,
+};
 
 /// Ends of Workers without a verdict in between that are borne, at least.
 const FRUITLESS: usize = 6;
@@ -101,7 +103,7 @@ impl<A: Agent> Pool<A> {
 
     fn worker_started(&mut self, id: WorkerId) {
         let Some(slot) = self.slots.get_mut(id.number - 1) else { return };
-        if self.context.queue.load().set_down(false) {
+        if self.context.queue.admission().set_down(false) {
             warn!(self.context.log, "an engine runs again");
         }
         match slot.ended.take() {
@@ -144,7 +146,7 @@ impl<A: Agent> Pool<A> {
         self.escalate_if_fruitless();
         let none_runs = self.slots.iter().all(|slot| !slot.runs);
         let hopeless = self.rebuilds > 1 || matches!(exit, Exit::NoEngine(_));
-        if none_runs && hopeless && self.context.queue.load().set_down(true) {
+        if none_runs && hopeless && self.context.queue.admission().set_down(true) {
             error!(self.context.log, "down: no engine runs, requests are not inspected until one does");
         }
         if delay.is_zero() {
@@ -156,9 +158,9 @@ impl<A: Agent> Pool<A> {
 
     /// Counts an end, and does more than start another Worker when that has been in vain.
     fn escalate_if_fruitless(&mut self) {
-        let load = self.context.queue.load();
-        if load.verdicts() != self.verdicts {
-            (self.verdicts, self.fruitless, self.rebuilds) = (load.verdicts(), 0, 0);
+        let admission = self.context.queue.admission();
+        if admission.verdicts() != self.verdicts {
+            (self.verdicts, self.fruitless, self.rebuilds) = (admission.verdicts(), 0, 0);
         }
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS.max(2 * self.slots.len()) {
@@ -199,13 +201,17 @@ impl<A: Agent> Handler<WorkerReport> for Pool<A> {
     }
 }
 
-/// Tells the Pool to have its Workers renew their engines.
-impl<A: Agent> Handler<Renew> for Pool<A> {
+/// Tells the Pool to have each Worker reload its engine.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReloadPool;
+
+impl<A: Agent> Handler<ReloadPool> for Pool<A> {
     type Result = ();
 
-    fn handle(&mut self, wish: Renew, _: &mut Self::Context) {
+    fn handle(&mut self, _: ReloadPool, _: &mut Self::Context) {
         for worker in self.slots.iter().filter_map(|slot| slot.worker.as_ref()) {
-            worker.do_send(wish);
+            worker.do_send(ReloadEngine);
         }
     }
 }

@@ -15,14 +15,14 @@ use crate::agent::Agent;
 use crate::connection::ConnectionContext;
 use crate::listener::{Close, Listener, ListenerClosed};
 use crate::peer_log::PeerLog;
-use crate::pool::{Pool, PoolEvent, StopPool};
-use crate::queue::Load;
+use crate::pool::{Pool, PoolEvent, ReloadPool, StopPool};
+use crate::queue::Admission;
 use crate::queue::Queue;
 use crate::restart::RestartPolicy;
 use crate::spop::reassembly::LARGEST_AT_A_TIME;
 use crate::spop::{Budget, Limits};
 use crate::stream::{Acceptor, Socket};
-use crate::worker::{Renew, WorkerContext};
+use crate::worker::WorkerContext;
 
 /// How long a worker may take to end once there is nothing left to inspect. One that is stuck in its engine does not
 /// hold up the end of the program any longer.
@@ -76,11 +76,11 @@ pub enum TreeEvent {
 impl<A: Agent> Root<A> {
     /// The tree with these sockets to listen on, in the reactor of the current thread; nothing runs yet.
     pub fn new(settings: Settings, agent: Arc<A>, sockets: Vec<Socket>, log: Logger) -> io::Result<Self> {
-        let load = Arc::new(Load::new(settings.workers, settings.deadline, settings.throttle));
+        let admission = Arc::new(Admission::new(settings.workers, settings.deadline, settings.throttle));
         Ok(Self {
             settings,
             agent,
-            queue: Queue::new(settings.queue, settings.workers, load),
+            queue: Queue::new(settings.queue, settings.workers, admission),
             peer_log: Arc::new(PeerLog::new(log.clone())),
             log,
             acceptors: sockets.into_iter().map(Acceptor::new).collect::<io::Result<_>>()?,
@@ -188,17 +188,18 @@ impl<A: Agent> Handler<ListenerClosed> for Root<A> {
     }
 }
 
-/// Tells the tree that engines are made of something else from now on: each Worker renews its own between two jobs.
+/// Tells the tree that [`Agent::start_engine`] makes other engines from now on (new rules): each Worker reloads its own between
+/// two jobs.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Renewed;
+pub struct ReloadEngines;
 
-impl<A: Agent> Handler<Renewed> for Root<A> {
+impl<A: Agent> Handler<ReloadEngines> for Root<A> {
     type Result = ();
 
-    fn handle(&mut self, _: Renewed, _: &mut Self::Context) {
+    fn handle(&mut self, _: ReloadEngines, _: &mut Self::Context) {
         if let Some(pool) = &self.pool {
-            pool.do_send(Renew);
+            pool.do_send(ReloadPool);
         }
     }
 }

@@ -71,7 +71,7 @@ impl<A: Agent> Connection<A> {
     /// Writes an ACK, or has another link write it when this one is closed.
     pub(super) fn acknowledge(&mut self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
         if self.session.is_closed() {
-            return self.hand_over(id, dialect, actions);
+            return self.pass_on(id, dialect, actions);
         }
         if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
             return;

@@ -43,7 +43,7 @@ impl<A: Agent> Connection<A> {
     }
 
     /// Has another link bring an answer, if there is one that may.
-    pub(super) fn hand_over(&self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
+    pub(super) fn pass_on(&self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
         if let Some(heir) = self.heir() {
             debug!(self.log, "another link brings the answer"; "stream" => id.stream, "frame" => id.frame);
             heir.do_send(Carry { id, dialect, actions: actions.clone() });

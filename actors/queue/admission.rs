@@ -17,7 +17,7 @@ const TOGETHER: Duration = Duration::from_millis(1);
 
 /// Shared by Connections, workers and the Pool.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct Admission {
     workers: u64,
     deadline: Duration,
     /// Moving mean of the time that a worker is occupied by one job, in nanoseconds.
@@ -28,7 +28,7 @@ pub(crate) struct Load {
     down: AtomicBool,
 }
 
-impl Load {
+impl Admission {
     /// For a pool of this size whose jobs take at least `throttle`.
     pub(crate) fn new(workers: usize, deadline: Duration, throttle: Duration) -> Self {
         Self {
@@ -104,34 +104,37 @@ mod tests {
 
     #[test]
     fn admission_follows_the_measured_time_and_the_queue() {
-        let load = Load::new(4, Duration::from_millis(500), Duration::ZERO);
-        assert!(load.admits(100_000), "nothing is measured yet");
+        let admission = Admission::new(4, Duration::from_millis(500), Duration::ZERO);
+        assert!(admission.admits(100_000), "nothing is measured yet");
         for _ in 0..100 {
-            load.served(Duration::from_millis(10));
+            admission.served(Duration::from_millis(10));
         }
-        assert!((9_900_000..=10_000_000).contains(&load.service.load(Ordering::Relaxed)));
+        assert!((9_900_000..=10_000_000).contains(&admission.service.load(Ordering::Relaxed)));
         // 40 turns of 10 ms: about 4 x 38 in front.
-        assert!(load.admits(140));
-        assert!(!load.admits(180));
+        assert!(admission.admits(140));
+        assert!(!admission.admits(180));
         for _ in 0..100 {
-            load.served(Duration::from_secs(60));
+            admission.served(Duration::from_secs(60));
         }
-        assert!(load.admits(0) && !load.admits(10), "slow jobs count, but the first always gets its chance");
+        assert!(
+            admission.admits(0) && !admission.admits(10),
+            "slow jobs count, but the first always gets its chance"
+        );
     }
 
     #[test]
     fn as_many_jobs_go_together_as_fit_in_a_millisecond() {
-        let load = Load::new(4, Duration::from_millis(500), Duration::ZERO);
-        assert_eq!(load.at_a_time(), 1, "nothing is measured yet");
-        load.served(Duration::from_micros(90));
-        assert_eq!(load.at_a_time(), 11);
-        (0..500).for_each(|_| load.served(Duration::from_millis(2)));
-        assert_eq!(load.at_a_time(), 1);
+        let admission = Admission::new(4, Duration::from_millis(500), Duration::ZERO);
+        assert_eq!(admission.at_a_time(), 1, "nothing is measured yet");
+        admission.served(Duration::from_micros(90));
+        assert_eq!(admission.at_a_time(), 11);
+        (0..500).for_each(|_| admission.served(Duration::from_millis(2)));
+        assert_eq!(admission.at_a_time(), 1);
     }
 
     #[test]
     fn the_throttle_is_known_before_anything_is_measured() {
-        let load = Load::new(1, Duration::from_millis(500), Duration::from_millis(100));
-        assert!(load.admits(2) && !load.admits(3));
+        let admission = Admission::new(1, Duration::from_millis(500), Duration::from_millis(100));
+        assert!(admission.admits(2) && !admission.admits(3));
     }
 }

@@ -11,7 +11,7 @@ use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 
 use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
-pub(crate) use admission::Load;
+pub(crate) use admission::Admission;
 pub(crate) use job::{Job, Reply, Settled};
 use quarantine::Quarantine;
 
@@ -28,7 +28,7 @@ pub(crate) struct Queue<A: Agent> {
     returned: Lane<A>,
     /// Those that only one worker gets, by its number less 1.
     own: Arc<[Lane<A>]>,
-    load: Arc<Load>,
+    admission: Arc<Admission>,
     quarantine: Arc<Quarantine>,
 }
 
@@ -38,7 +38,7 @@ impl<A: Agent> Clone for Queue<A> {
             shared: self.shared.clone(),
             returned: self.returned.clone(),
             own: Arc::clone(&self.own),
-            load: Arc::clone(&self.load),
+            admission: Arc::clone(&self.admission),
             quarantine: Arc::clone(&self.quarantine),
         }
     }
@@ -46,13 +46,13 @@ impl<A: Agent> Clone for Queue<A> {
 
 impl<A: Agent> Queue<A> {
     /// A queue that holds at most `capacity` jobs for any of the workers, and its share of that for each alone.
-    pub(crate) fn new(capacity: usize, workers: usize, load: Arc<Load>) -> Self {
+    pub(crate) fn new(capacity: usize, workers: usize, admission: Arc<Admission>) -> Self {
         let own = std::iter::repeat_with(|| channel::bounded(capacity.div_ceil(workers.max(1))));
         Self {
             shared: channel::bounded(capacity),
             returned: channel::unbounded(),
             own: own.take(workers).collect(),
-            load,
+            admission,
             quarantine: Arc::default(),
         }
     }
@@ -61,15 +61,15 @@ impl<A: Agent> Queue<A> {
     ///
     /// What is to stand between admission and the engine (a screening stage) gets its place here.
     pub(crate) fn offer(&self, job: Job<A>, agent: &A, now: Instant) -> Result<(), (Failure, Job<A>)> {
-        let refusal = if self.load.is_down() {
+        let refusal = if self.admission.is_down() {
             Failure::new(FailureKind::Crash, "no engine runs")
         } else if self.quarantine.holds(|| agent.fingerprint(&job.request), now) {
             Failure::new(FailureKind::Quarantine, QUARANTINED)
         } else {
             let own = agent.affinity(&job.request).and_then(|worker| self.own.get(worker.checked_sub(1)?));
             let admitted = match own {
-                Some((own, _)) => self.load.admits_to_one(own.len()),
-                None => self.load.admits(self.shared.0.len()),
+                Some((own, _)) => self.admission.admits_to_one(own.len()),
+                None => self.admission.admits(self.shared.0.len()),
             };
             if admitted {
                 let (sender, _) = own.unwrap_or(&self.shared);
@@ -108,8 +108,8 @@ impl<A: Agent> Queue<A> {
     }
 
     /// How loaded the pool is.
-    pub(crate) fn load(&self) -> &Load {
-        &self.load
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// What killed engines.

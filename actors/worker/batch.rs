@@ -132,7 +132,7 @@ impl<A: Agent> Batch<'_, A> {
         }
         match outcome {
             Ok(verdict) => {
-                context.queue.load().count_verdict();
+                context.queue.admission().count_verdict();
                 agent.record(request, &verdict, self.log);
             }
             // How it died is to be found out first.
@@ -140,6 +140,6 @@ impl<A: Agent> Batch<'_, A> {
             Err(failure) => context.peer_log.failure(&failure, request),
         }
         let now = Instant::now();
-        context.queue.load().served(now - std::mem::replace(&mut self.last, now));
+        context.queue.admission().served(now - std::mem::replace(&mut self.last, now));
     }
 }

@@ -113,8 +113,8 @@ pub(crate) struct Worker<A: Agent> {
     id: WorkerId,
     context: Arc<WorkerContext<A>>,
     pool: Recipient<WorkerReport>,
-    /// Tells the thread to renew its engine; dropped, to stop.
-    control: Option<Sender<Renew>>,
+    /// Tells the thread to reload its engine; dropped, to stop.
+    control: Option<Sender<ReloadEngine>>,
 }
 
 impl<A: Agent> Worker<A> {
@@ -132,8 +132,8 @@ impl<A: Agent> Actor for Worker<A> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // One wish is enough: what is renewed later is newer.
-        let (control, wishes) = channel::bounded(1);
+        // One place is enough: a reload takes the newest rules whenever it happens.
+        let (control, reloads) = channel::bounded(1);
         self.control = Some(control);
         let guard =
             Guard { actor: ctx.address().recipient(), id: self.id, started: Instant::now(), exit: None };
@@ -142,7 +142,7 @@ impl<A: Agent> Actor for Worker<A> {
         let thread = thread::Builder::new().name(format!("worker-{}", self.id.number));
         let spawned = thread.spawn(move || {
             let mut guard = guard;
-            let body = AssertUnwindSafe(|| run(&context, &guard, &wishes, &log));
+            let body = AssertUnwindSafe(|| run(&context, &guard, &reloads, &log));
             guard.exit = Some(catch_unwind(body).unwrap_or_else(|panic| Exit::Panicked(text_of(&*panic))));
             // Before the guard tells of the end: who hears of it may end the process, which waits for engines only when the
             // last hold on them is given up, and must not leave that to this thread.
@@ -180,18 +180,18 @@ impl<A: Agent> Handler<StopWorker> for Worker<A> {
     }
 }
 
-/// Tells a Worker to renew its engine between two jobs.
-#[derive(Clone, Copy, Debug, Message)]
+/// Tells a Worker to reload its engine between two jobs.
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Renew;
+pub(crate) struct ReloadEngine;
 
-impl<A: Agent> Handler<Renew> for Worker<A> {
+impl<A: Agent> Handler<ReloadEngine> for Worker<A> {
     type Result = ();
 
-    fn handle(&mut self, wish: Renew, _: &mut Self::Context) {
+    fn handle(&mut self, reload: ReloadEngine, _: &mut Self::Context) {
         if let Some(control) = &self.control {
-            // Full: it has the wish already.
-            let _ = control.try_send(wish);
+            // Full: a reload is due already.
+            let _ = control.try_send(reload);
         }
     }
 }
@@ -218,7 +218,12 @@ impl Drop for Guard {
 }
 
 /// The thread: one engine, one job after the other.
-fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Renew>, log: &Logger) -> Exit {
+fn run<A: Agent>(
+    context: &WorkerContext<A>,
+    guard: &Guard,
+    reloads: &Receiver<ReloadEngine>,
+    log: &Logger,
+) -> Exit {
     let mut engine = match context.agent.start_engine(guard.id.number, log) {
         Ok(engine) => engine,
         Err(error) => return Exit::NoEngine(error.0),
@@ -229,17 +234,17 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
     let mut is_outdated = false;
     loop {
         if std::mem::take(&mut is_outdated) {
-            match engine.renew() {
+            match engine.reload() {
                 Ok(()) => end = engine.end(),
                 Err(error) => return Exit::NoEngine(error.0),
             }
         } else if engine.recycle() {
             end = engine.end();
         }
-        let more_to_do = engine.tidy_up().map_or_else(channel::never, channel::after);
+        let more_to_do = engine.housekeeping().map_or_else(channel::never, channel::after);
         let (job, is_own) = crossbeam::channel::select_biased! {
-            recv(wishes) -> wish => match wish {
-                Ok(Renew) => {
+            recv(reloads) -> reload => match reload {
+                Ok(ReloadEngine) => {
                     is_outdated = true;
                     continue;
                 }
@@ -263,14 +268,14 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
             }
             let until = start + context.throttle;
             loop {
-                match wishes.recv_deadline(until) {
-                    Ok(Renew) => is_outdated = true,
+                match reloads.recv_deadline(until) {
+                    Ok(ReloadEngine) => is_outdated = true,
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return Exit::Stopped,
                 }
             }
         } else if !is_own {
-            others = context.queue.load().at_a_time().min(engine.at_a_time()).saturating_sub(1);
+            others = context.queue.admission().at_a_time().min(engine.at_a_time()).saturating_sub(1);
         }
         let others = context.queue.more(others).filter_map(|job| batch::due(job, start));
         if let Err(exit) = batch::process(context, &mut engine, iter::once(job).chain(others), start, log) {

@@ -31,7 +31,7 @@ impl<L: Library> Inspector<L> {
     }
 
     /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
-    pub fn tidy_up(&mut self) -> Option<Duration> {
+    pub fn housekeeping(&mut self) -> Option<Duration> {
         self.waiting.expire(Instant::now())
     }
 

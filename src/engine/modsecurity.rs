@@ -68,12 +68,12 @@ impl ModSecurity {
     }
 
     /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
-    pub fn tidy_up(&mut self) -> Option<Duration> {
+    pub fn housekeeping(&mut self) -> Option<Duration> {
         match self {
             #[cfg(feature = "engine2")]
-            Self::Two(engine) => engine.tidy_up(),
+            Self::Two(engine) => engine.housekeeping(),
             #[cfg(feature = "engine3")]
-            Self::Three(engine) => engine.tidy_up(),
+            Self::Three(engine) => engine.housekeeping(),
         }
     }
 

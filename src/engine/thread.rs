@@ -96,7 +96,7 @@ impl EngineThread {
                 Err(error) => return drop(say.send(Err(error))),
             };
             loop {
-                let order = match post.guard(|| engine.tidy_up()) {
+                let order = match post.guard(|| engine.housekeeping()) {
                     Some(patience) => orders.recv_timeout(patience),
                     None => orders.recv().map_err(RecvTimeoutError::from),
                 };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, System};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{Renewed, Root, Socket, Stop, TreeEvent};
+use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info};
 
 use crate::engine::ModSecurityAgent;
@@ -108,7 +108,7 @@ impl Handler<Reloaded> for Program {
                 let generation = self.agent.replace(isolation);
                 let rules: usize = summaries.iter().map(|summary| summary.rules.in_engine).sum();
                 info!(self.log, "rules reloaded"; "rules" => rules, "generation" => generation);
-                self.root.do_send(Renewed);
+                self.root.do_send(ReloadEngines);
             }
             Ok(Reload::Process) => {
                 info!(self.log, "rules are right, replacing the process");

@@ -47,7 +47,7 @@ pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: &Rules, bounds
 fn serve(mut channel: EngineEnd, mut engine: ModSecurity) -> io::Result<()> {
     let mut output = BytesMut::new();
     loop {
-        match channel.next_job(engine.tidy_up())? {
+        match channel.next_job(engine.housekeeping())? {
             Next::Job(job) => {
                 output.clear();
                 wire::encode_outcome(&inspect(&mut engine, job), &mut output);
