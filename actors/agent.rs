@@ -33,17 +33,20 @@ pub trait Agent: Send + Sync + 'static {
     /// meanwhile gets it all the same.
     fn affinity(&self, request: &Self::Request) -> Option<usize>;
 
-    /// Makes a request of the payload of a NOTIFY. An error is answered as such and logged; it never closes the link.
-    fn decode(&self, payload: &Bytes) -> Result<Self::Request, Failure>;
+    /// Reads the payload of a NOTIFY: how it is to be answered, and the request in it. A payload without a request that can
+    /// be understood is answered with the failure, which is logged; it never closes the link.
+    fn read(&self, payload: &Bytes) -> (Self::Dialect, Result<Self::Request, Failure>);
 
-    /// How the message in the payload of a NOTIFY is to be answered.
-    fn dialect(&self, payload: &Bytes) -> Self::Dialect;
+    /// How a NOTIFY is to be answered of which only the first fragment has come: it is answered before it can be read when
+    /// the others do not come within the deadline, or are too large.
+    fn dialect(&self, start: &Bytes) -> Self::Dialect;
 
-    /// The actions that tell HAProxy of the outcome: at least one, and the deciding one first. Without the request (it
-    /// could not be decoded, or a worker still has it) the dialect has to do.
+    /// The actions that tell HAProxy the outcome: at least one, and the deciding one first. `request` is `None` when it could
+    /// not be read, or when a worker still has it.
     fn answer(
         &self,
-        request: Result<&Self::Request, Self::Dialect>,
+        dialect: Self::Dialect,
+        request: Option<&Self::Request>,
         outcome: Result<&Self::Verdict, &Failure>,
     ) -> ActionList;
 

@@ -17,24 +17,28 @@ impl<A: Agent> Connection<A> {
     /// Hands one NOTIFY to the workers, or settles it here and now.
     pub(super) fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
         let begun = self.begun.take();
-        let dialect = self.context.agent.dialect(payload);
-        let request = match self.context.agent.decode(payload) {
+        let (dialect, request) = self.context.agent.read(payload);
+        let request = match request {
             Ok(request) => request,
             Err(failure) => {
                 self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-                self.answer_at_once(begun, (id, dialect), &self.failed(Err(dialect), &failure));
+                self.answer_at_once(begun, (id, dialect), &self.failed(dialect, None, &failure));
                 return;
             }
         };
         let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
         let reply = Reply::new(ctx.address().recipient(), ticket);
-        let job = Job { request, deadline, reply };
+        let job = Job { request, dialect, deadline, reply };
         match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
             Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), (id, dialect)),
             Ok(()) => {}
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
-                self.answer_at_once(begun, (id, dialect), &self.failed(Ok(&job.request), &failure));
+                self.answer_at_once(
+                    begun,
+                    (id, dialect),
+                    &self.failed(dialect, Some(&job.request), &failure),
+                );
                 job.reply.forget();
             }
         }
@@ -48,7 +52,7 @@ impl<A: Agent> Connection<A> {
         };
         self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
         if let Some((id, dialect)) = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket)) {
-            self.acknowledge(id, dialect, &self.failed(Err(dialect), &failure));
+            self.acknowledge(id, dialect, &self.failed(dialect, None, &failure));
         }
     }
 
@@ -64,8 +68,8 @@ impl<A: Agent> Connection<A> {
         self.acknowledge(id, dialect, actions);
     }
 
-    fn failed(&self, request: Result<&A::Request, A::Dialect>, failure: &Failure) -> Actions {
-        self.context.agent.answer(request, Err(failure)).into_payload()
+    fn failed(&self, dialect: A::Dialect, request: Option<&A::Request>, failure: &Failure) -> Actions {
+        self.context.agent.answer(dialect, request, Err(failure)).into_payload()
     }
 
     /// Writes an ACK, or has another link write it when this one is closed.
@@ -78,7 +82,7 @@ impl<A: Agent> Connection<A> {
         }
         let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
         error!(self.log, "answer too long for the frame size");
-        let short = self.failed(Err(dialect), &failure);
+        let short = self.failed(dialect, None, &failure);
         if self.session.acknowledge(id, &short, &mut self.output).is_err() {
             // Not even an error fits in a frame.
             self.disconnect(Status::TooBig);
@@ -106,7 +110,7 @@ impl<A: Agent> Connection<A> {
             return;
         };
         self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
-        let actions = self.failed(Err(dialect), failure);
+        let actions = self.failed(dialect, None, failure);
         if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
             self.acknowledge(id, dialect, &actions);
         } else if self.session.abort(&actions, &mut self.output).is_err() {
@@ -128,7 +132,7 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
             let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
             self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-            self.failed(Err(dialect), &failure)
+            self.failed(dialect, None, &failure)
         });
         self.acknowledge(id, dialect, &actions);
     }

@@ -11,6 +11,8 @@ use crate::spop::Actions;
 pub(crate) struct Job<A: Agent> {
     /// What to inspect.
     pub(crate) request: A::Request,
+    /// How to answer it.
+    pub(crate) dialect: A::Dialect,
     /// When its answer is of no use any more; its Connection settles it then.
     pub(crate) deadline: Instant,
     /// Whom to tell.

@@ -33,7 +33,7 @@ pub(super) fn process<A: Agent>(
     let (mut requests, mut open) = (Vec::new(), Vec::new());
     for job in jobs.filter_map(|job| unless_quarantined(context, job, start)) {
         requests.push(job.request);
-        open.push(Some((job.deadline, job.reply)));
+        open.push(Some(Open { dialect: job.dialect, deadline: job.deadline, reply: job.reply }));
     }
     let mut batch = Batch { context, requests: &requests, open, last: start, death: None, log };
     let all: Vec<_> = requests.iter().collect();
@@ -52,7 +52,7 @@ pub(super) fn process<A: Agent>(
     let mut killer = None;
     for (place, (request, open)) in requests.into_iter().zip(open).enumerate() {
         match open {
-            Some((deadline, reply)) => context.queue.give_back(Job { request, deadline, reply }),
+            Some(open) => context.queue.give_back(open.job(request)),
             None if death.as_ref().is_some_and(|death| death.place == Some(place)) => killer = Some(request),
             None => {}
         }
@@ -84,11 +84,25 @@ struct Batch<'a, A: Agent> {
     context: &'a WorkerContext<A>,
     requests: &'a [A::Request],
     /// What is needed to settle each, until it is.
-    open: Vec<Option<(Instant, Reply)>>,
+    open: Vec<Option<Open<A>>>,
     /// When the one before was settled.
     last: Instant,
     death: Option<Death>,
     log: &'a Logger,
+}
+
+/// A job without its request.
+struct Open<A: Agent> {
+    dialect: A::Dialect,
+    deadline: Instant,
+    reply: Reply,
+}
+
+impl<A: Agent> Open<A> {
+    /// The job again.
+    fn job(self, request: A::Request) -> Job<A> {
+        Job { request, dialect: self.dialect, deadline: self.deadline, reply: self.reply }
+    }
 }
 
 /// The end of an engine.
@@ -112,8 +126,8 @@ impl<A: Agent> Batch<'_, A> {
                 return;
             }
             Err(EngineError::NotBegun) => {
-                if let Some((deadline, reply)) = self.open.get_mut(place).and_then(Option::take) {
-                    context.queue.give_back(Job { request: request.clone(), deadline, reply });
+                if let Some(open) = self.open.get_mut(place).and_then(Option::take) {
+                    context.queue.give_back(open.job(request.clone()));
                 }
                 return;
             }
@@ -127,8 +141,8 @@ impl<A: Agent> Batch<'_, A> {
             Err(EngineError::Request(cause)) => Err(Failure::new(FailureKind::Engine, cause)),
             Err(EngineError::Refused(failure)) => Err(failure),
         };
-        if let Some((_, reply)) = self.open.get_mut(place).and_then(Option::take) {
-            reply.settle(agent.answer(Ok(request), outcome.as_ref()).into_payload());
+        if let Some(Open { dialect, reply, .. }) = self.open.get_mut(place).and_then(Option::take) {
+            reply.settle(agent.answer(dialect, Some(request), outcome.as_ref()).into_payload());
         }
         match outcome {
             Ok(verdict) => {

@@ -286,7 +286,7 @@ fn run<A: Agent>(
 
 /// Answers a job that no engine gets.
 fn settle<A: Agent>(context: &WorkerContext<A>, job: Job<A>, failure: &Failure) {
-    job.reply.settle(context.agent.answer(Ok(&job.request), Err(failure)).into_payload());
+    job.reply.settle(context.agent.answer(job.dialect, Some(&job.request), Err(failure)).into_payload());
     context.peer_log.failure(failure, &job.request);
 }
 

@@ -26,7 +26,7 @@ use actors::{
 use bytes::Bytes;
 use client::Client;
 use modsecurity_spoa::engine::answer::{Policy, answer};
-use modsecurity_spoa::engine::decode::{decode, dialect};
+use modsecurity_spoa::engine::decode::{dialect, read};
 use modsecurity_spoa::engine::dialect::Dialect;
 use modsecurity_spoa::engine::http_message::HttpMessage;
 use modsecurity_spoa::engine::id::IdSource;
@@ -75,20 +75,21 @@ impl Agent for BenchAgent {
         None
     }
 
-    fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
-        decode(payload, self.0.next())
+    fn read(&self, payload: &Bytes) -> (Dialect, Result<HttpMessage, Failure>) {
+        read(payload, self.0.next())
     }
 
-    fn dialect(&self, payload: &Bytes) -> Dialect {
-        dialect(payload)
+    fn dialect(&self, start: &Bytes) -> Dialect {
+        dialect(start)
     }
 
     fn answer(
         &self,
-        request: Result<&HttpMessage, Dialect>,
+        dialect: Dialect,
+        request: Option<&HttpMessage>,
         outcome: Result<&Verdict, &Failure>,
     ) -> ActionList {
-        answer(request, outcome, &self.1)
+        answer(dialect, request, outcome, &self.1)
     }
 
     fn record(&self, _: &HttpMessage, _: &Verdict, _: &Logger) {}

@@ -155,16 +155,18 @@ impl Agent for TestAgent {
         order.0.rsplit_once(" for ")?.1.parse().ok()
     }
 
-    fn decode(&self, payload: &Bytes) -> Result<Order, Failure> {
-        let first = Messages::new(payload).next();
-        let message = first.ok_or_else(|| Failure::new(FailureKind::Invalid, "no message"))?;
-        let message = message.map_err(|cause| Failure::new(FailureKind::Invalid, cause.to_string()))?;
-        Ok(Order(String::from_utf8_lossy(message.name).into_owned()))
+    fn read(&self, payload: &Bytes) -> ((), Result<Order, Failure>) {
+        let order = match Messages::new(payload).next() {
+            Some(Ok(message)) => Ok(Order(String::from_utf8_lossy(message.name).into_owned())),
+            Some(Err(cause)) => Err(Failure::new(FailureKind::Invalid, cause.to_string())),
+            None => Err(Failure::new(FailureKind::Invalid, "no message")),
+        };
+        ((), order)
     }
 
     fn dialect(&self, _: &Bytes) {}
 
-    fn answer(&self, _: Result<&Order, ()>, outcome: Result<&(), &Failure>) -> ActionList {
+    fn answer(&self, (): (), _: Option<&Order>, outcome: Result<&(), &Failure>) -> ActionList {
         let mut actions = ActionList::new();
         let text = outcome.map_or_else(|failure| failure.kind.as_str(), |()| "done");
         actions.set_var(Scope::Transaction, "x", Value::String(text.as_bytes()));

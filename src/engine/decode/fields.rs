@@ -5,7 +5,6 @@ use actors::spop::{Argument, Message, Value};
 use bytes::Bytes;
 
 use super::invalid;
-use crate::engine::dialect::Dialect;
 use crate::engine::headers::Headers;
 use crate::engine::request::{Endpoint, Wishes};
 use crate::engine::text::Text;
@@ -327,9 +326,8 @@ impl<'a> Fields<'a> {
     }
 
     /// What is wanted of the answer.
-    pub(super) fn wishes(&self, dialect: Dialect) -> Result<Wishes, Failure> {
+    pub(super) fn wishes(&self) -> Result<Wishes, Failure> {
         Ok(Wishes {
-            dialect,
             detect_only: self.flag(Field::DetectOnly)?.unwrap_or(false),
             export_rules: self.flag(Field::ExportRules)?.unwrap_or(true),
         })

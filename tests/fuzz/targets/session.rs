@@ -21,8 +21,8 @@ use actors::spop::frame::{ABORT, FIN};
 use actors::spop::hello::{Agreement, Capabilities};
 use actors::spop::reader::Reader;
 use actors::spop::{
-    ActionList, Actions, Budget, Event, Excess, Frame, FrameId, FrameType, Limits, Scope,
-    Session, Status, Value,
+    ActionList, Actions, Budget, Event, Excess, Frame, FrameId, FrameType, Limits, Scope, Session, Status,
+    Value,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
