@@ -100,7 +100,7 @@ impl<A: Agent> Listener<A> {
             return;
         }
         if self.failure.is_none() {
-            error!(self.context.log, "cannot accept links, trying on";
+            error!(self.context.log, "cannot accept links, retrying";
                 "error" => %error, "links" => self.connections.len());
         }
         self.failure = Some(AcceptFailure { last: Instant::now(), accepted: false });

@@ -15,6 +15,7 @@ use slog::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::restart::{RestartPolicy, Restarts};
+use crate::timer::milliseconds;
 use crate::worker::{
     Exit, ReloadEngine, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport,
 };
@@ -110,7 +111,7 @@ impl<A: Agent> Pool<A> {
             None => info!(self.context.log, "worker started";
                 "worker" => id.number, "generation" => id.generation),
             Some(ended) => warn!(self.context.log, "worker restarted";
-                "worker" => id.number, "generation" => id.generation, "after" => format!("{:.1?}", ended.elapsed())),
+                "worker" => id.number, "generation" => id.generation, "after_ms" => milliseconds(ended.elapsed())),
         }
         slot.runs = true;
         if !slot.started {
@@ -139,7 +140,7 @@ impl<A: Agent> Pool<A> {
         };
         error!(self.context.log, "worker crashed";
             "worker" => id.number, "generation" => id.generation, "reason" => %exit,
-            "request" => request, "uptime" => format!("{uptime:.1?}"), "restart in" => format!("{delay:.1?}"));
+            "request" => request, "uptime_ms" => milliseconds(uptime), "restart_in_ms" => milliseconds(delay));
         if let Exit::EngineDied { quarantined: true, request, .. } = exit {
             warn!(self.context.log, "request quarantined, it has crashed two engines"; "request" => request);
         }
@@ -168,7 +169,7 @@ impl<A: Agent> Pool<A> {
             self.rebuilds += 1;
             self.context.agent.rebuild();
             error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
-                "time" => self.rebuilds);
+                "rebuilds" => self.rebuilds);
         }
     }
 

@@ -22,6 +22,7 @@ use crate::restart::RestartPolicy;
 use crate::spop::reassembly::LARGEST_AT_A_TIME;
 use crate::spop::{Budget, Limits};
 use crate::stream::{Acceptor, Socket};
+use crate::timer::milliseconds;
 use crate::worker::WorkerContext;
 
 /// How long a worker may take to end once there is nothing left to inspect. One that is stuck in its engine does not
@@ -121,8 +122,8 @@ impl<A: Agent> Root<A> {
         }
         self.open_listeners = self.listeners.len();
         info!(self.log, "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
-            "deadline" => ?self.settings.deadline,
-            "max frame size" => self.settings.limits.max_frame_size);
+            "deadline_ms" => milliseconds(self.settings.deadline),
+            "max_frame_size_bytes" => self.settings.limits.max_frame_size);
         self.tell(TreeEvent::Ready);
     }
 

@@ -1,4 +1,4 @@
-//! Timers of an actor whose own future has to see what they did.
+//! Timers of an actor whose own future has to see what they did, and times for the log.
 
 use std::time::Duration;
 
@@ -18,4 +18,9 @@ pub(crate) fn run_later<A: Actor<Context = Context<A>>>(
         work(actor, ctx);
         ctx.spawn(fut::ready(()));
     });
+}
+
+/// A time for the log, under a key that ends in `_ms`: milliseconds, to a tenth.
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
 }

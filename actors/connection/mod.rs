@@ -28,7 +28,7 @@ use crate::peer_log::PeerLog;
 use crate::queue::Queue;
 use crate::spop::{Budget, Event, Limits, ProtocolError, Session, Status};
 use crate::stream::Stream;
-use crate::timer::run_later;
+use crate::timer::{milliseconds, run_later};
 use siblings::{Membership, Siblings};
 use stall::{Finding, Stalls};
 use unanswered::Unanswered;
@@ -233,7 +233,8 @@ impl<A: Agent> Connection<A> {
             whole = true;
             match event {
                 Event::Open(agreed) => {
-                    debug!(self.log, "link open"; "agreed" => ?agreed);
+                    debug!(self.log, "link open"; "max_frame_size_bytes" => agreed.max_frame_size,
+                        "capabilities" => agreed.capabilities.names());
                     self.join_siblings(ctx);
                 }
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
@@ -274,7 +275,7 @@ impl<A: Agent> Connection<A> {
 
     fn hello_is_due(&mut self, _: &mut Context<Self>) {
         if self.session.awaits_hello() {
-            debug!(self.log, "no hello within {:?}", HELLO_TIMEOUT);
+            debug!(self.log, "no hello in time"; "timeout_ms" => milliseconds(HELLO_TIMEOUT));
             self.disconnect(Status::Timeout);
         }
     }

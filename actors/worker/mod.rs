@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use slog::{Logger, debug, o};
+use slog::{Logger, o};
 
 use crate::agent::Agent;
 use crate::engine::Engine;
@@ -135,22 +135,26 @@ impl<A: Agent> Actor for Worker<A> {
         // One place is enough: a reload takes the newest rules whenever it happens.
         let (control, reloads) = channel::bounded(1);
         self.control = Some(control);
-        let guard =
+        let mut guard =
             Guard { actor: ctx.address().recipient(), id: self.id, started: Instant::now(), exit: None };
+        let (give_guard, take_guard) = channel::bounded(1);
         let context = Arc::clone(&self.context);
         let log = context.log.new(o!("worker" => self.id.number));
         let thread = thread::Builder::new().name(format!("worker-{}", self.id.number));
         let spawned = thread.spawn(move || {
-            let mut guard = guard;
+            let Ok(mut guard): Result<Guard, _> = take_guard.recv() else { return };
             let body = AssertUnwindSafe(|| run(&context, &guard, &reloads, &log));
             guard.exit = Some(catch_unwind(body).unwrap_or_else(|panic| Exit::Panicked(text_of(&*panic))));
             // Before the guard tells of the end: who hears of it may end the process, which waits for engines only when the
             // last hold on them is given up, and must not leave that to this thread.
             drop(context);
         });
-        // Without a thread the closure is dropped, and the guard in it reports that.
-        if let Err(error) = spawned {
-            debug!(self.context.log, "no thread"; "worker" => self.id.number, "error" => %error);
+        match spawned {
+            // There is room for it, and the thread takes it.
+            Ok(_) => give_guard.send(guard).unwrap_or_default(),
+            Err(error) => {
+                guard.exit = Some(Exit::NoEngine(format!("the system gives it no thread: {error}")));
+            }
         }
     }
 }
@@ -212,7 +216,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let exit = self.exit.take().unwrap_or_else(|| Exit::NoEngine("no thread".to_owned()));
+        let exit = self.exit.take().unwrap_or_else(|| Exit::Panicked("no message".to_owned()));
         self.report(WorkerEvent::Ended { exit, uptime: self.started.elapsed() });
     }
 }
@@ -250,7 +254,7 @@ fn run<A: Agent>(
                 }
                 Err(_) => return Exit::Stopped,
             },
-            recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_default()),
+            recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_else(|| "the engine ended".to_owned())),
             recv(own) -> job => (job, true),
             recv(returned) -> job => (job, false),
             recv(shared) -> job => (job, false),
