@@ -7,42 +7,48 @@ use crate::engine::{Engine, StartError};
 use crate::failure::Failure;
 use crate::spop::ActionList;
 
-/// The program on top of the tree: it knows what messages mean and what to answer, and it makes engines.
-///
-/// It is shared by all connections and workers.
+/// The program above the tree, shared by all Connections and Workers.
 pub trait Agent: Send + Sync + 'static {
-    /// A decoded message. As key-value pairs it describes itself to the log: which request, from whom.
+    /// A decoded message. As key-value pairs it describes itself to the log: which request, from which client.
     type Request: Clone + slog::KV + Send + Unpin + 'static;
     /// What an engine finds.
     type Verdict: 'static;
-    /// How a message is to be answered, whether it could be decoded or not.
+    /// How a message is to be answered. Every payload has one, also a payload without a request in it.
     type Dialect: Copy + Send + Unpin + 'static;
     /// The engine of each worker.
     type Engine: Engine<Request = Self::Request, Verdict = Self::Verdict>;
 
-    /// Makes the engine of the worker with this number (from 1), on that worker's thread. `log` is the worker's.
+    /// Makes the engine of a worker, on that worker's thread. Workers are numbered from 1; `log` has the number as a key.
+    ///
+    /// # Errors
+    /// When the engine does not start. The worker is restarted after a delay that grows.
     fn start_engine(&self, worker: usize, log: &Logger) -> Result<Self::Engine, StartError>;
 
-    /// Rebuilds what engines are made of: one after the other dies, whatever it is given.
+    /// Replaces what [`start_engine`](Self::start_engine) makes engines from (the zygote), because engines die one after the
+    /// other whatever they are given.
     fn rebuild(&self);
 
-    /// A number that two requests share when an engine cannot tell them apart, and hardly otherwise.
+    /// A hash of all that an engine sees of a request: quarantine takes two requests with the same fingerprint for one.
     fn fingerprint(&self, request: &Self::Request) -> u64;
 
-    /// The number of the worker that must have it (from 1), if its engine keeps what others lack. One that is restarted
-    /// meanwhile gets it all the same.
+    /// The worker (from 1) whose engine holds this message's transaction; `None`: any worker.
+    ///
+    /// If that worker was restarted meanwhile, its new engine gets the message.
     fn affinity(&self, request: &Self::Request) -> Option<usize>;
 
-    /// Reads the payload of a NOTIFY: how it is to be answered, and the request in it. A payload without a request that can
-    /// be understood is answered with the failure, which is logged; it never closes the link.
+    /// Reads the payload of a NOTIFY: how it is to be answered, and the request in it. When there is no request that can be
+    /// understood, the failure is logged and is the answer; the link stays open.
     fn read(&self, payload: &Bytes) -> (Self::Dialect, Result<Self::Request, Failure>);
 
-    /// How a NOTIFY is to be answered of which only the first fragment has come: it is answered before it can be read when
-    /// the others do not come within the deadline, or are too large.
+    /// The dialect of a NOTIFY of which only the first fragment has come.
+    ///
+    /// [`read`](Self::read) needs the whole payload, which may never come: such a NOTIFY is answered when its fragments are
+    /// too large together or late.
     fn dialect(&self, start: &Bytes) -> Self::Dialect;
 
-    /// The actions that tell HAProxy the outcome: at least one, and the deciding one first. `request` is `None` when it could
-    /// not be read, or when a worker still has it.
+    /// The actions that tell HAProxy the outcome: at least one, with the one that decides in front.
+    ///
+    /// `request` is `None` when it could not be read, and when a worker still has it.
     fn answer(
         &self,
         dialect: Self::Dialect,
@@ -50,12 +56,12 @@ pub trait Agent: Send + Sync + 'static {
         outcome: Result<&Self::Verdict, &Failure>,
     ) -> ActionList;
 
-    /// Tells the log what the engine found. Called on the worker's thread once the answer is on its way.
+    /// Writes to the log what the engine found. Called on the worker's thread after the answer was sent.
     fn record(&self, request: &Self::Request, verdict: &Self::Verdict, log: &Logger);
 
-    /// HAProxy checked the agent's health on a link of its own.
+    /// Called when HAProxy has checked the agent's health, which it does on a link of its own.
     fn health_check(&self) {}
 
-    /// Called about once a second: the occasion to tell the log of what showed over time.
+    /// Called about once a second, for log lines about what shows only over time.
     fn review(&self, _: &Logger) {}
 }

@@ -1,6 +1,7 @@
-//! The engine: what a worker's thread owns and has requests inspected by.
+//! The engine: what a worker's thread owns and lets inspect requests.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,57 +9,63 @@ use crossbeam::channel::{self, Receiver};
 
 use crate::failure::Failure;
 
-/// Something that inspects requests, one after the other. It lives on one worker's thread, is made there and dropped there.
+/// Inspects requests. An engine is made, used and dropped on the thread of one worker.
 pub trait Engine {
     /// What it inspects.
     type Request;
     /// What it finds.
     type Verdict;
 
-    /// Inspects these requests in their order, and tells what comes of each by its place: in their order too, but for what
-    /// needs no engine, and [`EngineError::NotBegun`]. It returns early when the engine is dead. A panic counts as
-    /// [`EngineError::Dead`].
+    /// Inspects these requests, one after the other.
+    ///
+    /// Calls `outcome(index, result)` once per request, in order, except for those that need no engine and for
+    /// [`EngineError::NotBegun`]. Returns early when the engine dies. A panic counts as [`EngineError::Dead`].
     fn inspect(
         &mut self,
         requests: &[&Self::Request],
         outcome: &mut dyn FnMut(usize, Result<Self::Verdict, EngineError>),
     );
 
-    /// Requests that are worth handing over together now, if each is cheap.
+    /// The most requests that [`inspect`](Self::inspect) should get in one call now, when each of them is cheap.
     fn at_a_time(&self) -> usize {
         1
     }
 
-    /// Replaces what inspects by what [`Agent::start_engine`] would make now, and keeps what others may come back for.
+    /// Takes the new rules: replaces what inspects by what [`Agent::start_engine`](crate::Agent::start_engine) would make now.
+    /// Transactions that wait for their response are kept.
+    ///
+    /// # Errors
+    /// When the new engine does not start. The worker then ends and is restarted.
     fn reload(&mut self) -> Result<(), StartError> {
         Ok(())
     }
 
-    /// Between two requests: replaces what inspects, if it has done so for long enough, and keeps what others may come back
-    /// for; whether it did.
+    /// Called between two requests: replaces what inspects if it has reached its limit of requests, and returns whether it
+    /// did. Transactions that wait for their response are kept.
     fn recycle(&mut self) -> bool {
         false
     }
 
-    /// Does what there is to do when nothing is to be inspected; gives the time until there may be more to do.
+    /// Called when no request is at hand: drops what is no longer needed. Returns the time until the next call is due;
+    /// `None`: after the next request.
     fn housekeeping(&mut self) -> Option<Duration> {
         None
     }
 
-    /// A channel that is closed when the engine dies while it has nothing to do. One that lives in the worker's thread
-    /// cannot.
+    /// A channel that closes when the engine dies without a request at hand. An engine in the worker's own thread cannot die
+    /// that way, so the channel never closes.
     fn end(&self) -> Receiver<Infallible> {
         channel::never()
     }
 
-    /// How it died by itself, if it did: asked for the log, once the request that it had is settled. May wait for the
-    /// news a moment.
+    /// How the engine died, for the log; `None` when this program ended it. Called after its request was answered, so it may
+    /// wait a moment for the news.
     fn cause_of_end(&self) -> Option<String> {
         None
     }
 }
 
-/// The whole of [`Engine::inspect`] for an engine that has one request at a time.
+/// Implements [`Engine::inspect`] for an engine that takes one request at a time.
 pub fn one_by_one<R, V>(
     requests: &[&R],
     outcome: &mut dyn FnMut(usize, Result<V, EngineError>),
@@ -79,24 +86,37 @@ pub fn one_by_one<R, V>(
 pub enum EngineError {
     /// This request could not be inspected; the engine goes on.
     Request(String),
-    /// This request was not to be inspected; the engine goes on.
+    /// This request must not be inspected; the engine goes on.
     Refused(Failure),
-    /// The engine died of it, or had to be ended: the request is settled with this failure, and the worker is replaced.
+    /// The engine died of this request, or had to be ended: the request is answered with the failure, and the worker is
+    /// replaced.
     Dead(Failure),
-    /// The engine was dead before it got the request: another one gets it, and the worker is replaced.
+    /// The engine was dead before it got this request: another engine gets the request, and the worker is replaced.
     DeadBefore(Failure),
-    /// The engine is kept by another request and has not begun with this one: whichever engine is free gets it.
+    /// The engine is busy with another request and has not begun with this one: the next engine that is free gets it.
     NotBegun,
 }
 
 /// Why an engine could not be started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartError(pub String);
+#[derive(Debug)]
+pub struct StartError(Box<dyn Error + Send + Sync>);
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl StartError {
+    /// For this cause: an error, or a text.
+    pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(cause.into())
     }
 }
 
-impl std::error::Error for StartError {}
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for StartError {
+    /// The cause of the cause: the text of the cause itself is that of this error.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}

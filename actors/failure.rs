@@ -3,31 +3,31 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why nobody inspected a request: what HAProxy reads in `error`.
+/// Why a request was not inspected: what HAProxy reads in `error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// It could not be answered within its deadline, or took an engine more time than allowed.
+    /// The deadline passed before there was an answer, or an engine took more time for the request than it may.
     Timeout,
-    /// More came than can be inspected: there was no room for it in the queue, or too much in front of it.
+    /// The queue was full, or too long for an answer within the deadline.
     Overload,
-    /// The engine died of it, or while it was at it.
+    /// The engine died while it inspected the request, or no engine runs.
     Crash,
-    /// It has crashed engines before.
+    /// A request like this one has crashed two engines.
     Quarantine,
-    /// The engine reported an error.
+    /// The engine reported an error, or its answer did not fit in a frame.
     Engine,
     /// The message could not be understood.
     Invalid,
-    /// Only a part of it came, and a part is not to be inspected.
+    /// HAProxy sent only the beginning of the body, and the program does not inspect part of a body.
     Truncated,
-    /// It came in fragments that are more than the largest payload.
+    /// The message came in fragments that are larger together than a payload may be.
     TooLarge,
-    /// The agent is going down.
+    /// The agent is stopping.
     Shutdown,
 }
 
 impl FailureKind {
-    /// All of them, in the order of their discriminants.
+    /// All kinds, in the order of their discriminants.
     pub const ALL: [Self; 9] = [
         Self::Timeout,
         Self::Overload,
@@ -63,17 +63,17 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// Why nobody inspected one request, with what the log should say about it.
+/// Why one request was not inspected: the kind for HAProxy, the cause for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The kind, for HAProxy.
+    /// What HAProxy reads in `error`.
     pub kind: FailureKind,
-    /// The cause, for the log. It holds no unescaped bytes of a peer's.
+    /// The text for the log. Bytes that a peer sent are escaped in it.
     pub cause: Cow<'static, str>,
 }
 
 impl Failure {
-    /// A failure of this kind.
+    /// A failure of this kind, with this cause.
     pub fn new(kind: FailureKind, cause: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, cause: cause.into() }
     }

@@ -13,6 +13,7 @@
 //! `SyncArbiter` does), so supervision is done here: see `pool.rs` and `worker.rs`.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
 #[cfg(panic = "abort")]

@@ -1,11 +1,12 @@
-//! The Pool: keeps as many Workers alive as it was told to.
+//! The Pool: supervises a fixed number of Workers.
 //!
-//! It starts each Worker, hears of each end, and starts the next generation when [`RestartPolicy`] allows it. The queue
-//! is the Pool's, not a Worker's, so what waits in it outlives any of them.
+//! The Pool starts each Worker, gets a report when it ends, and starts the next generation when [`RestartPolicy`] allows
+//! it. The queue belongs to the Pool and not to a Worker, so the jobs in it outlive every Worker.
 //!
-//! Engines that die one after the other without a single verdict in between are not the requests' fault: then what
-//! engines are made of is rebuilt. While that does not help and no engine runs, or none can be started at all, the pool
-//! is down: requests are answered at once, health checks fail, and it keeps trying.
+//! When engines die one after the other without a single verdict in between, the requests are not to blame: the Pool has
+//! the program rebuild what engines are made from ([`Agent::rebuild`]). When a rebuild does not help, or no engine can be
+//! started, and no Worker has an engine, the Pool is down: requests are answered at once, health checks fail, and the Pool
+//! keeps restarting Workers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,19 +21,20 @@ use crate::worker::{
     Exit, ReloadEngine, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport,
 };
 
-/// Ends of Workers without a verdict in between that are borne, at least.
+/// Crashes of Workers without a verdict in between before a rebuild, at least. With more than three Workers it is twice
+/// their number.
 const FRUITLESS: usize = 6;
 
 /// The supervisor of the Workers.
 pub(crate) struct Pool<A: Agent> {
     context: Arc<WorkerContext<A>>,
     slots: Vec<Slot<A>>,
-    /// Who wants to know when all Workers have started for the first time, and when all have ended.
+    /// Gets each [`PoolEvent`].
     root: Recipient<PoolEvent>,
     stopping: bool,
-    /// Ends of Workers since the last verdict.
+    /// Crashes of Workers since the last verdict or rebuild.
     fruitless: usize,
-    /// Verdicts when that count began.
+    /// The number of verdicts when that count began.
     verdicts: u64,
     /// Rebuilds since the last verdict.
     rebuilds: u32,
@@ -43,21 +45,21 @@ struct Slot<A: Agent> {
     worker: Option<Addr<Worker<A>>>,
     generation: u64,
     restarts: Restarts,
-    /// Whether any generation has started.
+    /// Whether any generation has had an engine.
     started: bool,
-    /// Whether this one has an engine.
+    /// Whether the current generation has an engine.
     runs: bool,
-    /// When the last one ended, until the next has started.
+    /// When the Worker crashed, until a later generation has an engine.
     ended: Option<Instant>,
 }
 
-/// What Root hears from the Pool.
+/// What the Pool reports to Root.
 #[derive(Clone, Copy, Debug, Message, PartialEq, Eq)]
 #[rtype(result = "()")]
 pub(crate) enum PoolEvent {
-    /// Each Worker has started once.
+    /// Each Worker has had an engine once.
     Ready,
-    /// Each Worker has ended, as it was told to.
+    /// Each Worker has ended after [`StopPool`].
     Stopped,
 }
 
@@ -157,7 +159,7 @@ impl<A: Agent> Pool<A> {
         }
     }
 
-    /// Counts an end, and does more than start another Worker when that has been in vain.
+    /// Counts a crash, and has the program rebuild when restarts alone have not helped.
     fn escalate_if_fruitless(&mut self) {
         let admission = self.context.queue.admission();
         if admission.verdicts() != self.verdicts {
@@ -217,7 +219,7 @@ impl<A: Agent> Handler<ReloadPool> for Pool<A> {
     }
 }
 
-/// Tells the Pool to let its Workers finish the jobs at hand and end.
+/// Tells the Pool to let each Worker finish the job at hand and end.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopPool;

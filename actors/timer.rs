@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, fut};
 
-/// Runs `work` after this time, and has the actor's futures polled then.
+/// Runs `work` after this time, and then has all futures of the actor polled.
 ///
-/// actix alone does not see to that: it polls an actor's futures, timers among them, in turn, so one that stands before
-/// the timer learns of what the timer did at the actor's next event, whenever that is. A future that is spawned makes it
-/// begin again.
+/// actix alone does not do so: it polls an actor's futures, timers among them, one after the other. A future that stands
+/// before the timer in that order would see what the timer did only at the next event of the actor. Spawning a future makes
+/// actix poll all of them again.
 pub(crate) fn run_later<A: Actor<Context = Context<A>>>(
     ctx: &mut Context<A>,
     after: Duration,

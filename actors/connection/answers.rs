@@ -1,4 +1,4 @@
-//! A Connection's answers: each NOTIFY gets one ACK, from a worker or from here.
+//! The answers of a Connection: each NOTIFY gets one ACK, from a worker or from the Connection itself.
 
 use std::task::{Context as Task, Poll};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::queue::{Job, Reply, Settled};
 use crate::spop::{Actions, Excess, FrameId, ProtocolError, Status};
 
 impl<A: Agent> Connection<A> {
-    /// Hands one NOTIFY to the workers, or settles it here and now.
+    /// Offers one NOTIFY to the workers, or answers it at once.
     pub(super) fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
         let begun = self.begun.take();
         let (dialect, request) = self.context.agent.read(payload);
@@ -44,7 +44,7 @@ impl<A: Agent> Connection<A> {
         }
     }
 
-    /// Answers a payload that was not put together.
+    /// Answers a NOTIFY whose fragments were not put together.
     pub(super) fn refuse(&mut self, excess: Excess) {
         let failure = match excess {
             Excess::Payload => Failure::new(FailureKind::TooLarge, "it is larger than the largest payload"),
@@ -89,8 +89,8 @@ impl<A: Agent> Connection<A> {
         }
     }
 
-    /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
-    /// at once, and uses no link any more on which it was told of an abort.
+    /// Settles the jobs that are overdue. When the fragments of a payload are overdue, the link is closed too: HAProxy sends
+    /// all fragments at once, and does not use a link again on which it got an ACK with ABORT.
     pub(super) fn settle_overdue(&mut self, task: &mut Task<'_>) {
         while let Poll::Ready(ticket) = self.unanswered.poll_overdue(task) {
             if self.begun.is_some_and(|(begun, _)| begun == ticket) {
@@ -104,7 +104,7 @@ impl<A: Agent> Connection<A> {
         }
     }
 
-    /// Answers a job that a worker may still be at, or that has not come whole.
+    /// Answers a job that a worker may still have, or whose fragments have not all come.
     pub(super) fn settle_here(&mut self, ticket: u64, failure: &Failure) {
         let Some((id, dialect)) = self.unanswered.take(ticket) else {
             return;

@@ -1,35 +1,36 @@
-//! How loaded the pool is, measured: what admission and workers decide by.
+//! Admission: whether a job is likely to be answered in time, by the measured load of the pool. Workers decide by the same
+//! measurement how many jobs to take together.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The share of each new measurement in the mean: 1/64. Admission is asked far more often than a job ends, so with a
-/// mean that follows every measurement the shortest would decide.
+/// Each new measurement has a share of 1/64 in the mean. Jobs are offered far more often than they end: if the mean followed
+/// each measurement closely, the shortest of them would admit too many.
 const WEIGHT: u64 = 64;
 
-/// The share of its deadline, in percent, that a job may be expected to take when it is admitted. The rest is for what
-/// the mean does not say: at 100 % a queue under load is as long as the deadline, and each job that takes a little longer
-/// than expected makes those behind it late.
+/// A job is admitted when it is expected to take at most this share of its deadline, in percent. At 100 % the queue of a
+/// loaded pool would be as long as the deadline, and each job that takes a little longer than the mean would make those
+/// behind it late.
 const BUDGET: u32 = 80;
 
-/// How long jobs that are handed to an engine together may take in all: what is last among them has no verdict before.
+/// How long jobs that an engine gets together may take in all: the last of them waits for the others.
 const TOGETHER: Duration = Duration::from_millis(1);
 
-/// Shared by Connections, workers and the Pool.
+/// The measured load; shared by Connections, workers and the Pool.
 #[derive(Debug)]
 pub(crate) struct Admission {
     workers: u64,
     deadline: Duration,
-    /// Moving mean of the time that a worker is occupied by one job, in nanoseconds.
+    /// Moving mean of the time that a worker takes for one job, in nanoseconds.
     service: AtomicU64,
-    /// Verdicts so far.
+    /// Number of verdicts.
     verdicts: AtomicU64,
-    /// No engine runs, and replacing them did not help.
+    /// No engine runs, and restarts did not help.
     down: AtomicBool,
 }
 
 impl Admission {
-    /// For a pool of this size whose jobs take at least `throttle`.
+    /// For a pool of this size that takes at least `throttle` for each job.
     pub(crate) fn new(workers: usize, deadline: Duration, throttle: Duration) -> Self {
         Self {
             workers: workers as u64,
@@ -40,30 +41,29 @@ impl Admission {
         }
     }
 
-    /// A worker was occupied by a job for so long. A single slow one counts no more than a deadline's worth.
+    /// Counts the time that a worker took for one job; a slow job counts as one deadline at most.
     pub(crate) fn served(&self, time: Duration) {
         let time = time.min(self.deadline).as_nanos() as u64;
-        // Two workers may overwrite each other's measurement, which a mean can bear.
+        // Two workers may overwrite each other's measurement, which hardly changes a mean.
         let mean = self.service.load(Ordering::Relaxed);
         let mean = if mean == 0 { time } else { mean - mean / WEIGHT + time / WEIGHT };
         self.service.store(mean, Ordering::Relaxed);
     }
 
-    /// How many jobs are cheap enough to be handed to an engine together, at least one.
+    /// The number of jobs that an engine may get together, at least 1.
     pub(crate) fn at_a_time(&self) -> usize {
         let service = self.service.load(Ordering::Relaxed);
         let jobs = (TOGETHER.as_nanos() as u64).checked_div(service).unwrap_or_default();
         jobs.max(1) as usize
     }
 
-    /// Whether a job behind so many others is likely to be answered within its deadline.
-    ///
-    /// With nobody in front it always gets its chance.
+    /// Whether a job is likely to be answered within its deadline when `waiting` others are in front of it. The first in the
+    /// queue is always admitted.
     pub(crate) fn admits(&self, waiting: usize) -> bool {
         self.admits_to(self.workers, waiting)
     }
 
-    /// The same for a job that one worker must do, behind so many others of that kind.
+    /// Like [`admits`](Self::admits), for a job that only one worker may take; `waiting` others are for the same worker.
     pub(crate) fn admits_to_one(&self, waiting: usize) -> bool {
         self.admits_to(1, waiting)
     }
@@ -77,22 +77,22 @@ impl Admission {
         Duration::from_nanos(service.saturating_mul(turns)) <= self.deadline * BUDGET / 100
     }
 
-    /// An engine gave a verdict.
+    /// Counts a verdict.
     pub(crate) fn count_verdict(&self) {
         self.verdicts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Verdicts so far.
+    /// The number of verdicts since the start.
     pub(crate) fn verdicts(&self) -> u64 {
         self.verdicts.load(Ordering::Relaxed)
     }
 
-    /// Whether it makes no sense to wait for an engine.
+    /// Whether the pool is down: no engine runs, and requests are answered at once.
     pub(crate) fn is_down(&self) -> bool {
         self.down.load(Ordering::Relaxed)
     }
 
-    /// Whether it was different before.
+    /// Sets whether the pool is down, and returns whether that is a change.
     pub(crate) fn set_down(&self, down: bool) -> bool {
         self.down.swap(down, Ordering::Relaxed) != down
     }

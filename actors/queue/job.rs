@@ -1,4 +1,4 @@
-//! A job, and the way its answer goes back: from the Connection that decoded it to the worker that settles it.
+//! A job: one request on its way from a Connection to a worker, and the way of its answer back.
 
 use std::time::Instant;
 
@@ -9,29 +9,29 @@ use crate::spop::Actions;
 
 /// One request on its way to a worker.
 pub(crate) struct Job<A: Agent> {
-    /// What to inspect.
+    /// The request to inspect.
     pub(crate) request: A::Request,
-    /// How to answer it.
+    /// How the request is to be answered.
     pub(crate) dialect: A::Dialect,
-    /// When its answer is of no use any more; its Connection settles it then.
+    /// When the Connection settles the job as a timeout, if no worker has settled it.
     pub(crate) deadline: Instant,
-    /// Whom to tell.
+    /// Takes the answer.
     pub(crate) reply: Reply,
 }
 
-/// Tells the Connection how a job ended: the payload of the ACK.
+/// Tells the Connection the answer to a job.
 ///
-/// The Connection keeps the jobs that it has not acknowledged by ticket, and takes the first end of each.
+/// The Connection knows the jobs that it has not acknowledged by ticket, and takes the first answer to each.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Settled {
-    /// Which of its jobs.
+    /// The ticket of the job.
     pub(crate) ticket: u64,
-    /// The actions; `None` when the job was dropped by a worker that went away.
+    /// The payload of the ACK; `None` when the job was dropped with a thread that ended.
     pub(crate) actions: Option<Actions>,
 }
 
-/// Where the answer to one job goes. Dropped unused, it still tells the Connection that the job is gone.
+/// Takes the answer to one job. Dropped without an answer, it tells the Connection that the job is lost.
 pub(crate) struct Reply {
     connection: Recipient<Settled>,
     ticket: u64,
@@ -39,12 +39,12 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The Connection's job number `ticket`.
+    /// For the job with this ticket of this Connection.
     pub(crate) fn new(connection: Recipient<Settled>, ticket: u64) -> Self {
         Self { connection, ticket, settled: false }
     }
 
-    /// Whether the Connection is still there to be told.
+    /// Whether the Connection still lives.
     pub(crate) fn is_awaited(&self) -> bool {
         self.connection.connected()
     }
@@ -54,7 +54,7 @@ impl Reply {
         self.send(Some(actions));
     }
 
-    /// Leaves the job to the Connection: it has settled it, or will at its deadline.
+    /// Sends nothing: the Connection has settled the job, or will at its deadline.
     pub(crate) fn forget(mut self) {
         self.settled = true;
     }

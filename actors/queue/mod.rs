@@ -1,4 +1,4 @@
-//! The bounded queue: how a job comes from the Connection that decoded it to the worker that settles it.
+//! The bounded queue: it takes jobs from the Connections that decoded them and gives them to the workers.
 
 mod admission;
 mod job;
@@ -15,18 +15,19 @@ pub(crate) use admission::Admission;
 pub(crate) use job::{Job, Reply, Settled};
 use quarantine::Quarantine;
 
-/// What the log says of a request that no engine gets any more.
+/// The cause in the log of a request in quarantine.
 pub(crate) const QUARANTINED: &str = "a request like this has crashed two engines";
 
-/// Both ends of one line of jobs.
+/// Both ends of a lane: a channel of jobs.
 type Lane<A> = (Sender<Job<A>>, Receiver<Job<A>>);
 
-/// The bounded queue between Connections and workers, and who may enter it.
+/// The lanes between Connections and workers, and what decides which jobs are admitted.
 pub(crate) struct Queue<A: Agent> {
     shared: Lane<A>,
-    /// Those that an engine gave back: they have waited longest. Never more than all workers have had in hand at a time.
+    /// Jobs that an engine did not begin with; they have waited longest. There are never more of them than the workers have
+    /// taken at a time.
     returned: Lane<A>,
-    /// Those that only one worker gets, by its number less 1.
+    /// Jobs for one worker alone ([`Agent::affinity`]), by the number of the worker less 1.
     own: Arc<[Lane<A>]>,
     admission: Arc<Admission>,
     quarantine: Arc<Quarantine>,
@@ -45,7 +46,8 @@ impl<A: Agent> Clone for Queue<A> {
 }
 
 impl<A: Agent> Queue<A> {
-    /// A queue that holds at most `capacity` jobs for any of the workers, and its share of that for each alone.
+    /// A queue for at most `capacity` jobs that any worker may take, and as many divided by the number of workers for each
+    /// worker alone.
     pub(crate) fn new(capacity: usize, workers: usize, admission: Arc<Admission>) -> Self {
         let own = std::iter::repeat_with(|| channel::bounded(capacity.div_ceil(workers.max(1))));
         Self {
@@ -57,9 +59,10 @@ impl<A: Agent> Queue<A> {
         }
     }
 
-    /// Admits a job, or says at once why not; the refused job's reply is left to the caller.
+    /// Admits a job.
     ///
-    /// What is to stand between admission and the engine (a screening stage) gets its place here.
+    /// # Errors
+    /// When the job is not admitted: why, and the job, which the caller has to answer.
     pub(crate) fn offer(&self, job: Job<A>, agent: &A, now: Instant) -> Result<(), (Failure, Job<A>)> {
         let refusal = if self.admission.is_down() {
             Failure::new(FailureKind::Crash, "no engine runs")
@@ -82,37 +85,37 @@ impl<A: Agent> Queue<A> {
                     }
                 });
             }
-            Failure::new(FailureKind::Overload, "too much in front of it to be answered in time")
+            Failure::new(FailureKind::Overload, "the queue is too long for an answer in time")
         };
         Err((refusal, job))
     }
 
-    /// Takes back a job that an engine did not begin with.
+    /// Takes a job back that an engine did not begin with.
     pub(crate) fn give_back(&self, job: Job<A>) {
-        // The queue has both ends, so there is no error.
+        // The queue holds the receiver too, so the channel is never closed.
         let _ = self.returned.0.send(job);
     }
 
-    /// Where the worker of this number takes jobs from: first its own, then those of all.
+    /// The lanes of the worker with this number, in the order in which it looks for jobs: its own, the returned, the shared.
     pub(crate) fn receivers(&self, worker: usize) -> [Receiver<Job<A>>; 3] {
         let own = worker.checked_sub(1).and_then(|index| self.own.get(index));
         let own = own.map_or_else(channel::never, |(_, own)| own.clone());
         [own, self.returned.1.clone(), self.shared.1.clone()]
     }
 
-    /// More jobs for a worker that has one of all workers': at most so many, and no more than its share of what waits.
+    /// More jobs for a worker that has taken one: at most `limit`, and at most its share of those that wait for any worker.
     pub(crate) fn more(&self, limit: usize) -> impl Iterator<Item = Job<A>> {
         let (returned, shared) = (&self.returned.1, &self.shared.1);
         let share = (returned.len() + shared.len()) / self.own.len().max(1);
         returned.try_iter().chain(shared.try_iter()).take(share.min(limit))
     }
 
-    /// How loaded the pool is.
+    /// What decides by the load of the pool.
     pub(crate) fn admission(&self) -> &Admission {
         &self.admission
     }
 
-    /// What killed engines.
+    /// The requests that killed engines.
     pub(crate) fn quarantine(&self) -> &Quarantine {
         &self.quarantine
     }

@@ -17,17 +17,20 @@ pub fn encode(status: Status, out: &mut BytesMut) {
     frame::encode(FrameType::AgentDisconnect, FrameId::default(), &payload, out);
 }
 
-/// What HAProxy says in its DISCONNECT.
+/// The payload of a HAPROXY-DISCONNECT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerDisconnect {
-    /// The code; 0 is a normal close.
+    /// The status code; 0 is a normal close.
     pub status: u64,
-    /// The text beside it, sharing the payload.
+    /// The text, which shares the payload.
     pub message: Bytes,
 }
 
 impl PeerDisconnect {
-    /// Reads the payload of a HAPROXY-DISCONNECT; what is missing counts as status 0 and no message.
+    /// Reads the payload of a HAPROXY-DISCONNECT; a missing status counts as 0, a missing message as empty.
+    ///
+    /// # Errors
+    /// When the payload is cut, or an item has the wrong type.
     pub fn decode(payload: &Bytes) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
         let mut found = Self { status: 0, message: Bytes::new() };

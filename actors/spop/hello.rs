@@ -10,7 +10,7 @@ use crate::spop::value::{Value, encode_bytes};
 /// The version that this agent speaks.
 pub const VERSION: &str = "2.0";
 
-/// Bytes of the longest engine-id to keep; HAProxy's is a UUID of 36.
+/// Bytes of the longest engine-id to keep; that of HAProxy is a UUID of 36.
 const MAX_ENGINE_ID: usize = 64;
 
 /// What a peer can do beyond the plain exchange of one NOTIFY for one ACK.
@@ -18,20 +18,20 @@ const MAX_ENGINE_ID: usize = 64;
 pub struct Capabilities {
     /// NOTIFYs need not wait for ACKs, which may come in any order.
     pub pipelining: bool,
-    /// Payloads may come in fragments. It says what the one takes who announces it, so it needs no consent.
+    /// The side that announces it takes payloads in fragments, whatever the other side announces.
     pub fragmentation: bool,
     /// An ACK may come on any link of the same engine (`async`).
     pub asynchronous: bool,
 }
 
 impl Capabilities {
-    /// Those that this agent has.
+    /// The capabilities of this agent.
     pub const ALL: Self = Self { pipelining: true, fragmentation: true, asynchronous: true };
 
-    /// Their names, as in HELLO frames, in the order of [`Capabilities::names`].
+    /// The names of the capabilities in a HELLO frame, in the order of [`Capabilities::names`].
     pub const NAMES: &'static [&'static str] = &["pipelining", "fragmentation", "async"];
 
-    /// Adds the capability with this name; `false` when this agent has none of that name.
+    /// Adds the capability with this name; `false` when this agent does not know the name.
     pub fn insert(&mut self, name: &str) -> bool {
         match name {
             "pipelining" => self.pipelining = true,
@@ -42,7 +42,7 @@ impl Capabilities {
         true
     }
 
-    /// The names of those in it, separated by commas.
+    /// The names of the capabilities in this set, separated by commas.
     #[must_use]
     pub fn names(self) -> String {
         let has = [self.pipelining, self.fragmentation, self.asynchronous];
@@ -61,26 +61,30 @@ impl Capabilities {
     }
 }
 
-/// What HAProxy says of itself.
+/// The payload of a HAPROXY-HELLO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HaproxyHello {
-    /// The largest frame that it takes and sends, in bytes.
+    /// The largest frame that HAProxy takes and sends, in bytes.
     pub max_frame_size: u32,
-    /// Those of its capabilities that this agent knows.
+    /// The capabilities of HAProxy that this agent knows.
     pub capabilities: Capabilities,
-    /// Whether it only wants to know that the agent lives.
+    /// Whether the link is a health check.
     pub healthcheck: bool,
-    /// Which SPOE engine of HAProxy's is at the other end; not sent by HAProxy 3.1 and later.
+    /// Names the SPOE engine in HAProxy that the link belongs to; HAProxy 3.1 and later does not send it.
     pub engine_id: Option<Bytes>,
 }
 
 impl HaproxyHello {
-    /// Reads the payload of a HAPROXY-HELLO and checks all that can be wrong with it.
+    /// Reads and checks the payload of a HAPROXY-HELLO.
+    ///
+    /// # Errors
+    /// When the payload is malformed, an item is missing, no version is one that this agent speaks, or the frame size is
+    /// below [`MIN_FRAME_SIZE`].
     pub fn decode(payload: &Bytes) -> Result<Self, ProtocolError> {
         let items = Items::decode(payload)
-            .map_err(|cause| ProtocolError::new(Status::Invalid, format!("hello: {cause}")))?;
+            .map_err(|cause| ProtocolError::malformed(format!("hello: {cause}"), cause))?;
         let versions = items.versions.ok_or_else(|| missing(Status::NoVersion))?;
-        if !versions.split(|&byte| byte == b',').any(speaks_ours) {
+        if !versions.split(|&byte| byte == b',').any(is_supported) {
             return Err(ProtocolError::new(
                 Status::UnsupportedVersion,
                 format!("hello: versions {}, this agent speaks {VERSION}", versions.escape_ascii()),
@@ -95,7 +99,7 @@ impl HaproxyHello {
         }
         let capabilities = match items.capabilities {
             Some(list) => Capabilities::parse(list),
-            // The health check of HAProxy 3.1 and later comes without.
+            // HAProxy 3.1 and later sends no capabilities in a health check.
             None if items.healthcheck => Capabilities::default(),
             None => return Err(missing(Status::NoCapabilities)),
         };
@@ -107,16 +111,17 @@ impl HaproxyHello {
         })
     }
 
-    /// The engine-id, if links can be told by it: one too long to be kept counts as none.
+    /// The engine-id; `None` when it is missing, empty, or longer than 64 bytes.
     #[must_use]
     pub fn engine(&self) -> Option<&Bytes> {
         self.engine_id.as_ref().filter(|id| (1..=MAX_ENGINE_ID).contains(&id.len()))
     }
 
-    /// What holds for the link: the smaller frame; what both sides can do, and what the agent takes.
+    /// The agreement for the link: the smaller frame size, the capabilities of both sides, and fragmentation, if the agent
+    /// takes it.
     ///
-    /// HAProxy up to 3.0 sends fragments to an agent that announces them, and never offers them itself. HAProxy 3.1 and
-    /// later sends none and ignores the word. A health check sends nothing, so it is told nothing.
+    /// HAProxy up to 3.0 sends fragments to an agent that announces `fragmentation`, and never announces it itself. HAProxy
+    /// 3.1 and later sends no fragments and ignores the word. A health check has no payloads, so it is not announced there.
     #[must_use]
     pub fn agree(&self, max_frame_size: u32, ours: Capabilities) -> Agreement {
         Agreement {
@@ -134,8 +139,9 @@ fn missing(status: Status) -> ProtocolError {
     ProtocolError::new(status, "hello: item missing")
 }
 
-/// "When a major version is announced, all previous minor versions are supported" (SPOE.txt, 3.2.4): any 2.x will do.
-fn speaks_ours(version: &[u8]) -> bool {
+/// Any version 2.x is accepted: "When a major version is announced, all previous minor versions are supported" (SPOE.txt,
+/// 3.2.4).
+fn is_supported(version: &[u8]) -> bool {
     match version.trim_ascii() {
         [b'2', b'.', minor @ ..] => !minor.is_empty() && minor.iter().all(u8::is_ascii_digit),
         _ => false,
@@ -199,12 +205,12 @@ fn boolean(value: Value<'_>) -> Option<bool> {
     }
 }
 
-/// What the agent answers, and what holds for the link from then on.
+/// What both sides keep to on a link; the payload of the AGENT-HELLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
     /// The largest frame on this link, in bytes.
     pub max_frame_size: u32,
-    /// What both sides can do.
+    /// The capabilities that may be used on this link.
     pub capabilities: Capabilities,
 }
 

@@ -1,6 +1,9 @@
 //! Status codes: why a link is closed (doc/SPOE.txt, section 3.5).
 
+use std::error::Error;
 use std::fmt;
+
+use crate::spop::reader::Malformed;
 
 /// The status codes of SPOP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// What the code says, as sent to the peer beside it.
+    /// The standard message of the code, which the peer gets with it.
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
@@ -62,18 +65,24 @@ impl Status {
     }
 }
 
-/// What a peer did that SPOP does not allow, or did not do in time: the link is closed with this status.
+/// Why the agent closes a link: the peer did what SPOP does not allow, or did not do in time what it must.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolError {
     status: Status,
     detail: String,
+    cause: Option<Malformed>,
 }
 
 impl ProtocolError {
     /// `detail` is for the agent's own log; the peer gets the status and its standard message.
     #[must_use]
     pub fn new(status: Status, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), cause: None }
+    }
+
+    /// For a payload that cannot be read.
+    pub(super) fn malformed(detail: String, cause: Malformed) -> Self {
+        Self { status: Status::Invalid, detail, cause: Some(cause) }
     }
 
     /// The code that the peer gets.
@@ -89,4 +98,8 @@ impl fmt::Display for ProtocolError {
     }
 }
 
-impl std::error::Error for ProtocolError {}
+impl Error for ProtocolError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as _)
+    }
+}

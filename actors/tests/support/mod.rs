@@ -135,7 +135,7 @@ impl Agent for TestAgent {
         let mut left = self.false_starts.lock().unwrap();
         if *left > 0 {
             *left -= 1;
-            return Err(StartError("false start".to_owned()));
+            return Err(StartError::new("false start"));
         }
         Ok(Obedient { gate: Arc::clone(&self.gate), amid: Arc::clone(&self.amid) })
     }
