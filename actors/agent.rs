@@ -11,7 +11,7 @@ use crate::spop::ActionList;
 pub trait Agent: Send + Sync + 'static {
     /// A decoded message. As key-value pairs it describes itself to the log: which request, from which client.
     type Request: Clone + slog::KV + Send + Unpin + 'static;
-    /// What an engine finds.
+    /// The result of an inspection.
     type Verdict: 'static;
     /// How a message is to be answered. Every payload has one, also a payload without a request in it.
     type Dialect: Copy + Send + Unpin + 'static;

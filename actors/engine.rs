@@ -11,9 +11,9 @@ use crate::failure::Failure;
 
 /// Inspects requests. An engine is made, used and dropped on the thread of one worker.
 pub trait Engine {
-    /// What it inspects.
+    /// The requests to inspect.
     type Request;
-    /// What it finds.
+    /// The result of an inspection.
     type Verdict;
 
     /// Inspects these requests, one after the other.

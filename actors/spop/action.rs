@@ -63,7 +63,7 @@ impl ActionList {
         Self { bytes: BytesMut::with_capacity(256), essential: None }
     }
 
-    /// Sets the variable `scope.PREFIX.name`, where the prefix is the one of HAProxy's configuration.
+    /// Sets the variable `scope.PREFIX.name`, where `PREFIX` is `option var-prefix` in HAProxy's configuration.
     ///
     /// With its scope and prefix the name must stay under 64 bytes, or HAProxy ignores it.
     pub fn set_var(&mut self, scope: Scope, name: &str, value: Value<'_>) {

@@ -22,7 +22,7 @@ impl<'a> Messages<'a> {
         let name = self.reader.bytes("a message name")?;
         let count = self.reader.byte("the number of arguments")?;
         let arguments = Arguments { reader: self.reader, left: count };
-        // The length of the arguments is not announced: they are read to check that they are whole and to find the next message.
+        // Their length is not announced: the arguments are read to check that they are whole, and to find the next message.
         for _ in 0..count {
             self.reader.bytes("an argument name")?;
             self.reader.value("an argument")?;

@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
     /// Takes a length and as many bytes: a STRING, a BINARY, a name.
     ///
     /// # Errors
-    /// Those of [`varint`](Self::varint), and when fewer bytes are left than the length says.
+    /// As [`varint`](Self::varint), and when fewer bytes are left than the length says.
     #[inline]
     pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], Malformed> {
         let len = self.varint(what)?;

@@ -81,7 +81,7 @@ pub(crate) enum Exit {
     Panicked(String),
     /// The engine died, or had to be ended.
     EngineDied {
-        /// What it died of.
+        /// How the engine died, or why it was ended.
         cause: String,
         /// The request that it inspected, as the log names it.
         request: String,

@@ -104,13 +104,13 @@ impl Drop for Collected {
 pub(super) enum Step {
     /// More fragments are to come.
     More,
-    /// It was the last fragment; this is the payload.
+    /// The last fragment has come; this is the payload.
     Whole(Bytes),
-    /// It was the last fragment of a payload that is refused.
+    /// The last fragment of a payload that is refused has come.
     TooMuch(Excess),
     /// HAProxy has aborted the payload.
     GivenUp,
-    /// It was the last fragment of a payload that was answered before.
+    /// The last fragment has come of a payload that was answered before.
     Answered,
 }
 

@@ -200,7 +200,7 @@ impl Agent for TestAgent {
 pub struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
 
 impl Lines {
-    /// Waits until so many lines contain the text; gives them.
+    /// Waits until at least `count` lines contain the text, and returns them.
     pub fn wait_for(&self, text: &str, count: usize) -> Vec<String> {
         let having = |lines: &[String]| -> Vec<String> {
             lines.iter().filter(|line| line.contains(text)).cloned().collect()
@@ -337,7 +337,7 @@ impl Tree {
         client
     }
 
-    /// A link of this engine of HAProxy's, which takes ACKs on any of its links.
+    /// A link of the HAProxy engine with this engine-id, which takes ACKs on any of its links.
     pub fn connect_as(&self, engine: &[u8]) -> Client {
         self.greet(&[("engine-id", Value::String(engine))]).0
     }

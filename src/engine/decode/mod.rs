@@ -41,7 +41,6 @@ fn invalid(cause: impl Into<Cow<'static, str>>) -> Failure {
 
 /// Reads the payload of a NOTIFY: how it is to be answered, and the request or the response in it; `id` becomes the
 /// transaction's.
-#[must_use]
 pub fn read(payload: &Bytes, id: String) -> (Dialect, Result<HttpMessage, Failure>) {
     match find_message(payload) {
         Ok(message) => (speaker(message.name), understand(&message, payload, id)),

@@ -61,10 +61,9 @@ impl EngineProcess {
         limit: Duration,
         log: &Logger,
     ) -> Result<Self, StartError> {
-        let failed = |error: io::Error| StartError::new(error);
-        let (channel, memory) = WorkerEnd::create().map_err(failed)?;
+        let (channel, memory) = WorkerEnd::create().map_err(StartError::new)?;
         let (pid, end) = keeper.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError::new)?;
-        let clock = clock_getcpuclockid(pid).map_err(|errno| StartError::new(errno))?;
+        let clock = clock_getcpuclockid(pid).map_err(StartError::new)?;
         let subject = Subject { clock, stat: format!("/proc/{pid}/stat") };
         Ok(Self {
             channel,
