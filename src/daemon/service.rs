@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{Renewed, Root, Socket, Stop, TreeEvent};
+use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info};
 use tokio::sync::{Notify, oneshot};
 
@@ -159,7 +159,7 @@ impl Handler<Reloaded> for ServiceActor {
                 let generation = self.agent.replace(isolation);
                 let rules: usize = summaries.iter().map(|summary| summary.rules.in_engine).sum();
                 info!(self.log, "rules reloaded"; "rules" => rules, "generation" => generation);
-                self.root.do_send(Renewed);
+                self.root.do_send(ReloadEngines);
             }
             Ok(Reload::Process) => {
                 info!(self.log, "rules are right, replacing the process");

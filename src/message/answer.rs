@@ -34,18 +34,18 @@ pub enum OnError {
 const OF_A_VERDICT: [&str; 8] =
     ["status", "ruleid", "data", "body", "rules_hit", "anomaly_score", "rule_ids", "msg"];
 
-/// The variables for a message (as far as it was understood) and its outcome. What decides comes first: HAProxy stops at
+/// The variables for a message, if it was understood, and its outcome. What decides comes first: HAProxy stops at
 /// an action that it cannot read.
 #[must_use]
 pub fn answer(
-    message: Result<&HttpMessage, Dialect>,
+    dialect: Dialect,
+    message: Option<&HttpMessage>,
     outcome: Result<&Verdict, &Failure>,
     policy: &Policy,
 ) -> ActionList {
     let mut actions = ActionList::new();
-    let dialect = message.map_or_else(|dialect| dialect, |message| message.options().dialect);
     let is_coraza = dialect.convention == Convention::Coraza;
-    let detect_only = message.is_ok_and(|message| message.options().detect_only);
+    let detect_only = message.is_some_and(|message| message.options().detect_only);
     if !dialect.is_request {
         for name in ["code", "action", "error", "fail"] {
             actions.unset_var(Scope::Transaction, name);
@@ -96,20 +96,20 @@ pub fn answer(
     }
     let ticket = outcome.ok().and_then(|verdict| verdict.ticket.as_ref()).map(ToString::to_string);
     match message {
-        Ok(HttpMessage::Request(request)) => {
+        Some(HttpMessage::Request(request)) => {
             set("id", Value::String(ticket.as_deref().unwrap_or(&request.id).as_bytes()));
             set("truncated", Value::Bool(request.truncated));
         }
-        Ok(HttpMessage::Response(response)) => {
+        Some(HttpMessage::Response(response)) => {
             set("truncated", Value::Bool(response.truncated));
             set("lost", Value::Bool(outcome.is_ok_and(|verdict| verdict.has_no_request)));
         }
-        Err(_) => {}
+        None => {}
     }
     actions.end_essential();
     if let Ok(verdict) = outcome {
         let denied = verdict.intervention.as_ref().filter(|_| !detect_only);
-        let page = policy.block_page.as_ref().zip(denied).zip(message.ok());
+        let page = policy.block_page.as_ref().zip(denied).zip(message);
         if let Some(((page, Intervention { status, action: Action::Deny }), message)) = page {
             let body = page.fill(&message.transaction(), *status);
             actions.set_var(Scope::Transaction, "body", Value::String(body.as_bytes()));
@@ -117,7 +117,7 @@ pub fn answer(
         if let Some(body) = verdict.rewritten.as_ref().filter(|_| denied.is_none() && !detect_only) {
             actions.set_var(Scope::Transaction, "body", Value::String(body));
         }
-        describe(verdict, message.is_ok_and(|message| message.options().export_rules), &mut actions);
+        describe(verdict, message.is_some_and(|message| message.options().export_rules), &mut actions);
     }
     actions
 }

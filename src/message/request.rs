@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
-use crate::message::dialect::Dialect;
 use crate::message::headers::Headers;
 use crate::message::quoted::Quoted;
 
@@ -45,8 +44,6 @@ pub struct Request {
 /// What HAProxy's configuration wants of the answer to one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerOptions {
-    /// Where the answer is read.
-    pub dialect: Dialect,
     /// Nothing is denied, only told.
     pub detect_only: bool,
     /// The ids of the rules are wanted.

@@ -5,7 +5,6 @@ use actors::spop::{Argument, Message, Value};
 use bytes::Bytes;
 
 use super::invalid;
-use crate::message::dialect::Dialect;
 use crate::message::headers::Headers;
 use crate::message::quoted::Quoted;
 use crate::message::request::{AnswerOptions, Endpoint};
@@ -327,9 +326,8 @@ impl<'a> Fields<'a> {
     }
 
     /// What is wanted of the answer.
-    pub(super) fn options(&self, dialect: Dialect) -> Result<AnswerOptions, Failure> {
+    pub(super) fn options(&self) -> Result<AnswerOptions, Failure> {
         Ok(AnswerOptions {
-            dialect,
             detect_only: self.flag(Field::DetectOnly)?.unwrap_or(false),
             export_rules: self.flag(Field::ExportRules)?.unwrap_or(true),
         })

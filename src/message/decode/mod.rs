@@ -39,23 +39,42 @@ fn invalid(cause: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(FailureKind::Invalid, cause)
 }
 
-/// Makes a request or a response of the payload of a NOTIFY; `id` becomes the transaction's.
-pub fn decode(payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
-    let message = find_message(payload)?;
-    if RESPONSE.contains(&message.name) {
-        let fields = Fields::of_response(&message)?;
-        return response::response(&fields, payload, id, speaker(message.name)).map(HttpMessage::Response);
+/// Reads the payload of a NOTIFY: how it is to be answered, and the request or the response in it; `id` becomes the
+/// transaction's.
+pub fn read(payload: &Bytes, id: String) -> (Dialect, Result<HttpMessage, Failure>) {
+    match find_message(payload) {
+        Ok(message) => (speaker(message.name), understand(&message, payload, id)),
+        Err(failure) => (speaker(first_name(payload)), Err(failure)),
     }
-    let fields = Fields::of_request(&message)?;
-    request::request(&fields, payload, id, speaker(message.name)).map(HttpMessage::Request)
 }
 
-/// How the message in a payload is to be answered, whether it can be understood or not.
+/// Makes a request or a response of the payload of a NOTIFY; `id` becomes the transaction's.
+///
+/// # Errors
+/// [`FailureKind::Invalid`] when the payload has no message for the agent, two of them, or one that the rules would see
+/// less of than the client sent.
+pub fn decode(payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
+    read(payload, id).1
+}
+
+/// How a payload is to be answered of which `start` is all that has come.
 #[must_use]
-pub fn dialect(payload: &[u8]) -> Dialect {
-    // One that ends too early still says its name first.
-    let first = || Reader::new(payload).bytes("a name").unwrap_or_default();
-    speaker(find_message(payload).map_or_else(|_| first(), |message| message.name))
+pub fn dialect(start: &[u8]) -> Dialect {
+    speaker(find_message(start).map_or_else(|_| first_name(start), |message| message.name))
+}
+
+fn understand(message: &Message<'_>, payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
+    if RESPONSE.contains(&message.name) {
+        let fields = Fields::of_response(message)?;
+        return response::response(&fields, payload, id).map(HttpMessage::Response);
+    }
+    let fields = Fields::of_request(message)?;
+    request::request(&fields, payload, id).map(HttpMessage::Request)
+}
+
+/// A payload that ends too early still has the name of its first message.
+fn first_name(payload: &[u8]) -> &[u8] {
+    Reader::new(payload).bytes("a name").unwrap_or_default()
 }
 
 fn speaker(name: &[u8]) -> Dialect {
@@ -77,9 +96,8 @@ fn find_message(payload: &[u8]) -> Result<Message<'_>, Failure> {
         }
     }
     found.ok_or_else(|| {
-        let first =
-            Messages::new(payload).next().and_then(Result::ok).map_or(&b""[..], |message| message.name);
-        invalid(format!("message {}, expected check-request or check-response", Quoted(first)))
+        let first = Quoted(first_name(payload));
+        invalid(format!("message {first}, expected check-request or check-response"))
     })
 }
 

@@ -5,16 +5,10 @@ use bytes::Bytes;
 
 use super::fields::{Field, Fields};
 use super::{invalid, share_id};
-use crate::message::dialect::Dialect;
 use crate::message::request::Request;
 
 /// Makes a request of a message in `payload`; `id` becomes the transaction's.
-pub(super) fn request(
-    fields: &Fields<'_>,
-    payload: &Bytes,
-    id: String,
-    dialect: Dialect,
-) -> Result<Request, Failure> {
+pub(super) fn request(fields: &Fields<'_>, payload: &Bytes, id: String) -> Result<Request, Failure> {
     // Only for parts of the payload: it panics on any other bytes.
     let share = |part: &[u8]| payload.slice_ref(part);
     let method = fields.text(Field::Method)?.filter(|method| !method.is_empty());
@@ -51,7 +45,7 @@ pub(super) fn request(
         truncated: body_size.is_some_and(|size| size > body.len() as u64),
         body: share(body),
         application: fields.bytes(Field::Application)?.map(|name| payload.slice_ref(name)),
-        options: fields.options(dialect)?,
+        options: fields.options()?,
         ignored_rules: fields.ignored_rules()?,
         payload: payload.clone(),
     })
