@@ -6,7 +6,7 @@ use super::{fail, print};
 use crate::modsecurity::Rules;
 use crate::settings::Settings;
 
-/// Loads the rules of all applications and prints a line for each.
+/// Loads the default rules and those of each application, and prints a line for each. Exit status 1: some are wrong.
 pub(super) fn check(settings: &Settings) -> ExitCode {
     match Rules::load(&settings.rules) {
         Ok((_, summaries)) => {

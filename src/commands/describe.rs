@@ -1,4 +1,4 @@
-//! What the log says before the program serves: what is about to run, and what of it may not be meant so.
+//! The log lines before the program serves: version, engine and rules, and warnings about settings that may be mistakes.
 
 use slog::{Logger, info, warn};
 
@@ -6,7 +6,7 @@ use crate::ffi::rules::RuleEngine;
 use crate::settings::Settings;
 use crate::{modsecurity::load::Summary, rules::sources::RuleSource};
 
-/// Says what is about to run; the summaries are those of the default rules and of each application.
+/// Logs the version, the engine and the rules; `summaries` has the default rules first, then those of each application.
 pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary]) {
     info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"),
         "engine" => %settings.rules.engine);
@@ -27,6 +27,7 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
     }
 }
 
+/// Logs one set of rules, and warns when the rules do not deny or do not see bodies.
 fn describe_rules(log: &Logger, source: &RuleSource, summary: &Summary, with_responses: bool) {
     info!(log, "rules loaded"; "rules in files" => summary.rules.in_files, "in engine" => summary.rules.in_engine,
         "removed by directives" => summary.rules.removed, "from" => %source);
