@@ -74,6 +74,6 @@ fn log_panics(log: Logger) {
             text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or("without a name").to_owned();
-        error!(log, "panic"; "thread" => thread, "message" => %text.escape_debug(), "place" => place);
+        error!(log, "panic"; "thread" => thread, "message" => ?text, "place" => place);
     }));
 }

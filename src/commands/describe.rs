@@ -23,14 +23,14 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
         info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
     }
     for name in &settings.unknown_variables {
-        warn!(log, "environment variable is none of mine"; "name" => name);
+        warn!(log, "unknown environment variable"; "name" => name);
     }
 }
 
 /// Logs one set of rules, and warns when the rules do not deny or do not see bodies.
 fn describe_rules(log: &Logger, source: &RuleSource, summary: &Summary, with_responses: bool) {
-    info!(log, "rules loaded"; "rules in files" => summary.rules.in_files, "in engine" => summary.rules.in_engine,
-        "removed by directives" => summary.rules.removed, "from" => %source);
+    info!(log, "rules loaded"; "rules_in_files" => summary.rules.in_files, "rules_in_engine" => summary.rules.in_engine,
+        "rules_removed" => summary.rules.removed, "from" => %source);
     match summary.engine {
         RuleEngine::On => {}
         RuleEngine::DetectionOnly => {

@@ -62,7 +62,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             }
         }
         Err(error) => {
-            error!(log, "cannot run"; "error" => %error);
+            error!(log, "cannot run"; "error" => ?error.to_string());
             ExitCode::FAILURE
         }
     }

@@ -23,6 +23,8 @@ pub(crate) fn raise(log: &Logger) {
             warn!(log, "few descriptors, each link takes one (LimitNOFILE=, ulimit -Hn)"; "limit" => limit);
         }
         Ok(limit) => debug!(log, "descriptors"; "limit" => limit),
-        Err(error) => warn!(log, "cannot raise the limit of descriptors"; "error" => %io::Error::from(error)),
+        Err(error) => {
+            warn!(log, "cannot raise the limit of descriptors"; "error" => ?io::Error::from(error).to_string())
+        }
     }
 }

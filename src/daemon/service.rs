@@ -166,7 +166,9 @@ impl Handler<Reloaded> for ServiceActor {
                 info!(self.log, "rules are right, replacing the process");
                 self.replace();
             }
-            Err(cause) => error!(self.log, "cannot reload, the old rules stay"; "cause" => %cause),
+            Err(cause) => {
+                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string())
+            }
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
