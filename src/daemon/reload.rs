@@ -39,6 +39,8 @@ pub(crate) enum ReloadError {
     Refused(String),
     /// The program cannot be run with `--check`.
     Ask(io::Error),
+    /// The thread that reads the rules cannot be started.
+    Thread(io::Error),
 }
 
 impl fmt::Display for ReloadError {
@@ -47,6 +49,7 @@ impl fmt::Display for ReloadError {
             Self::Load(error) => error.fmt(f),
             Self::Refused(text) => f.write_str(text),
             Self::Ask(error) => write!(f, "cannot run the program that checks the rules: {error}"),
+            Self::Thread(error) => write!(f, "cannot start the thread that reads the rules: {error}"),
         }
     }
 }
@@ -56,22 +59,24 @@ impl std::error::Error for ReloadError {
         match self {
             Self::Load(error) => Some(error),
             Self::Refused(_) => None,
-            Self::Ask(error) => Some(error),
+            Self::Ask(error) | Self::Thread(error) => Some(error),
         }
     }
 }
 
 /// Reads the rules in a thread of its own, which sends the outcome to `service`.
 pub(crate) fn start(settings: Arc<Settings>, log: Logger, service: Recipient<Reloaded>) {
+    let told = service.clone();
     let body = move || {
-        let read = match settings.isolation {
+        let outcome = match settings.isolation {
             IsolationMode::Process => engines(&settings, &log),
             IsolationMode::Thread => check(),
         };
-        service.do_send(Reloaded(read));
+        service.do_send(Reloaded(outcome));
     };
-    // Without a thread its body is dropped, and the old rules stay.
-    drop(thread::Builder::new().name("reload".to_owned()).spawn(body));
+    if let Err(cause) = thread::Builder::new().name("reload".to_owned()).spawn(body) {
+        told.do_send(Reloaded(Err(ReloadError::Thread(cause))));
+    }
 }
 
 /// Starts a new zygote, which loads the rules.

@@ -154,8 +154,8 @@ impl Actor for ServiceActor {
 impl Handler<Reloaded> for ServiceActor {
     type Result = ();
 
-    fn handle(&mut self, Reloaded(read): Reloaded, ctx: &mut Self::Context) {
-        match read {
+    fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
+        match outcome {
             Ok(Reload::Engines(isolation, summaries)) => {
                 let generation = self.agent.replace(isolation);
                 let rules: usize = summaries.iter().map(|summary| summary.rules.in_engine).sum();
