@@ -1,4 +1,4 @@
-//! `--check`: loads the rules, says what is wrong with them, and exits.
+//! `--check`: loads the rules, reports what is wrong with them, and exits.
 
 use std::process::ExitCode;
 

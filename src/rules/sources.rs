@@ -13,7 +13,7 @@ const CRS_BEFORE: &str = "/etc/modsecurity/crs/REQUEST-900-EXCLUSION-RULES-BEFOR
 pub(crate) const CRS_RULES: &str = "/usr/share/modsecurity-crs/rules";
 const CRS_AFTER: &str = "/etc/modsecurity/crs/RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf";
 
-/// Where one set of rules comes from.
+/// The source of one set of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleSource {
     /// The built-in settings and the installed Core Rule Set.

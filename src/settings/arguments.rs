@@ -69,8 +69,8 @@ pub(super) struct Arguments {
     #[structopt(short, long, value_name = "TIME")]
     pub(super) throttle: Option<String>,
 
-    /// Time from a request's arrival to its answer at most, whatever the answer is; just below HAProxy's `timeout
-    /// processing` [default: 500ms]
+    /// Most time from a request's arrival to its answer, an error included; just below HAProxy's `timeout processing`
+    /// [default: 500ms]
     #[structopt(long, value_name = "TIME")]
     pub(super) deadline: Option<String>,
 
@@ -78,8 +78,8 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NUM")]
     pub(super) queue: Option<String>,
 
-    /// ModSecurity's version: 3 (libmodsecurity) or 2 (ModSecurity 2.9), as far as the program was built with it, which
-    /// --version tells [default: 3 if built in, else 2]
+    /// ModSecurity's version: 3 (libmodsecurity) or 2 (ModSecurity 2.9); --version lists those that are built in
+    /// [default: 3 if built in, else 2]
     #[structopt(long, value_name = "VERSION")]
     pub(super) engine: Option<String>,
 
@@ -120,11 +120,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "TIME")]
     pub(super) response_ttl: Option<String>,
 
-    /// Page that HAProxy gets in the variable body for what is denied, with {{id}} and {{status}} filled in
+    /// Page for denied requests and responses: HAProxy gets it in the variable body, with {{id}} and {{status}} filled in
     #[structopt(long, value_name = "FILE", parse(from_os_str))]
     pub(super) block_page: Option<PathBuf>,
 
-    /// Loads the rules, says what is wrong with them, and exits
+    /// Loads the rules, reports what is wrong with them, and exits
     #[structopt(long)]
     pub(super) check: bool,
 }

@@ -28,11 +28,11 @@ pub struct Settings {
     pub debug: bool,
     /// Whether to load the rules, report what is wrong with them, and exit (`--check`).
     pub check: bool,
-    /// Where the rules come from.
+    /// The sets of rules, and the engine that loads them.
     pub rules: RuleSources,
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
-    /// Where engines run.
+    /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
     pub limits: EngineLimits,

@@ -1,7 +1,7 @@
 //! From the messages `check-request` and `check-response` to what an engine inspects.
 //!
 //! Arguments come by name in any order, or, when none has a name, by position in one of the forms that are in the wild:
-//! that of the C daemon (8 arguments) and that of its libmodsecurity fork (12). Whatever could make a rule see less
+//! that of the C daemon (8 arguments) and that of its libmodsecurity fork (12). A message that could make a rule see less
 //! than the client sent (an argument twice, a misspelt name, a header list that is cut) is an error, never a guess.
 
 mod fields;
