@@ -6,7 +6,8 @@ use super::{fail, print};
 use crate::modsecurity::Rules;
 use crate::settings::Settings;
 
-/// Loads the default rules and those of each application, and prints a line for each. Exit status 1: some are wrong.
+/// Loads the default rules and those of each application, and prints a line for each; the exit status is 1 when
+/// some are wrong.
 pub(super) fn check(settings: &Settings) -> ExitCode {
     match Rules::load(&settings.rules) {
         Ok((_, summaries)) => {

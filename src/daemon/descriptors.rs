@@ -5,8 +5,8 @@ use std::io;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, debug, warn};
 
-/// The limit below which the log warns: the links of a HAProxy with many threads, or a few hundred health checks at a time,
-/// can use up fewer descriptors.
+/// The log warns below this limit: the links of a HAProxy with many threads, or a few hundred health checks at a time, could
+/// use all descriptors up.
 const ENOUGH: u64 = 1024;
 
 /// Raises the soft limit of descriptors to the hard one, and warns when that is low. The usual soft limit (1024) is for

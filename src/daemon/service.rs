@@ -192,7 +192,7 @@ impl Handler<TreeEvent> for ServiceActor {
     }
 }
 
-/// What a signal does. The text is its name for the log.
+/// What a signal does, with the name of the signal for the log.
 #[derive(Clone, Copy)]
 enum OnSignal {
     Stop(&'static str),
