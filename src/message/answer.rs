@@ -11,26 +11,26 @@ use crate::message::block_page::BlockPage;
 use crate::message::dialect::{Convention, Dialect, number};
 use crate::message::verdict::{Action, Intervention, Verdict};
 
-/// What the operator wants to be answered.
+/// The operator's choices for answers.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// When nobody inspected the message.
+    /// The answer when nobody inspected the message.
     pub on_error: OnError,
-    /// In the place of what is denied.
+    /// The page in place of a denied message; `None` without `--block-page`.
     pub block_page: Option<BlockPage>,
 }
 
 /// What `code` says when nobody inspected the request (`--on-error`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
-    /// Nothing: it stays unset, and HAProxy's own rule decides.
+    /// `code` stays unset, and a rule of HAProxy's configuration decides.
     #[default]
     Unset,
-    /// To deny the request with this status.
+    /// `code` denies the request with this status.
     Deny(u16),
 }
 
-/// What a verdict on a request may have set, apart from `code` and `action`.
+/// The variables that a verdict on a request may have set, apart from `code` and `action`.
 const OF_A_VERDICT: [&str; 8] =
     ["status", "ruleid", "data", "body", "rules_hit", "anomaly_score", "rule_ids", "msg"];
 
@@ -122,7 +122,7 @@ pub fn answer(
     actions
 }
 
-/// What the engine found, for logs and for rules of HAProxy's own.
+/// Adds what the engine found, for the log and the rules of HAProxy.
 fn describe(verdict: &Verdict, with_rules: bool, actions: &mut ActionList) {
     let mut set = |name, value: Value<'_>| actions.set_var(Scope::Transaction, name, value);
     set("rules_hit", Value::Int32(i32::try_from(verdict.rules.len()).unwrap_or(i32::MAX)));
@@ -134,7 +134,7 @@ fn describe(verdict: &Verdict, with_rules: bool, actions: &mut ActionList) {
         set("rule_ids", Value::String(rules.as_bytes()));
     }
     if !verdict.message.is_empty() {
-        // HAProxy writes it into its log as it is, and a rule may quote the request in it.
+        // HAProxy logs the variable unescaped, and the message of a rule may quote the request.
         let message: Vec<u8> = verdict.message.iter().map(|&byte| printable(byte)).collect();
         set("msg", Value::String(&message));
     }

@@ -1,7 +1,7 @@
 //! From the messages `check-request` and `check-response` to what an engine inspects.
 //!
 //! Arguments come by name in any order, or, when none has a name, by position in one of the forms that are in the wild:
-//! that of the C daemon (8 arguments) and that of its libmodsecurity fork (12). Whatever could make a rule see less
+//! that of the C daemon (8 arguments) and that of its libmodsecurity fork (12). A message that could make a rule see less
 //! than the client sent (an argument twice, a misspelt name, a header list that is cut) is an error, never a guess.
 
 mod fields;
@@ -32,7 +32,7 @@ const REQUEST: [&[u8]; 3] = [b"check-request", CORAZA_REQUEST, b"modsecurity"];
 /// The names of the message with a response.
 const RESPONSE: [&[u8]; 2] = [b"check-response", CORAZA_RESPONSE];
 
-/// A unique-id of HAProxy's longer than this is not passed on; its own default format has about 40 bytes.
+/// The longest unique-id, in bytes, that is passed on; HAProxy's default format has about 40.
 const MAX_UNIQUE_ID: usize = 256;
 
 fn invalid(cause: impl Into<Cow<'static, str>>) -> Failure {
@@ -85,7 +85,7 @@ fn speaker(name: &[u8]) -> Dialect {
     Dialect { convention, is_request: REQUEST.contains(&name) }
 }
 
-/// The one message of ours. Others in the same NOTIFY are for other purposes.
+/// Finds the one message for this agent. A NOTIFY may carry other messages for other purposes.
 fn find_message(payload: &[u8]) -> Result<Message<'_>, Failure> {
     let mut found = None;
     for message in Messages::new(payload) {
@@ -101,7 +101,7 @@ fn find_message(payload: &[u8]) -> Result<Message<'_>, Failure> {
     })
 }
 
-/// The identifier that HAProxy sends, if it is one that can be logged.
+/// The identifier that HAProxy sends, if it is printable and short enough to be logged.
 fn share_id(fields: &Fields<'_>, payload: &Bytes) -> Result<Option<Bytes>, Failure> {
     let printable =
         |id: &&[u8]| (1..=MAX_UNIQUE_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);

@@ -7,9 +7,12 @@ use super::fields::{Field, Fields};
 use super::{invalid, share_id};
 use crate::message::request::Request;
 
-/// Makes a request of a message in `payload`; `id` becomes the transaction's.
+/// Makes a request of the arguments of a message in `payload`; `id` becomes the transaction's identifier.
+///
+/// # Errors
+/// When an argument is missing or has a value that a rule could misread.
 pub(super) fn request(fields: &Fields<'_>, payload: &Bytes, id: String) -> Result<Request, Failure> {
-    // Only for parts of the payload: it panics on any other bytes.
+    // `slice_ref` panics on bytes that are not part of the payload; the arguments all are.
     let share = |part: &[u8]| payload.slice_ref(part);
     let method = fields.text(Field::Method)?.filter(|method| !method.is_empty());
     let method = share(method.ok_or_else(|| invalid("no argument method"))?);
@@ -18,7 +21,7 @@ pub(super) fn request(fields: &Fields<'_>, payload: &Bytes, id: String) -> Resul
         (Some(path), None) => share(path),
         (Some(path), Some(query)) => [path, b"?", query].concat().into(),
         (None, Some(_)) => return Err(invalid("argument query without a path")),
-        // HAProxy finds no path in the two targets that have none.
+        // A target of the form `host:port` (CONNECT) or `*` has no path, so HAProxy sends none.
         (None, None) if method == "CONNECT" => {
             Bytes::copy_from_slice(headers.first("host").unwrap_or_default())
         }

@@ -7,7 +7,10 @@ use super::fields::{Field, Fields};
 use super::{invalid, share_id};
 use crate::message::response::Response;
 
-/// Makes a response of a message in `payload`; `id` is for the case that its transaction is not there any more.
+/// Makes a response of the arguments of a message in `payload`; `id` becomes its identifier if the transaction is gone.
+///
+/// # Errors
+/// When an argument is missing or has a value that a rule could misread.
 pub(super) fn response(fields: &Fields<'_>, payload: &Bytes, id: String) -> Result<Response, Failure> {
     let status = fields.optional(Field::Status, "a status", |value| match value.bytes() {
         Some(text) => std::str::from_utf8(text).ok()?.parse().ok(),
