@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+mod callback;
 pub mod descriptor;
 pub mod fault;
 pub mod intervention;

@@ -1,11 +1,11 @@
 //! The engine and its rules.
 
 use std::ffi::{CStr, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::{Mutex, Once, PoisonError};
 
 use super::{Error, copy, sys, try_call};
+use crate::ffi::callback::Callback;
 use crate::ffi::matches::MAX_TEXT;
 use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
 
@@ -74,11 +74,11 @@ impl Ruleset {
     /// The rules of all phases, those of a chain one after the other; no markers.
     #[must_use]
     pub fn loaded(&self) -> Vec<LoadedRule> {
-        let mut rules = Vec::<LoadedRule>::new();
-        let context = (&raw mut rules).cast::<c_void>();
-        // SAFETY: the rules are live; `visit` gets the list that it expects, which nobody else uses during the call.
-        unsafe { sys::ms2_rules_each(self.0.as_ptr(), Some(visit), context) };
-        rules
+        let mut callback = Callback::new(Vec::<LoadedRule>::new());
+        // SAFETY: the rules are live; `visit` gets the `Callback<Vec<LoadedRule>>` that it expects, which lives until the
+        // call has returned and which nobody else uses meanwhile.
+        unsafe { sys::ms2_rules_each(self.0.as_ptr(), Some(visit), callback.context()) };
+        callback.finish()
     }
 
     pub(super) fn raw(&self) -> *mut sys::ms2_rules {
@@ -89,19 +89,21 @@ impl Ruleset {
 /// Called by the shim for each rule.
 ///
 /// # Safety
-/// `context` is a live list that nobody else uses; `found` and the bytes that it points to live during the call.
+/// `context` is that of a live `Callback<Vec<LoadedRule>>` that nobody else uses; `found` and the bytes that it points to
+/// live during the call.
 unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::ms2_rule) {
-    // A panic must not run into C: the rule is left out instead.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: as promised by the caller.
-        let (rules, found) = unsafe { (&mut *context.cast::<Vec<LoadedRule>>(), &*found) };
+    let push = |rules: &mut Vec<LoadedRule>| {
+        // SAFETY: the caller promises that the pointer is valid during the call.
+        let found = unsafe { &*found };
         rules.push(LoadedRule {
             rule: found.rule,
             of_body: found.of_body != 0,
             is_chained: found.chained != 0,
-            // SAFETY: as promised by the caller, these point to live bytes.
+            // SAFETY: the caller promises that these are live bytes, or have a start of NULL.
             file: unsafe { copy(found.file, MAX_TEXT) }.unwrap_or_default(),
             line: usize::try_from(found.line).unwrap_or_default(),
         });
-    }));
+    };
+    // SAFETY: the caller promises that the context is that of a `Callback<Vec<LoadedRule>>`.
+    unsafe { Callback::run(context, push) };
 }

@@ -2,12 +2,12 @@
 
 use std::ffi::{CStr, CString, NulError, c_void};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use super::matches::copy;
 use super::output::captured;
 use super::{Exception, compiled_version, sys, try_call};
+use crate::ffi::callback::Callback;
 use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
 
 /// libmodsecurity with the rules that were loaded into it.
@@ -145,11 +145,14 @@ impl Ruleset {
 
     /// The rules of all phases, those of a chain one after the other; no markers.
     pub fn loaded(&self) -> Result<Vec<LoadedRule>, Exception> {
-        let mut rules = Vec::<LoadedRule>::new();
-        let context = (&raw mut rules).cast::<c_void>();
-        // SAFETY: the rules are live; `visit` gets the list that it expects, which nobody else uses during the call.
-        try_call(|error| unsafe { sys::mss_rules(self.rules.as_ptr(), Some(visit), context, error) })?;
-        Ok(rules)
+        let mut callback = Callback::new(Vec::<LoadedRule>::new());
+        let context = callback.context();
+        // SAFETY: the rules are live; `visit` gets the `Callback<Vec<LoadedRule>>` that it expects, which lives until the
+        // call has returned and which nobody else uses meanwhile.
+        let listed =
+            try_call(|error| unsafe { sys::mss_rules(self.rules.as_ptr(), Some(visit), context, error) });
+        let rules = callback.finish();
+        listed.map(|_| rules)
     }
 
     pub(super) fn library(&self) -> *mut sys::ModSecurity {
@@ -164,21 +167,23 @@ impl Ruleset {
 /// Called by the shim for each rule.
 ///
 /// # Safety
-/// `context` is a live list that nobody else uses; `found` and the bytes that it points to live during the call.
+/// `context` is that of a live `Callback<Vec<LoadedRule>>` that nobody else uses; `found` and the bytes that it points to
+/// live during the call.
 unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_rule) {
-    // A panic must not run into C++: the rule is left out instead.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: as promised by the caller.
-        let (rules, found) = unsafe { (&mut *context.cast::<Vec<LoadedRule>>(), &*found) };
+    let push = |rules: &mut Vec<LoadedRule>| {
+        // SAFETY: the caller promises that the pointer is valid during the call.
+        let found = unsafe { &*found };
         rules.push(LoadedRule {
             rule: found.rule,
             of_body: found.of_body != 0,
             is_chained: found.chained != 0,
-            // SAFETY: as promised by the caller, these point to live bytes.
+            // SAFETY: the caller promises that these are live bytes, or have a start of NULL.
             file: unsafe { copy(found.file) },
             line: usize::try_from(found.line).unwrap_or_default(),
         });
-    }));
+    };
+    // SAFETY: the caller promises that the context is that of a `Callback<Vec<LoadedRule>>`.
+    unsafe { Callback::run(context, push) };
 }
 
 /// Loads, and makes an error of what the library skipped.
