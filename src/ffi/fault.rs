@@ -69,6 +69,9 @@ impl FaultSlot {
 }
 
 /// Installs the handler for the whole process. A fault outside [`FaultSlot::guard`] ends the process as ever.
+///
+/// # Errors
+/// The system's error for a handler that it refuses.
 pub fn install() -> io::Result<()> {
     let flags = SaFlags::SA_SIGINFO | SaFlags::SA_ONSTACK;
     let action = SigAction::new(SigHandler::SigAction(handle), flags, SigSet::empty());
@@ -80,6 +83,9 @@ pub fn install() -> io::Result<()> {
 }
 
 /// Makes the current thread one that may run engine code, with a stack for the handler. FaultSlot and stack stay for ever.
+///
+/// # Errors
+/// The system's error for a stack that it refuses.
 pub fn take_slot() -> io::Result<&'static FaultSlot> {
     let stack = Box::leak(vec![0_u8; STACK].into_boxed_slice());
     let stack =
@@ -94,6 +100,9 @@ pub fn take_slot() -> io::Result<&'static FaultSlot> {
 }
 
 /// The clock of the current thread's CPU time, readable from other threads while this one lives.
+///
+/// # Errors
+/// When the system has no such clock.
 pub fn thread_clock() -> io::Result<ClockId> {
     let mut clock: libc::clockid_t = 0;
     // SAFETY: the calling thread is alive, and the pointer is valid for the call.

@@ -9,6 +9,9 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use nix::unistd::{ForkResult, Pid, fork};
 
 /// Sends one message, with a descriptor if there is one.
+///
+/// # Errors
+/// The system's error: EPIPE or ECONNRESET when the other end is closed.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     message: &[u8],
@@ -27,6 +30,9 @@ pub(crate) fn send(
 }
 
 /// Receives one message into `buffer`, with the descriptor that came along. Length 0 is the end.
+///
+/// # Errors
+/// The system's error: ECONNRESET when the other end is closed.
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
     let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
     loop {
@@ -50,6 +56,9 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<
 }
 
 /// Forks. `child` runs in the new process, which ends with the status that it returns.
+///
+/// # Errors
+/// The system's error: EAGAIN or ENOMEM when it cannot make another process.
 pub(crate) fn fork_into(child: impl FnOnce() -> i32) -> nix::Result<Pid> {
     // SAFETY: only the zygote calls this, and it has a single thread: no lock is held by a thread that the child lacks,
     // so the child may do whatever the zygote could have done.

@@ -35,6 +35,9 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     /// Makes some, with so many words, and the descriptor by which another process can [map](Self::map) it.
+    ///
+    /// # Errors
+    /// When the system has no memory file to give, or cannot map it.
     pub(crate) fn create(words: usize) -> io::Result<(Self, OwnedFd)> {
         let file = memfd_create("jobs", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, Self::size(words) as u64)?;
@@ -43,6 +46,9 @@ impl Memory {
     }
 
     /// Maps what [`create`](Self::create) has made with as many words.
+    ///
+    /// # Errors
+    /// When the system cannot map the file.
     pub(crate) fn map(file: BorrowedFd<'_>, words: usize) -> io::Result<Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses a place where nothing else is.
@@ -70,6 +76,9 @@ impl Memory {
     }
 
     /// Gives back the pages of these words; the words become zero. Both ends must be at a page's.
+    ///
+    /// # Errors
+    /// When the range is not within the words, or the system refuses it: its ends are not at those of pages.
     pub(crate) fn give_back(&self, range: Range<usize>) -> io::Result<()> {
         let words = self.words().get(range).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: they are words of the mapping, and a zero is as valid in an atomic as any other number.

@@ -69,6 +69,9 @@ pub struct EngineThread {
 
 impl EngineThread {
     /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the process is tainted, the thread cannot be started, or the engine in it cannot be made.
     pub fn start(worker: usize, shared: Arc<Threads>, log: &Logger) -> Result<Self, StartError> {
         if shared.tainted.load(Ordering::Relaxed) {
             return Err(StartError("the process is tainted and about to be replaced".to_owned()));

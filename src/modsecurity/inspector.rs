@@ -10,7 +10,7 @@ use crate::message::HttpMessage;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
-use crate::modsecurity::error::InspectionError;
+use crate::modsecurity::error::{InspectionError, LibraryError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::modsecurity::load::RuleSets;
 use crate::modsecurity::parked::{Parked, ParkedTransactions, RetentionLimits};
@@ -26,7 +26,10 @@ pub struct Inspector<L: Library> {
 impl<L: Library> Inspector<L> {
     /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
     /// after the fork.
-    pub fn new(rules: Arc<RuleSets<L>>, bounds: RetentionLimits) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// When the library cannot be readied: it has no memory.
+    pub fn new(rules: Arc<RuleSets<L>>, bounds: RetentionLimits) -> Result<Self, LibraryError> {
         let memory = rules.of(None).library.prepare()?;
         Ok(Self { rules, waiting: ParkedTransactions::new(bounds), memory })
     }
@@ -76,6 +79,9 @@ impl<L: Library> Inspector<L> {
     }
 
     /// Takes a message through its phases.
+    ///
+    /// # Errors
+    /// When the library gives up on the message, or the message has what the library cannot take. The engine goes on.
     pub fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, InspectionError> {
         match message {
             HttpMessage::Request(request) => self.request(request),

@@ -10,7 +10,7 @@ use crate::ffi::matches::Matches;
 use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::modsecurity::error::{InspectionError, LoadError};
+use crate::modsecurity::error::{InspectionError, LibraryError, LoadError};
 use crate::rules::version::EngineVersion;
 
 /// A library with the rules of one application.
@@ -28,15 +28,27 @@ pub trait Library: Send + Sync + Sized + 'static {
     const DEFAULT_SETTINGS: &str;
 
     /// Loads directives and then files, as one configuration: the last word counts.
+    ///
+    /// # Errors
+    /// When a file cannot be handed to the library, or the library refuses what it read.
     fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError>;
 
     /// Some settings, and the rules of all phases.
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String>;
+    ///
+    /// # Errors
+    /// When the library fails to list them.
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError>;
 
     /// Readies this process, and this thread, for transactions. In a process of its own: after the fork.
-    fn prepare(&self) -> Result<Self::Memory, String>;
+    ///
+    /// # Errors
+    /// When the library has no memory.
+    fn prepare(&self) -> Result<Self::Memory, LibraryError>;
 
     /// Begins a transaction with this id.
+    ///
+    /// # Errors
+    /// When the id has a zero byte, or the library fails.
     fn begin(
         self: &Arc<Self>,
         memory: &Self::Memory,
@@ -48,6 +60,9 @@ pub trait Library: Send + Sync + Sized + 'static {
 pub trait Transaction {
     /// Takes the request through its phases until one intervenes. `body_checks` are the rules that ask whether a body
     /// could be parsed.
+    ///
+    /// # Errors
+    /// When the library gives up on the request, or cannot take a part of it: a zero byte, where it works with C strings.
     fn request(
         &mut self,
         request: &Request,
@@ -55,15 +70,27 @@ pub trait Transaction {
     ) -> Result<Option<Intervention>, InspectionError>;
 
     /// The phases of a request that nobody has, so that a response can follow: they run the rules that set variables.
+    ///
+    /// # Errors
+    /// When the library gives up.
     fn placeholder_request(&mut self) -> Result<(), InspectionError>;
 
     /// Takes the response through its phases until one intervenes.
+    ///
+    /// # Errors
+    /// When the library gives up on the response, or cannot take a part of it.
     fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError>;
 
     /// The logging phase, which runs whatever the others found; with the status of a denial.
+    ///
+    /// # Errors
+    /// When the library fails to log.
     fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError>;
 
     /// What matched so far, without the first `skip` matches.
+    ///
+    /// # Errors
+    /// When the library fails to list them.
     fn matches(&self, skip: usize) -> Result<Matches, InspectionError>;
 
     /// The number in `TX:name`, if there is one.

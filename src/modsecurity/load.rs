@@ -1,6 +1,7 @@
 //! Loading rules: which files, in which order, and what is wrong with them.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,8 +13,13 @@ use crate::rules::directives::{Counts, Directives, compare};
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set};
 use crate::rules::version::EngineVersion;
 
-/// The program in audit logs.
-pub(super) const CONNECTOR: &str = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
+/// The program's name and version, as audit logs have it.
+pub(super) const CONNECTOR: &CStr =
+    match CStr::from_bytes_with_nul(concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"), "\0").as_bytes())
+    {
+        Ok(name) => name,
+        Err(_) => c"modsecurity-spoa",
+    };
 
 /// Rules that are loaded, and what is known of them.
 #[derive(Debug)]
@@ -38,6 +44,9 @@ pub struct Summary {
 }
 
 /// Loads the rules into a library of their own.
+///
+/// # Errors
+/// When a file cannot be read, the engine refuses a directive, or the engine has fewer rules than the files.
 pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
     let (settings, files) = match source {
         RuleSource::Default => (L::DEFAULT_SETTINGS, &core_rule_set().map_err(LoadError::NoCoreRuleSet)?),
@@ -46,7 +55,7 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     // First, as engines say less of files that they cannot read, and one ends the process over a folder.
     let directives = read(settings, files, L::VERSION)?;
     let library = L::load(settings, files)?;
-    let failed = |cause| LoadError::Engine { source: "the rules".to_owned(), cause };
+    let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
     let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =
         library.contents().map_err(failed)?;
     let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
@@ -81,6 +90,9 @@ impl<L> RuleSets<L> {
 
 /// Loads all into libraries of one kind; the summaries are those of the default rules and of each application, in their
 /// order.
+///
+/// # Errors
+/// When one set of rules cannot be loaded; the error says whose.
 pub(super) fn load_all<L: Library>(
     sources: &RuleSources,
 ) -> Result<(RuleSets<L>, Vec<Summary>), ApplicationError> {

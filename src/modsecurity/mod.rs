@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::ffi;
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
-use crate::modsecurity::error::{ApplicationError, InspectionError};
+use crate::modsecurity::error::{ApplicationError, InspectionError, LibraryError};
 use crate::modsecurity::inspector::Inspector;
 use crate::modsecurity::load::Summary;
 use crate::modsecurity::load::{RuleSets, load_all};
@@ -49,6 +49,9 @@ pub enum ModSecurity {
 
 impl Rules {
     /// Loads them; the summaries are those of the default rules and of each application, in their order.
+    ///
+    /// # Errors
+    /// When one set of rules cannot be loaded, or this program was built without the engine.
     pub fn load(sources: &RuleSources) -> Result<(Self, Vec<Summary>), ApplicationError> {
         match sources.engine {
             #[cfg(feature = "engine2")]
@@ -68,7 +71,10 @@ impl Rules {
 impl ModSecurity {
     /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
     /// after the fork. It stays in its thread.
-    pub fn new(rules: &Rules, bounds: RetentionLimits) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// When the library cannot be readied: it has no memory.
+    pub fn new(rules: &Rules, bounds: RetentionLimits) -> Result<Self, LibraryError> {
         Ok(match rules {
             #[cfg(feature = "engine2")]
             Rules::Two(rules) => Self::Two(Inspector::new(Arc::clone(rules), bounds)?),
@@ -88,6 +94,9 @@ impl ModSecurity {
     }
 
     /// Takes a message through its phases.
+    ///
+    /// # Errors
+    /// When the library gives up on the message, or the message has what the library cannot take. The engine goes on.
     pub fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, InspectionError> {
         match self {
             #[cfg(feature = "engine2")]

@@ -24,13 +24,24 @@ pub fn version() -> &'static str {
     env!("MODSECURITY2_VERSION")
 }
 
-/// What the engine says when it gives up.
+/// Why a call of the engine failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error(pub String);
+pub enum Error {
+    /// The engine refused or gave up; the text is the engine's.
+    Engine(String),
+    /// The engine could not allocate this object.
+    NoMemory(&'static str),
+    /// A text for the engine has a zero byte. The engine works with C strings and would take the text to end there.
+    ZeroByte,
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Engine(text) => f.write_str(text),
+            Self::NoMemory(object) => write!(f, "no memory for {object}"),
+            Self::ZeroByte => f.write_str("a zero byte, at which the engine would silently end"),
+        }
     }
 }
 
@@ -43,7 +54,7 @@ fn try_call(call: impl FnOnce(*mut sys::ms2_error) -> i32) -> Result<i32, Error>
         failed if failed < 0 => {
             let bytes: Vec<u8> =
                 error.text.iter().map(|&char| char as u8).take_while(|&byte| byte != 0).collect();
-            Err(Error(String::from_utf8_lossy(&bytes).trim().to_owned()))
+            Err(Error::Engine(String::from_utf8_lossy(&bytes).trim().to_owned()))
         }
         done => Ok(done),
     }

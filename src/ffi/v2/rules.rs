@@ -25,6 +25,9 @@ static INITIALISED: Mutex<bool> = Mutex::new(false);
 
 impl Ruleset {
     /// No rules yet; initialises the engine where that has not been done. `name` is the program's in audit logs.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the engine cannot be initialised, or [`Error::NoMemory`].
     pub fn new(name: &CStr) -> Result<Self, Error> {
         let mut initialised = INITIALISED.lock().unwrap_or_else(PoisonError::into_inner);
         if !*initialised {
@@ -35,7 +38,7 @@ impl Ruleset {
         }
         // SAFETY: the engine is initialised, and the lock keeps others from using its memory pool.
         let rules = unsafe { sys::ms2_rules_new() };
-        NonNull::new(rules).map(Self).ok_or_else(|| Error("no memory for rules".to_owned()))
+        NonNull::new(rules).map(Self).ok_or(Error::NoMemory("rules"))
     }
 
     /// Readies this process for transactions; needed in each before its first, and after a fork.
@@ -47,6 +50,9 @@ impl Ruleset {
 
     /// Adds the directives of a file and of those that it includes. Where directives of several files say different
     /// things, the last word counts. The rules of a file that is built in stand in a file without a name.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the engine cannot read the file, or refuses a directive.
     pub fn add_file(&mut self, path: &CStr, is_built_in: bool) -> Result<(), Error> {
         // The engine loads into one memory pool.
         let _lock = INITIALISED.lock().unwrap_or_else(PoisonError::into_inner);

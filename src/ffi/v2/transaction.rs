@@ -14,12 +14,15 @@ pub struct Arena(NonNull<sys::ms2_arena>);
 
 impl Arena {
     /// An empty one, for transactions with rules like these.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
     pub fn new(_: &Ruleset) -> Result<Rc<Self>, Error> {
         // SAFETY: there are rules, so the engine is initialised, and APR with it.
         let arena = unsafe { sys::ms2_arena_new() };
         NonNull::new(arena)
             .map(|arena| Rc::new(Self(arena)))
-            .ok_or_else(|| Error("no memory for transactions".to_owned()))
+            .ok_or(Error::NoMemory("the transactions of a thread"))
     }
 }
 
@@ -44,16 +47,22 @@ pub struct Transaction {
 
 impl Transaction {
     /// A transaction with this id, which rules see as `UNIQUE_ID`.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the id, or [`Error::NoMemory`].
     pub fn new(arena: Rc<Arena>, rules: Arc<Ruleset>, id: &[u8]) -> Result<Self, Error> {
         let id = text(id)?;
         // SAFETY: arena and rules are live as long as the transaction holds them, and the arena is used by this thread
         // alone (an `Rc`); the id is copied.
         let raw = unsafe { sys::ms2_transaction_new(arena.0.as_ptr(), rules.raw(), id) };
-        let raw = NonNull::new(raw).ok_or_else(|| Error("no memory for a transaction".to_owned()))?;
+        let raw = NonNull::new(raw).ok_or(Error::NoMemory("a transaction"))?;
         Ok(Self { raw, _arena: arena, _rules: rules })
     }
 
     /// Who talks to whom. Addresses as text.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in an address.
     pub fn set_connection(&mut self, client: (&[u8], u16), server: (&[u8], u16)) -> Result<(), Error> {
         let (client, client_port) = (text(client.0)?, client.1.into());
         let (server, server_port) = (text(server.0)?, server.1.into());
@@ -63,6 +72,9 @@ impl Transaction {
     }
 
     /// The request line. `version` without the `HTTP/`.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in a part of the line.
     pub fn set_request_line(&mut self, method: &[u8], uri: &[u8], version: &[u8]) -> Result<(), Error> {
         let (method, uri, version) = (text(method)?, text(uri)?, text(version)?);
         // SAFETY: the transaction is live, the texts are copied.
@@ -71,6 +83,9 @@ impl Transaction {
     }
 
     /// One header. Headers of the same name are all kept.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the name or the value.
     pub fn add_request_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
         // SAFETY: the transaction is live, both texts are copied.
@@ -79,6 +94,9 @@ impl Transaction {
     }
 
     /// Sets `TX:name` for the rules.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the name or the value.
     pub fn set_tx(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
         // SAFETY: the transaction is live, both texts are copied.
@@ -93,6 +111,9 @@ impl Transaction {
     }
 
     /// Hides the variable of this name from one rule.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the name.
     pub fn hide_from(&mut self, rule: i64, variable: &[u8]) -> Result<(), Error> {
         let variable = text(variable)?;
         // SAFETY: the transaction is live, the name is copied.
@@ -101,6 +122,9 @@ impl Transaction {
     }
 
     /// Phase 1. There will be so many bytes of a body.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the engine gives up on the request.
     pub fn process_request_headers(&mut self, body: usize) -> Result<Option<Intervention>, Error> {
         let raw = self.raw.as_ptr();
         // SAFETY: the transaction is live.
@@ -109,6 +133,9 @@ impl Transaction {
     }
 
     /// Phase 2, also for a request without a body.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the engine gives up on the request.
     pub fn process_request_body(&mut self, body: &[u8]) -> Result<Option<Intervention>, Error> {
         let raw = self.raw.as_ptr();
         // SAFETY: the transaction is live, and the bytes are not used after the call.
@@ -123,6 +150,9 @@ impl Transaction {
     }
 
     /// One header of the response.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the name or the value.
     pub fn add_response_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
         // SAFETY: the transaction is live, both texts are copied.
@@ -131,6 +161,9 @@ impl Transaction {
     }
 
     /// Phases 3 and 4. Also gives the body as rules have rewritten it, if they have.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the version, or [`Error::Engine`] when the engine gives up on the response.
     pub fn process_response(
         &mut self,
         status: u16,
@@ -191,7 +224,7 @@ impl Drop for Transaction {
 /// Bytes that the engine takes as a C string.
 fn text(bytes: &[u8]) -> Result<sys::ms2_bytes, Error> {
     if bytes.contains(&0) {
-        return Err(Error("a zero byte, at which the engine would silently end".to_owned()));
+        return Err(Error::ZeroByte);
     }
     Ok(view(bytes))
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, NulError, c_void};
 use std::fmt;
+use std::io;
 use std::ptr::NonNull;
 
 use super::matches::copy;
@@ -28,16 +29,16 @@ unsafe impl Send for Ruleset {}
 unsafe impl Sync for Ruleset {}
 
 /// Why rules could not be loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum RulesError {
     /// The library found something wrong; its text names file, line and column.
     Rules(Exception),
     /// The library skipped this text, which it did not understand, and went on.
     Skipped(Vec<u8>),
     /// What the library prints could not be watched.
-    Output(String),
+    Output(io::Error),
     /// The text has a zero byte, where the library would silently end.
-    ZeroByte(usize),
+    ZeroByte(NulError),
     /// The library is not the one that the program was compiled for.
     Version {
         /// What the library calls itself.
@@ -59,7 +60,7 @@ impl fmt::Display for RulesError {
                 )
             }
             Self::Output(error) => write!(f, "cannot watch the engine's output: {error}"),
-            Self::ZeroByte(position) => write!(f, "zero byte at offset {position}"),
+            Self::ZeroByte(error) => write!(f, "zero byte at offset {}", error.nul_position()),
             Self::Version { found } => {
                 write!(
                     f,
@@ -72,18 +73,30 @@ impl fmt::Display for RulesError {
     }
 }
 
-impl std::error::Error for RulesError {}
+impl std::error::Error for RulesError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Rules(exception) => Some(exception),
+            Self::Output(error) => Some(error),
+            Self::ZeroByte(error) => Some(error),
+            Self::Skipped(_) | Self::Version { .. } | Self::Init => None,
+        }
+    }
+}
 
 impl From<NulError> for RulesError {
     fn from(error: NulError) -> Self {
-        Self::ZeroByte(error.nul_position())
+        Self::ZeroByte(error)
     }
 }
 
 impl Ruleset {
     /// The library, with no rules yet. `connector` names the program in audit logs.
-    pub fn new(connector: &str) -> Result<Self, RulesError> {
-        let connector = CString::new(connector)?;
+    ///
+    /// # Errors
+    /// [`RulesError::Init`], or [`RulesError::Version`] when the installed library is not the one that the program was compiled
+    /// for.
+    pub fn new(connector: &CStr) -> Result<Self, RulesError> {
         // SAFETY: no preconditions; both return a new object, or NULL.
         let (library, rules) = unsafe { (sys::msc_init(), sys::msc_create_rules_set()) };
         let (Some(library), Some(rules)) = (NonNull::new(library), NonNull::new(rules)) else {
@@ -113,12 +126,19 @@ impl Ruleset {
     }
 
     /// Adds the directives of a file and of those that it includes.
+    ///
+    /// # Errors
+    /// [`RulesError::Rules`] when the library refuses a directive, [`RulesError::Skipped`] when it would go on without a part
+    /// of one, [`RulesError::Output`] when that cannot be watched.
     pub fn add_file(&mut self, path: &CStr) -> Result<(), RulesError> {
         // SAFETY: the rules are live and not shared (`&mut`), the path is terminated.
         complete(|error| unsafe { sys::mss_rules_add_file(self.rules.as_ptr(), path.as_ptr(), error) })
     }
 
     /// Adds directives; `name` stands for the file's in messages.
+    ///
+    /// # Errors
+    /// As those of [`Ruleset::add_file`], and [`RulesError::ZeroByte`].
     pub fn add(&mut self, directives: &str, name: &str) -> Result<(), RulesError> {
         let (directives, name) = (CString::new(directives)?, CString::new(name)?);
         // SAFETY: the rules are live and not shared (`&mut`), both strings are terminated.
@@ -128,6 +148,9 @@ impl Ruleset {
     }
 
     /// Some settings.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn settings(&self) -> Result<RuleSettings, Exception> {
         let mut settings = sys::mss_settings { engine: 0, request_body_access: 0, response_body_access: 0 };
         // SAFETY: the rules are live; nothing loads while `&self` is held.
@@ -144,6 +167,9 @@ impl Ruleset {
     }
 
     /// The rules of all phases, those of a chain one after the other; no markers.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn loaded(&self) -> Result<Vec<LoadedRule>, Exception> {
         let mut callback = Callback::new(Vec::<LoadedRule>::new());
         let context = callback.context();
@@ -188,8 +214,7 @@ unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_rule) {
 
 /// Loads, and makes an error of what the library skipped.
 fn complete(load: impl FnOnce(*mut sys::mss_error) -> i32) -> Result<(), RulesError> {
-    let (loaded, printed) =
-        captured(|| try_call(load)).map_err(|error| RulesError::Output(error.to_string()))?;
+    let (loaded, printed) = captured(|| try_call(load)).map_err(RulesError::Output)?;
     loaded.map_err(RulesError::Rules)?;
     match printed.trim_ascii() {
         [] => Ok(()),

@@ -18,6 +18,9 @@ pub struct Transaction {
 
 impl Transaction {
     /// A transaction with this id, which rules see as `UNIQUE_ID`.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn new(engine: Arc<Ruleset>, id: &CStr) -> Result<Self, Exception> {
         let mut error = sys::mss_error { text: [0; 512] };
         // SAFETY: engine and rules are live as long as the transaction holds the engine; the id is terminated and copied.
@@ -36,6 +39,9 @@ impl Transaction {
     }
 
     /// Sets `TX:name` for the rules.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn set_tx(&mut self, name: &CStr, value: &CStr) -> Result<(), Exception> {
         // SAFETY: the transaction is live, both strings are terminated and copied.
         self.call(|raw, error| unsafe { sys::mss_set_tx(raw, name.as_ptr(), value.as_ptr(), error) })
@@ -43,18 +49,27 @@ impl Transaction {
     }
 
     /// Leaves one rule out.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn ignore_rule(&mut self, rule: i64) -> Result<(), Exception> {
         // SAFETY: the transaction is live.
         self.call(|raw, error| unsafe { sys::mss_ignore_rule(raw, rule, error) }).map(drop)
     }
 
     /// Hides the variable of this name from one rule.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn hide_from(&mut self, rule: i64, variable: &CStr) -> Result<(), Exception> {
         // SAFETY: the transaction is live, the name is terminated and copied.
         self.call(|raw, error| unsafe { sys::mss_hide_from(raw, rule, variable.as_ptr(), error) }).map(drop)
     }
 
     /// Phase 0: who talks to whom. Addresses as text.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_connection(
         &mut self,
         client: (&CStr, u16),
@@ -69,6 +84,9 @@ impl Transaction {
     }
 
     /// The request line. `version` without the `HTTP/`.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_uri(&mut self, uri: &CStr, method: &CStr, version: &CStr) -> Result<(), Exception> {
         // SAFETY: the transaction is live, the strings are terminated and copied.
         self.call(|raw, error| unsafe {
@@ -78,6 +96,9 @@ impl Transaction {
     }
 
     /// One header, in any bytes. Headers of the same name are all kept.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn add_request_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Exception> {
         // SAFETY: the transaction is live, the bytes are as long as they say and copied.
         self.call(|raw, error| unsafe { sys::mss_add_request_header(raw, view(name), view(value), error) })
@@ -85,24 +106,36 @@ impl Transaction {
     }
 
     /// Phase 1.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_request_headers(&mut self) -> Result<(), Exception> {
         // SAFETY: the transaction is live.
         self.call(|raw, error| unsafe { sys::mss_process_request_headers(raw, error) }).map(drop)
     }
 
     /// A piece of the body.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn append_request_body(&mut self, body: &[u8]) -> Result<(), Exception> {
         // SAFETY: the transaction is live, the bytes are as long as they say and copied.
         self.call(|raw, error| unsafe { sys::mss_append_request_body(raw, view(body), error) }).map(drop)
     }
 
     /// Phase 2, also for a request without a body.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_request_body(&mut self) -> Result<(), Exception> {
         // SAFETY: the transaction is live.
         self.call(|raw, error| unsafe { sys::mss_process_request_body(raw, error) }).map(drop)
     }
 
     /// One header of the response, in any bytes.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn add_response_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Exception> {
         // SAFETY: the transaction is live, the bytes are as long as they say and copied.
         self.call(|raw, error| unsafe { sys::mss_add_response_header(raw, view(name), view(value), error) })
@@ -110,6 +143,9 @@ impl Transaction {
     }
 
     /// Phase 3. `protocol` is like `HTTP/1.1`.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_response_headers(&mut self, status: u16, protocol: &CStr) -> Result<(), Exception> {
         // SAFETY: the transaction is live, the string is terminated and copied.
         self.call(|raw, error| unsafe {
@@ -119,30 +155,45 @@ impl Transaction {
     }
 
     /// A piece of the response's body.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn append_response_body(&mut self, body: &[u8]) -> Result<(), Exception> {
         // SAFETY: the transaction is live, the bytes are as long as they say and copied.
         self.call(|raw, error| unsafe { sys::mss_append_response_body(raw, view(body), error) }).map(drop)
     }
 
     /// Phase 4, also for a response without a body.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_response_body(&mut self) -> Result<(), Exception> {
         // SAFETY: the transaction is live.
         self.call(|raw, error| unsafe { sys::mss_process_response_body(raw, error) }).map(drop)
     }
 
     /// The status that the client gets, for the audit log.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn update_status_code(&mut self, status: u16) -> Result<(), Exception> {
         // SAFETY: the transaction is live.
         self.call(|raw, error| unsafe { sys::mss_update_status_code(raw, status.into(), error) }).map(drop)
     }
 
     /// Phase 5 and the audit log.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_logging(&mut self) -> Result<(), Exception> {
         // SAFETY: the transaction is live.
         self.call(|raw, error| unsafe { sys::mss_process_logging(raw, error) }).map(drop)
     }
 
     /// Whether the phases so far want to intervene. Asking takes the answer: the next call says no.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn intervention(&mut self) -> Result<Option<Intervention>, Exception> {
         let mut found = sys::ModSecurityIntervention {
             status: 200,
@@ -159,6 +210,9 @@ impl Transaction {
     }
 
     /// The number in `TX:name`, if there is one.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn tx_number(&mut self, name: &CStr) -> Result<Option<i64>, Exception> {
         let mut number = 0;
         // SAFETY: the transaction is live, the name is terminated, the number is ours.
@@ -168,6 +222,9 @@ impl Transaction {
     }
 
     /// What matched so far, without the first `skip` matches.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn matches(&self, skip: usize) -> Result<Matches, Exception> {
         // SAFETY: the transaction is live and, not being `Sync`, in no other call.
         unsafe { matches::read(self.raw.as_ptr(), skip) }

@@ -46,7 +46,7 @@ pub struct EngineProcess {
     pid: Pid,
     subject: Subject,
     end: Receiver<Infallible>,
-    zygote_host: Arc<ZygoteHost>,
+    host: Arc<ZygoteHost>,
     /// By this program, and not by itself.
     was_ended: bool,
     limit: Duration,
@@ -55,16 +55,23 @@ pub struct EngineProcess {
 
 impl EngineProcess {
     /// Has one forked. `limit` is the CPU time that it may use for one request.
+    ///
+    /// # Errors
+    /// When the memory that the engine shares with its worker cannot be made, or the zygote forks no engine.
     pub fn start(
         worker: usize,
-        zygote_host: Arc<ZygoteHost>,
+        host: Arc<ZygoteHost>,
         limit: Duration,
         log: &Logger,
     ) -> Result<Self, StartError> {
-        let failed = |error: io::Error| StartError(error.to_string());
-        let (channel, memory) = WorkerEnd::create().map_err(failed)?;
-        let (pid, end) = zygote_host.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError)?;
-        let clock = clock_getcpuclockid(pid).map_err(|errno| StartError(errno.to_string()))?;
+        let (channel, memory) = WorkerEnd::create()
+            .map_err(|error| StartError(format!("no memory to share with an engine: {error}")))?;
+        let (pid, end) = host
+            .spawn(worker, memory.as_fd(), channel.alarm())
+            .map_err(|error| StartError(error.to_string()))?;
+        let clock = clock_getcpuclockid(pid).map_err(|errno| {
+            StartError(format!("cannot read the CPU time of engine process {pid}: {errno}"))
+        })?;
         let subject = Subject { clock, stat: format!("/proc/{pid}/stat") };
         Ok(Self {
             channel,
@@ -72,7 +79,7 @@ impl EngineProcess {
             pid,
             subject,
             end,
-            zygote_host,
+            host,
             was_ended: false,
             limit,
             log: log.clone(),
@@ -153,8 +160,8 @@ impl EngineProcess {
     }
 
     /// Ends the process, whatever it does, and says what is to be said of it.
-    fn bury(&mut self, trouble: &EngineLoss) -> Failure {
-        let (kind, cause) = match trouble {
+    fn bury(&mut self, loss: &EngineLoss) -> Failure {
+        let (kind, cause) = match loss {
             EngineLoss::Ended | EngineLoss::EndedBefore | EngineLoss::Overrun(Overrun::Gone) => {
                 // The zygote knows how; nobody waits for that with a request at hand.
                 return Failure::new(FailureKind::Crash, format!("engine process {} ended", self.pid));
@@ -174,7 +181,7 @@ impl EngineProcess {
             }
         };
         self.was_ended = true;
-        self.zygote_host.kill(self.pid);
+        self.host.kill(self.pid);
         Failure::new(kind, cause)
     }
 }
@@ -200,9 +207,9 @@ impl Engine for EngineProcess {
             };
             match followed {
                 Ok(count) => first += count,
-                Err((place, trouble)) => {
-                    let failure = self.bury(&trouble);
-                    let error = match trouble {
+                Err((place, loss)) => {
+                    let failure = self.bury(&loss);
+                    let error = match loss {
                         EngineLoss::EndedBefore => EngineError::DeadBefore(failure),
                         _ => EngineError::Dead(failure),
                     };
@@ -224,7 +231,7 @@ impl Engine for EngineProcess {
         if self.was_ended {
             return None;
         }
-        let end = self.zygote_host.end_of(self.pid, NEWS);
+        let end = self.host.end_of(self.pid, NEWS);
         let end = end.map_or_else(|| "unknown".to_owned(), |end| end.to_string());
         Some(format!("engine process {} ended: {end}", self.pid))
     }
@@ -233,7 +240,7 @@ impl Engine for EngineProcess {
 impl Drop for EngineProcess {
     fn drop(&mut self) {
         // It ends by itself when its channel is closed, which is next.
-        self.zygote_host.forget(self.pid);
+        self.host.forget(self.pid);
     }
 }
 

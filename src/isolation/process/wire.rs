@@ -36,6 +36,9 @@ pub(super) fn encode_job(message: &HttpMessage, out: &mut BytesMut) {
 }
 
 /// The identifier and the payload of a job.
+///
+/// # Errors
+/// When the bytes do not begin with an identifier.
 pub(super) fn decode_job(mut job: Bytes) -> Result<(String, Bytes), Malformed> {
     let mut reader = Reader::new(&job);
     let id = String::from_utf8_lossy(reader.bytes("the identifier")?).into_owned();
@@ -126,6 +129,9 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
 }
 
 /// What came of a job, read with the care that an exploited engine deserves.
+///
+/// # Errors
+/// When the bytes are no outcome, or go on after it.
 pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, InspectionError>, Malformed> {
     let mut reader = Reader::new(outcome);
     let outcome = match reader.byte("the outcome")? {

@@ -3,6 +3,7 @@
 //! It never sees a request. It has one thread, which waits for the front's options and for the ends of its children.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -22,8 +23,7 @@ use super::engine_main;
 use crate::ffi::processes;
 use crate::modsecurity::Rules;
 use crate::modsecurity::parked::RetentionLimits;
-use crate::rules::sources::RuleSource;
-use crate::rules::sources::RuleSources;
+use crate::rules::sources::{RuleSource, RuleSources};
 use crate::rules::version::EngineVersion;
 
 /// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
@@ -39,15 +39,15 @@ pub fn invoked_as_zygote(args: &[OsString]) -> bool {
 
 /// The arguments behind the name that tell a zygote what to load: into which version of ModSecurity, how many transactions may wait in each engine, how long in
 /// milliseconds, how many rule files follow, these, and then the name of an application before each of its files.
-pub(super) fn args(sources: &RuleSources, bounds: RetentionLimits) -> Vec<OsString> {
+pub(super) fn args(sources: &RuleSources, limits: RetentionLimits) -> Vec<OsString> {
     let files = match &sources.default {
         RuleSource::Default => &[][..],
         RuleSource::Files(files) => files,
     };
     let mut args: Vec<OsString> = vec![
         sources.engine.number().to_string().into(),
-        bounds.count.to_string().into(),
-        bounds.ttl.as_millis().to_string().into(),
+        limits.count.to_string().into(),
+        limits.ttl.as_millis().to_string().into(),
         files.len().to_string().into(),
     ];
     args.extend(files.iter().map(|file| file.clone().into_os_string()));
@@ -92,14 +92,49 @@ pub fn run(args: &[OsString]) -> i32 {
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
         return 1;
     }
-    let Some((sources, bounds)) = read_args(args) else { return 1 };
-    match Zygote::load(&sources, bounds).map(Zygote::serve) {
-        Ok(Ok(())) => 0,
-        Ok(Err(error)) => {
+    let Some((sources, limits)) = read_args(args) else { return 1 };
+    match Zygote::load(&sources, limits).and_then(Zygote::serve) {
+        Ok(()) => 0,
+        // The front logs what is wrong with the rules.
+        Err(ServiceError::Rules) => 1,
+        Err(error) => {
             eprintln!("{NAME}: {error}");
             1
         }
-        Err(()) => 1,
+    }
+}
+
+/// Why a zygote ends before the front lets it go.
+#[derive(Debug)]
+enum ServiceError {
+    /// The rules cannot be loaded, and the front has been sent the reason.
+    Rules,
+    /// Standard input, the control socket, cannot be duplicated.
+    Control(io::Error),
+    /// The ends of children cannot be watched.
+    Children(Errno),
+    /// A call of the system failed while the zygote served the front.
+    Service(Errno),
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rules => f.write_str("the rules cannot be loaded"),
+            Self::Control(error) => write!(f, "cannot use the control socket: {error}"),
+            Self::Children(errno) => write!(f, "cannot watch child processes: {errno}"),
+            Self::Service(errno) => write!(f, "cannot serve the front: {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for ServiceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Rules => None,
+            Self::Control(error) => Some(error),
+            Self::Children(errno) | Self::Service(errno) => Some(errno),
+        }
     }
 }
 
@@ -107,25 +142,26 @@ struct Zygote {
     control: OwnedFd,
     children: SignalFd,
     rules: Rules,
-    bounds: RetentionLimits,
+    limits: RetentionLimits,
     engines: Vec<Pid>,
 }
 
 impl Zygote {
-    /// Loads the rules and reports how that went.
-    fn load(sources: &RuleSources, bounds: RetentionLimits) -> Result<Self, ()> {
-        let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
+    /// Loads the rules and sends the front a summary of them, or the reason why they cannot be loaded.
+    fn load(sources: &RuleSources, limits: RetentionLimits) -> Result<Self, ServiceError> {
+        let control = io::stdin().as_fd().try_clone_to_owned().map_err(ServiceError::Control)?;
         let (rules, summaries) = Rules::load(sources).map_err(|error| {
-            // If the front is gone, nobody is left to be told.
+            // A failure to send means that the front is gone, and with it everybody who could read the reason.
             let _ = processes::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
+            ServiceError::Rules
         })?;
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGCHLD);
-        signals.thread_block().map_err(drop)?;
+        signals.thread_block().map_err(ServiceError::Children)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let children = SignalFd::with_flags(&signals, flags).map_err(drop)?;
-        let zygote = Self { control, children, rules, bounds, engines: Vec::new() };
-        zygote.report(&Report::Ready(summaries)).map_err(drop)?;
+        let children = SignalFd::with_flags(&signals, flags).map_err(ServiceError::Children)?;
+        let zygote = Self { control, children, rules, limits, engines: Vec::new() };
+        zygote.report(&Report::Ready(summaries)).map_err(ServiceError::Service)?;
         Ok(zygote)
     }
 
@@ -135,7 +171,11 @@ impl Zygote {
 
     /// Serves the front until that closes the control socket, then ends the engines that are left and waits for all of
     /// them, so that none becomes somebody else's zombie.
-    fn serve(mut self) -> nix::Result<()> {
+    fn serve(self) -> Result<(), ServiceError> {
+        self.serve_to_the_end().map_err(ServiceError::Service)
+    }
+
+    fn serve_to_the_end(mut self) -> nix::Result<()> {
         let served = match self.serve_front() {
             // The front closed while something was on its way to it.
             Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
@@ -239,7 +279,7 @@ impl Zygote {
     }
 
     fn spawn(&mut self, worker: u64, memory: OwnedFd) -> nix::Result<Pid> {
-        let (zygote, rules, bounds) = (getpid(), &self.rules, self.bounds);
+        let (zygote, rules, limits) = (getpid(), &self.rules, self.limits);
         let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
         let pid = processes::fork_into(|| {
             // The child never comes back to the zygote's code, so nobody uses or closes them again.
@@ -250,7 +290,7 @@ impl Zygote {
             let mut signals = SigSet::empty();
             signals.add(Signal::SIGCHLD);
             match signals.thread_unblock() {
-                Ok(()) => engine_main::run(zygote, worker, memory, rules, bounds),
+                Ok(()) => engine_main::run(zygote, worker, memory, rules, limits),
                 Err(_) => 1,
             }
         })?;

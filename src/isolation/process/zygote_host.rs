@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use actors::restart::{RestartPolicy, Restarts};
 use crossbeam::channel::{self, Receiver, Sender};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
@@ -65,7 +66,47 @@ impl fmt::Display for ZygoteError {
     }
 }
 
-impl std::error::Error for ZygoteError {}
+impl std::error::Error for ZygoteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start(error) => Some(error),
+            Self::Rules(_) | Self::Ended => None,
+        }
+    }
+}
+
+/// Why the zygote forked no engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SpawnError {
+    /// No zygote has loaded its rules within [`PATIENCE`].
+    NoZygote,
+    /// The zygote died before it answered.
+    ZygoteDied,
+    /// The zygote has not answered within [`PATIENCE`].
+    NoAnswer,
+    /// fork(2) failed in the zygote.
+    Fork(Errno),
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoZygote => f.write_str("there is no zygote"),
+            Self::ZygoteDied => f.write_str("the zygote died"),
+            Self::NoAnswer => f.write_str("the zygote does not answer"),
+            Self::Fork(errno) => write!(f, "the zygote cannot fork: {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Fork(errno) => Some(errno),
+            Self::NoZygote | Self::ZygoteDied | Self::NoAnswer => None,
+        }
+    }
+}
 
 /// The front's hold on the zygote. Dropping it ends the zygote and all engines.
 pub struct ZygoteHost {
@@ -144,6 +185,9 @@ impl SharedState {
 
 impl ZygoteHost {
     /// Starts a zygote with these rules and waits until it has loaded them. `bounds` hold for each engine.
+    ///
+    /// # Errors
+    /// When the zygote cannot be started, refuses the rules, or ends before it has loaded them.
     pub fn start(
         rules: &RuleSources,
         bounds: RetentionLimits,
@@ -167,12 +211,15 @@ impl ZygoteHost {
 
     /// Has an engine forked that finds its jobs in `memory`; gives its process, and a channel that closes with it. After
     /// that the `alarm` goes off.
+    ///
+    /// # Errors
+    /// When there is no zygote within [`PATIENCE`], or it does not answer within that time, dies, or cannot fork.
     pub(super) fn spawn(
         &self,
         worker: usize,
         memory: BorrowedFd<'_>,
         alarm: Alarm,
-    ) -> Result<(Pid, Receiver<Infallible>), String> {
+    ) -> Result<(Pid, Receiver<Infallible>), SpawnError> {
         let mut alarm = Some(alarm);
         let asked = self.shared.wait(PATIENCE, |state| {
             let (zygote, control) = state.zygote.as_ref()?;
@@ -186,14 +233,14 @@ impl ZygoteHost {
             state.alarms.extend(alarm.take().map(|alarm| (token, alarm)));
             Some((zygote, token))
         });
-        let (zygote, token) = asked.ok_or("there is no zygote")?;
+        let (zygote, token) = asked.ok_or(SpawnError::NoZygote)?;
         let answer = self.shared.wait(PATIENCE, |state| match state.answers.remove(&token) {
             None if state.zygote.as_ref().map(|(pid, _)| *pid) != Some(zygote) => {
-                Some(Err("the zygote died".to_owned()))
+                Some(Err(SpawnError::ZygoteDied))
             }
-            answer => answer.map(|answer| answer.map_err(|errno| nix::Error::from_raw(errno).to_string())),
+            answer => answer.map(|answer| answer.map_err(|errno| SpawnError::Fork(Errno::from_raw(errno)))),
         });
-        let (pid, end) = answer.unwrap_or_else(|| Err("the zygote does not answer".to_owned()))?;
+        let (pid, end) = answer.ok_or(SpawnError::NoAnswer)??;
         Ok((Pid::from_raw(pid), end))
     }
 

@@ -14,8 +14,7 @@ use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::ffi::v2::{self, Arena, Error, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::modsecurity::error::InspectionError;
-use crate::modsecurity::error::LoadError;
+use crate::modsecurity::error::{InspectionError, LibraryError, LoadError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::rules::version::EngineVersion;
 
@@ -32,13 +31,13 @@ impl Library for Ruleset {
         load::load(directives, files)
     }
 
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError> {
         Ok((self.settings(), self.loaded()))
     }
 
-    fn prepare(&self) -> Result<Rc<Arena>, String> {
+    fn prepare(&self) -> Result<Rc<Arena>, LibraryError> {
         self.begin_process();
-        Arena::new(self).map_err(|trouble| trouble.0)
+        Ok(Arena::new(self)?)
     }
 
     fn begin(self: &Arc<Self>, memory: &Rc<Arena>, id: &[u8]) -> Result<v2::Transaction, InspectionError> {
@@ -84,6 +83,6 @@ impl Transaction for v2::Transaction {
 }
 
 /// The error with the library's text.
-fn failed(trouble: Error) -> InspectionError {
-    InspectionError(trouble.0)
+fn failed(error: Error) -> InspectionError {
+    InspectionError(error.to_string())
 }

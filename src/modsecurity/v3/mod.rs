@@ -14,8 +14,7 @@ use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::ffi::v3::{self, Exception, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::modsecurity::error::InspectionError;
-use crate::modsecurity::error::LoadError;
+use crate::modsecurity::error::{InspectionError, LibraryError, LoadError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::rules::version::EngineVersion;
 
@@ -32,12 +31,11 @@ impl Library for Ruleset {
         load::load(directives, files)
     }
 
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
-        let contents = self.settings().and_then(|settings| Ok((settings, self.loaded()?)));
-        contents.map_err(|exception| exception.0)
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError> {
+        Ok((self.settings()?, self.loaded()?))
     }
 
-    fn prepare(&self) -> Result<(), String> {
+    fn prepare(&self) -> Result<(), LibraryError> {
         v3::reseed();
         Ok(())
     }

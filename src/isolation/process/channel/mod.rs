@@ -95,6 +95,9 @@ pub(super) enum Received {
 
 impl WorkerEnd {
     /// A channel; the descriptor is for the engine.
+    ///
+    /// # Errors
+    /// When the memory cannot be made.
     pub(super) fn create() -> io::Result<(Self, OwnedFd)> {
         let (memory, file) = Memory::create(WORDS)?;
         let memory = Arc::new(memory);
@@ -113,6 +116,9 @@ impl WorkerEnd {
     }
 
     /// Writes a job for the batch; `false` when the batch has no room for one more. An error: it is longer than any may be.
+    ///
+    /// # Errors
+    /// When the job is longer than any batch has room for ([`MAX_JOB`]).
     pub(super) fn add(&mut self, job: &[u8]) -> io::Result<bool> {
         let end = match self.jobs {
             0 => JOBS.end,
@@ -235,12 +241,18 @@ pub(super) struct EngineEnd {
 
 impl EngineEnd {
     /// The end that belongs to this descriptor of a worker's.
+    ///
+    /// # Errors
+    /// When the memory cannot be mapped.
     pub(super) fn open(file: BorrowedFd<'_>) -> io::Result<Self> {
         let memory = Memory::map(file, WORDS)?;
         Ok(Self { memory, batch: 0, left: 0, claimed: false, next: 0, answered: 0, verdicts: 0 })
     }
 
     /// The next job; if there is none, waits once for so long, or without end.
+    ///
+    /// # Errors
+    /// When the job claims to be longer than [`MAX_JOB`].
     pub(super) fn next_job(&mut self, patience: Option<Duration>) -> io::Result<NextJob> {
         if !self.claimed {
             let [batches, ..] = self.memory.counters();
@@ -274,6 +286,9 @@ impl EngineEnd {
     }
 
     /// Answers the job.
+    ///
+    /// # Errors
+    /// When the verdict is longer than [`MAX_VERDICT`].
     pub(super) fn answer(&mut self, verdict: &[u8]) -> io::Result<()> {
         self.claimed = self.claim();
         let start = JOBS.end + self.answered * VERDICT;
