@@ -79,7 +79,7 @@ impl Watch {
         let [bodies, clients, checks, responses, applications] = &mut window.told;
         if get(&self.without_body) > 0 && !std::mem::replace(bodies, true) {
             warn!(log, "bodies are announced and do not come: HAProxy needs `option http-buffer-request`";
-                "announced" => get(&self.announced), "without body" => get(&self.without_body));
+                "announced" => get(&self.announced), "without_body" => get(&self.without_body));
         }
         if get(&self.requests) >= ENOUGH && get(&self.with_client) == 0 && !std::mem::replace(clients, true) {
             warn!(log, "no request has its client's address, rules see 0.0.0.0: the message needs src-ip=src";
@@ -90,12 +90,12 @@ impl Watch {
             && !std::mem::replace(checks, true)
         {
             warn!(log, "HAProxy checks this agent and has never sent it a request: is the message or its group sent?";
-                "health checks" => get(&self.health_checks));
+                "health_checks" => get(&self.health_checks));
         }
         if get(&self.lost) > 0 && !std::mem::replace(responses, true) {
             warn!(log, "responses come without their transaction and are inspected on their own: --responses is too small, \
                 or the message lacks id=var(txn.modsec.id)";
-                "responses" => get(&self.responses), "without transaction" => get(&self.lost));
+                "responses" => get(&self.responses), "without_transaction" => get(&self.lost));
         }
         if get(&self.unknown_application) > 0 && !std::mem::replace(applications, true) {
             warn!(log, "messages name an application that has no --app"; "messages" => get(&self.unknown_application));

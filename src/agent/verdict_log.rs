@@ -18,6 +18,15 @@ impl KV for RequestSummary {
     }
 }
 
+/// The anomaly score, as a number; rules that keep none have no `score` in the log.
+struct Score(Option<i64>);
+
+impl KV for Score {
+    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
+        self.0.map_or(Ok(()), |score| serializer.emit_i64("score", score))
+    }
+}
+
 /// Tells the log of a verdict, if there is anything to tell.
 pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
     let with_request;
@@ -36,7 +45,7 @@ pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
             (HttpMessage::Response(_), true) => "response would be denied, HAProxy wants detection only",
         };
         info!(log, "{}", what; message, "action" => intervention.action.name(),
-            "status" => intervention.status, "rules" => verdict.rule_ids(), "score" => verdict.score(),
+            "status" => intervention.status, "rules" => verdict.rule_ids(), Score(verdict.anomaly_score),
             "message" => %Quoted(&verdict.message));
     }
     for found in verdict.matches.iter().take(MAX_MATCH_LINES) {
@@ -46,6 +55,6 @@ pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
     }
     let unsaid = verdict.matches.len().saturating_sub(MAX_MATCH_LINES) as u64 + verdict.more_matches;
     if unsaid > 0 {
-        info!(log, "more rules matched"; "id" => message.transaction(), "rules" => unsaid);
+        info!(log, "more rules matched"; "id" => message.transaction(), "matches" => unsaid);
     }
 }

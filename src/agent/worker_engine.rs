@@ -119,7 +119,7 @@ impl Engine for WorkerEngine {
             Err(error) => {
                 self.current.max_requests = requests.saturating_add(self.shared.settings.recycling.later());
                 warn!(self.log, "engine cannot be recycled and goes on"; "process" => process, "requests" => requests,
-                    "cause" => %error, "next attempt" => format!("after {} requests", self.current.max_requests));
+                    "reason" => ?error.to_string(), "next_attempt_after_requests" => self.current.max_requests);
                 false
             }
         }

@@ -100,7 +100,7 @@ impl<'a> Watch<'a> {
             }
         }
         if used >= self.limit / SOFT && !std::mem::replace(&mut self.warned, true) {
-            warn!(self.log, "request is slow in the engine"; "cpu" => format!("{used:.1?}"), self.request);
+            warn!(self.log, "request is slow in the engine"; "cpu_ms" => used.as_millis() as u64, self.request);
         }
         Ok(())
     }

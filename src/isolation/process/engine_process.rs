@@ -231,9 +231,10 @@ impl Engine for EngineProcess {
         if self.was_ended {
             return None;
         }
-        let end = self.host.end_of(self.pid, NEWS);
-        let end = end.map_or_else(|| "unknown".to_owned(), |end| end.to_string());
-        Some(format!("engine process {} ended: {end}", self.pid))
+        Some(match self.host.end_of(self.pid, NEWS) {
+            Some(end) => format!("engine process {} ended: {end}", self.pid),
+            None => format!("engine process {} ended, and its zygote has not reported how", self.pid),
+        })
     }
 }
 

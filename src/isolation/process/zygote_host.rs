@@ -148,8 +148,12 @@ enum EngineState {
 /// How an engine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EngineExit {
+    /// A signal of this number ended it.
     Signal(i32),
+    /// It exited with this status.
     Status(i32),
+    /// Its zygote died, and the kernel ended it with the zygote.
+    ZygoteDied,
 }
 
 impl fmt::Display for EngineExit {
@@ -160,6 +164,7 @@ impl fmt::Display for EngineExit {
                 Err(_) => write!(f, "signal {number}"),
             },
             Self::Status(status) => write!(f, "exit status {status}"),
+            Self::ZygoteDied => f.write_str("its zygote died"),
         }
     }
 }
@@ -257,9 +262,9 @@ impl ZygoteHost {
     pub(super) fn end_of(&self, engine: Pid, patience: Duration) -> Option<EngineExit> {
         self.shared.wait(patience, |state| match state.engines.get(&engine.as_raw()) {
             Some(EngineState::Runs { .. }) => None,
-            Some(EngineState::Ended(end)) => Some(Some(*end)),
-            None => Some(None),
-        })?
+            Some(EngineState::Ended(end)) => Some(*end),
+            None => Some(EngineExit::ZygoteDied),
+        })
     }
 
     /// Nobody will ask about this engine again.
@@ -319,7 +324,8 @@ fn keep(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, say: &S
             return;
         }
         let delay = restarts.next_delay(Instant::now());
-        error!(log, "zygote ended, its engines with it"; "how" => ended, "restart in" => format!("{delay:.1?}"));
+        error!(log, "zygote ended, its engines with it"; "reason" => ?ended,
+            "restart_in_ms" => delay.as_millis() as u64);
         if shared.wait(delay, |state| state.stopping.then_some(())).is_some() {
             return;
         }
@@ -379,7 +385,7 @@ impl ZygoteProcess {
                 }
                 Report::Failed(cause) => match first {
                     Some(say) => say.send(Err(ZygoteError::Rules(cause))).unwrap_or_default(),
-                    None => error!(log, "zygote cannot load the rules"; "cause" => cause),
+                    None => error!(log, "zygote cannot load the rules"; "reason" => ?cause),
                 },
                 Report::Spawned { token, pid } => {
                     let mut state = shared.lock();
