@@ -1,4 +1,4 @@
-//! What the log says of a verdict.
+//! Log lines of verdicts: the denial, each rule that matched, and how many more did.
 
 use slog::{KV, Logger, Record, Serializer, info, o};
 
@@ -6,19 +6,19 @@ use crate::message::HttpMessage;
 use crate::message::quoted::Quoted;
 use crate::message::verdict::{RequestSummary, Verdict};
 
-/// Lines that the matches of one message may take in the log. The line of a denial names all rules in any case.
+/// Lines that the matches of one message may take in the log. The line of a denial names all matched rules in any case.
 const MAX_MATCH_LINES: usize = 16;
 
-/// The request that a response answers.
+/// Logs the request that a response answers.
 impl KV for RequestSummary {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        // Last first: that is the order of slog's pairs.
+        // slog's pairs are in reverse order: the client stands before the URI in the log.
         serializer.emit_arguments("uri", &format_args!("{}", Quoted(&self.uri)))?;
         serializer.emit_str("client", &self.client)
     }
 }
 
-/// The anomaly score, as a number; rules that keep none have no `score` in the log.
+/// The anomaly score as a number. With rules that keep no score, the line has no `score`.
 struct Score(Option<i64>);
 
 impl KV for Score {
@@ -27,12 +27,12 @@ impl KV for Score {
     }
 }
 
-/// Tells the log of a verdict, if there is anything to tell.
+/// Logs a verdict that denies or has matches; any other leaves no line.
 pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
     let with_request;
     let log = match &verdict.answers {
-        Some(answered) if !verdict.matches.is_empty() || verdict.intervention.is_some() => {
-            with_request = log.new(o!(answered.clone()));
+        Some(request) if !verdict.matches.is_empty() || verdict.intervention.is_some() => {
+            with_request = log.new(o!(request.clone()));
             &with_request
         }
         _ => log,
