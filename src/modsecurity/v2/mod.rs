@@ -1,4 +1,5 @@
-//! ModSecurity 2.9 as an engine: how its calls make up the phases.
+//! ModSecurity 2.9 behind the two traits. `request.rs` says which calls make up the phases of a request, and why they are in
+//! this order.
 
 mod load;
 mod request;
@@ -36,6 +37,7 @@ impl Library for Ruleset {
     }
 
     fn prepare(&self) -> Result<Rc<Arena>, LibraryError> {
+        // modsecInitProcess, after the fork and before the process's first transaction, as in a child process of Apache.
         self.begin_process();
         Ok(Arena::new(self)?)
     }
@@ -59,6 +61,7 @@ impl Transaction for v2::Transaction {
     }
 
     fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError> {
+        // The headers before modsecProcessResponse, which runs phase 3 over them and then phase 4 over the body.
         for header in response.headers.iter() {
             let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
             self.add_response_header(name, value).map_err(failed)?;
@@ -69,6 +72,7 @@ impl Transaction for v2::Transaction {
     }
 
     fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+        // The log_transaction hook runs phase 5 and writes the audit log, with the status of the denial.
         self.process_logging(denied);
         Ok(())
     }
@@ -82,7 +86,7 @@ impl Transaction for v2::Transaction {
     }
 }
 
-/// The error with the library's text.
+/// The engine's error as the error of a message.
 fn failed(error: Error) -> InspectionError {
     InspectionError(error.to_string())
 }
