@@ -68,8 +68,8 @@ impl Generation {
         Ok(Self { number, engine, requests: 0, max_requests, parked: 0 })
     }
 
-    /// Lets the engine inspect `messages`, keeps count, and gives each parked transaction its ticket. Calls `outcome` as
-    /// [`Engine::inspect`] does.
+    /// Lets the engine inspect `messages`, keeps count, and gives each parked transaction its ticket. Calls `outcome`
+    /// as [`Engine::inspect`] does.
     pub(super) fn inspect(
         &mut self,
         worker: usize,

@@ -1,5 +1,5 @@
-//! The number of requests after which an engine process is recycled (`--max-requests`): the system takes back whatever it
-//! may have leaked.
+//! The number of requests after which an engine process is recycled (`--max-requests`): the system takes back whatever
+//! it may have leaked.
 
 /// When the engine process of a worker is recycled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub struct Recycling {
 }
 
 impl Recycling {
-    /// The limit for an engine that starts together with those of all other workers. Each worker has another limit, so that
-    /// they do not recycle their engines at the same time. `worker` counts from 1.
+    /// The limit for an engine that starts together with those of all other workers. Each worker has another limit, so
+    /// that they do not recycle their engines at the same time. `worker` counts from 1.
     pub(super) fn first(self, worker: usize) -> u64 {
         let (workers, place) = (self.workers.max(1) as u64, self.workers.saturating_sub(worker) as u64 + 1);
         match self.max_requests {

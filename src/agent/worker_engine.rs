@@ -1,8 +1,8 @@
 //! The engine of one worker, and the engines that it has replaced.
 //!
 //! A worker replaces its engine after a reload, and when the engine has inspected `--max-requests` requests. Parked
-//! transactions cannot move to the new engine, so the old one stays until the last of them has its response or expires. It
-//! gets no more requests.
+//! transactions cannot move to the new engine, so the old one stays until the last of them has its response or expires.
+//! It gets no more requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -45,7 +45,8 @@ impl WorkerEngine {
         self.replaced.iter().position(|(replaced, _)| replaced.number == generation)
     }
 
-    /// Lets a replaced engine inspect a response. If that engine dies of it, the worker goes on with its current engine.
+    /// Lets a replaced engine inspect a response. If that engine dies of it, the worker goes on with its current
+    /// engine.
     fn inspect_replaced(&mut self, index: usize, message: &HttpMessage) -> Result<Verdict, EngineError> {
         let mut inspected = Err(EngineError::NotBegun);
         if let Some((replaced, _)) = self.replaced.get_mut(index) {

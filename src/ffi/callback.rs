@@ -1,8 +1,8 @@
 //! Callbacks: Rust that C or C++ calls, once for each thing that it lists.
 //!
 //! A panic must not unwind through C. The first one is kept beside the value that the callback fills, the rest of the
-//! listing is skipped, and the panic goes on in [`Callback::finish`], once the C call has returned. So a listing is whole
-//! or it is a panic, which its caller treats as a crash of the engine: a rule match is never silently missing.
+//! listing is skipped, and the panic goes on in [`Callback::finish`], once the C call has returned. So a listing is
+//! whole or it is a panic, which its caller treats as a crash of the engine: a rule match is never silently missing.
 
 use std::any::Any;
 use std::ffi::c_void;
@@ -31,7 +31,8 @@ impl<T> Callback<T> {
     /// `context` comes from [`Callback::context`] of a `Callback<T>` with this same `T`, which is live and which nobody
     /// else uses during the C call.
     pub(super) unsafe fn run(context: *mut c_void, fill: impl FnOnce(&mut T)) {
-        // SAFETY: the caller promises that the pointer leads to a live `Callback<T>`, and that this is the only reference.
+        // SAFETY: the caller promises that the pointer leads to a live `Callback<T>`, and that this is the only
+        // reference.
         let callback = unsafe { &mut *context.cast::<Self>() };
         if callback.panic.is_some() {
             return;

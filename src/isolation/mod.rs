@@ -43,8 +43,8 @@ pub struct EngineLimits {
     pub responses: RetentionLimits,
 }
 
-/// Loaded rules, and the place where engines with these rules can be started. Dropping the last clone ends the place: the
-/// zygote and its engines, or the rules that threads share.
+/// Loaded rules, and the place where engines with these rules can be started. Dropping the last clone ends the place:
+/// the zygote and its engines, or the rules that threads share.
 #[derive(Clone)]
 pub enum Isolation {
     /// Engines are processes that the zygote forks; each may use this much CPU time for one message.
@@ -84,8 +84,8 @@ impl std::error::Error for IsolationError {
     }
 }
 
-/// Loads the rules where engines are to run. Returns a summary of the default rules, then one for each application in its
-/// order. `on_taint` is called at the first fault of an engine in this process, on any thread.
+/// Loads the rules where engines are to run. Returns a summary of the default rules, then one for each application in
+/// its order. `on_taint` is called at the first fault of an engine in this process, on any thread.
 ///
 /// # Errors
 /// When the rules cannot be loaded, the zygote cannot be started, or the signal handler cannot be installed.

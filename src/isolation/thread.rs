@@ -1,9 +1,9 @@
 //! A worker's engine in a thread of the agent's own process (`--isolation thread`).
 //!
-//! The engine has a thread beside the worker's, and the worker waits for it as it would for a process. So a fault can park
-//! the engine's thread for good, while the worker logs the fault and settles the request. From the first fault on the
-//! process is tainted, since the engine may have damaged the heap before the fault: it starts no more engines, finishes the
-//! requests that it has, and replaces itself.
+//! The engine has a thread beside the worker's, and the worker waits for it as it would for a process. So a fault can
+//! park the engine's thread for good, while the worker logs the fault and settles the request. From the first fault on
+//! the process is tainted, since the engine may have damaged the heap before the fault: it starts no more engines,
+//! finishes the requests that it has, and replaces itself.
 
 use std::io;
 use std::sync::Arc;

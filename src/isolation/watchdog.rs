@@ -28,7 +28,8 @@ impl Subject {
     /// The state as a letter, as ps(1) shows it; a space when the process or thread is gone.
     fn state(&self) -> char {
         let stat = std::fs::read_to_string(&self.stat).unwrap_or_default();
-        // The process's name stands before the state, in parentheses, and may itself hold a parenthesis: the last one counts.
+        // The process's name stands before the state, in parentheses, and may itself hold a parenthesis: the last one
+        // counts.
         stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or(' ')
     }
 }

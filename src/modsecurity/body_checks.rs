@@ -1,7 +1,8 @@
-//! Finds the rules that ask whether a body could be parsed. A body that HAProxy had to cut cannot be parsed to its end, which
-//! is not the client's fault, so for such a request the variables that these rules look at are hidden from them.
+//! Finds the rules that ask whether a body could be parsed. A body that HAProxy had to cut cannot be parsed to its end,
+//! which is not the client's fault, so for such a request the variables that these rules look at are hidden from them.
 //!
-//! The engine does not list the variables of a rule, but the file and line where the rule stands: the text there is searched.
+//! The engine does not list the variables of a rule, but the file and line where the rule stands: the text there is
+//! searched.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
@@ -22,14 +23,15 @@ pub(super) const VARIABLES: [&CStr; 4] = [
     c"MULTIPART_UNMATCHED_BOUNDARY",
 ];
 
-/// Returns the ids of those loaded rules that look at one of [`VARIABLES`]. `built_in` is the text of the directives that are
-/// in no file.
+/// Returns the ids of those loaded rules that look at one of [`VARIABLES`]. `built_in` is the text of the directives
+/// that are in no file.
 pub(super) fn find(rules: Vec<LoadedRule>, built_in: &str) -> Vec<i64> {
     let mut files = HashMap::new();
     let mut found = Vec::new();
     for place in rules.into_iter().filter(|rule| rule.of_body && !rule.is_chained) {
         let text = files.entry(place.file).or_insert_with_key(|file| {
-            // The built-in directives have a name that is no file. A file that has vanished since loading is treated alike.
+            // The built-in directives have a name that is no file. A file that has vanished since loading is treated
+            // alike.
             fs::read(Path::new(OsStr::from_bytes(file))).unwrap_or_else(|_| built_in.as_bytes().to_vec())
         });
         let text = String::from_utf8_lossy(text);

@@ -82,7 +82,8 @@ pub enum LoadError {
     BuiltIn(io::Error),
     /// The engine refuses what it read.
     Engine {
-        /// The file or the settings that were being loaded. Where an included file is wrong, the engine's text names it.
+        /// The file or the settings that were being loaded. Where an included file is wrong, the engine's text names
+        /// it.
         what: String,
         /// What the engine says.
         cause: LibraryError,

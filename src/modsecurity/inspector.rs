@@ -33,8 +33,8 @@ impl<L: Library> Inspector<L> {
         Ok(Self { rules, parked: ParkedTransactions::new(limits), memory })
     }
 
-    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before the
-    /// next message.
+    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before
+    /// the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
         self.parked.expire(Instant::now())
     }
@@ -94,16 +94,17 @@ impl<L: Library> Inspector<L> {
 /// Bytes of the longest id that the engine can use in a file name: 255, less the date and time in front of it.
 const MAX_FILE_ID: usize = 200;
 
-/// The id of the transaction in audit logs: HAProxy's unique-id, so that audit logs and HAProxy's log can be joined, or the
-/// agent's own id when HAProxy sends none that fits. A concurrent audit log uses the id as the name of a file, and the engine
-/// silently leaves out a record whose file it cannot open: a client that gets a slash into the unique-id could hide there.
+/// The id of the transaction in audit logs: HAProxy's unique-id, so that audit logs and HAProxy's log can be joined, or
+/// the agent's own id when HAProxy sends none that fits. A concurrent audit log uses the id as the name of a file, and
+/// the engine silently leaves out a record whose file it cannot open: a client that gets a slash into the unique-id
+/// could hide there.
 fn id(request: &Request) -> &[u8] {
     let unique_id = request.unique_id.as_deref().filter(|id| id.len() <= MAX_FILE_ID && !id.contains(&b'/'));
     unique_id.unwrap_or(request.id.as_bytes())
 }
 
-/// Runs the logging phase, which follows whatever the other phases found, and makes the verdict. The first `reported` matches
-/// are left out.
+/// Runs the logging phase, which follows whatever the other phases found, and makes the verdict. The first `reported`
+/// matches are left out.
 fn close(
     transaction: &mut impl Transaction,
     denied: Option<ffi::intervention::Intervention>,

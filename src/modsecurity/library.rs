@@ -1,5 +1,5 @@
-//! The two traits that a version of ModSecurity implements: a library that rules are loaded into, and a transaction that takes
-//! a request and its response through the phases.
+//! The two traits that a version of ModSecurity implements: a library that rules are loaded into, and a transaction
+//! that takes a request and its response through the phases.
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -57,21 +57,23 @@ pub trait Library: Send + Sync + Sized + 'static {
     ) -> Result<Self::Transaction, InspectionError>;
 }
 
-/// A transaction. Its calls go in the order of the phases. After an error, only [`Transaction::log`] and dropping are of use.
+/// A transaction. Its calls go in the order of the phases. After an error, only [`Transaction::log`] and dropping are
+/// of use.
 pub trait Transaction {
     /// Takes the request through its phases until one intervenes. `body_checks` are the rules that ask whether a body
     /// could be parsed.
     ///
     /// # Errors
-    /// When the library gives up on the request, or cannot take a part of it: a zero byte, where it works with C strings.
+    /// When the library gives up on the request, or cannot take a part of it: a zero byte, where it works with C
+    /// strings.
     fn request(
         &mut self,
         request: &Request,
         body_checks: &[i64],
     ) -> Result<Option<Intervention>, InspectionError>;
 
-    /// Takes a placeholder through the phases of a request, for a response whose request is not parked: rules of the response
-    /// phases read variables that rules of the request phases set.
+    /// Takes a placeholder through the phases of a request, for a response whose request is not parked: rules of the
+    /// response phases read variables that rules of the request phases set.
     ///
     /// # Errors
     /// When the library gives up.

@@ -89,8 +89,8 @@ impl<L> RuleSets<L> {
     }
 }
 
-/// Loads the rules of all applications. Returns with them a summary of the default rules, then one for each application in
-/// its order.
+/// Loads the rules of all applications. Returns with them a summary of the default rules, then one for each application
+/// in its order.
 ///
 /// # Errors
 /// When one set of rules cannot be loaded; the error says whose.

@@ -1,5 +1,5 @@
-//! ModSecurity in either version: loaded rules, and engines that inspect messages with them. All that is not the same in the
-//! two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
+//! ModSecurity in either version: loaded rules, and engines that inspect messages with them. All that is not the same
+//! in the two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
 
 mod body_checks;
 pub mod error;
@@ -82,8 +82,8 @@ impl ModSecurity {
         })
     }
 
-    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before the
-    /// next message.
+    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before
+    /// the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
         match self {
             #[cfg(feature = "engine2")]

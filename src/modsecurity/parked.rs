@@ -1,7 +1,7 @@
 //! Parked transactions: those that wait for their response, in the engine that inspected the request.
 //!
-//! Their number, the bytes of their requests, and the time that they wait are limited. When there is no room for another, the
-//! oldest is finished: its logging phase runs, and its response, should it come, is inspected without it.
+//! Their number, the bytes of their requests, and the time that they wait are limited. When there is no room for
+//! another, the oldest is finished: its logging phase runs, and its response, should it come, is inspected without it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::modsecurity::library::Transaction;
 /// Expired transactions that are finished between two messages. More would keep the next message waiting.
 const AT_A_TIME: usize = 16;
 
-/// Bytes of requests that may be parked, for each transaction that may be. A transaction takes about ten times the memory of
-/// its request.
+/// Bytes of requests that may be parked, for each transaction that may be. A transaction takes about ten times the
+/// memory of its request.
 const BYTES_EACH: usize = 8 * 1024;
 
 /// How many transactions an engine may park, and for how long.
@@ -85,8 +85,8 @@ impl<T: Transaction> ParkedTransactions<T> {
         Some(parked)
     }
 
-    /// Finishes at most [`AT_A_TIME`] expired transactions. Returns the time until the next one expires; `None` when none is
-    /// parked.
+    /// Finishes at most [`AT_A_TIME`] expired transactions. Returns the time until the next one expires; `None` when
+    /// none is parked.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Duration> {
         for _ in 0..AT_A_TIME {
             let (since, id) = self.order.front()?;

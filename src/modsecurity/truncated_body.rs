@@ -1,7 +1,7 @@
 //! Bodies of which HAProxy sent only the beginning.
 //!
-//! The engine reads forms, JSON and XML as far as they go, but ignores a multipart body without its closing delimiter. So a
-//! delimiter is appended to a multipart body that was cut.
+//! The engine reads forms, JSON and XML as far as they go, but ignores a multipart body without its closing delimiter.
+//! So a delimiter is appended to a multipart body that was cut.
 
 use std::borrow::Cow;
 

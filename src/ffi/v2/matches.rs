@@ -1,4 +1,4 @@
-//! Which rules matched in a transaction.
+//! Reads the rules that matched in a transaction.
 
 use std::ffi::c_void;
 
@@ -9,7 +9,7 @@ use crate::ffi::matches::{MAX_TEXT, Match, Matches};
 /// Reads the matches of a transaction, without the first `skip`.
 ///
 /// # Safety
-/// `transaction` is live, and no call into it runs.
+/// `transaction` is live, and no other call uses it.
 pub(super) unsafe fn read(transaction: *const sys::ms2_transaction, skip: usize) -> Matches {
     let mut callback = Callback::new(Matches::default());
     // SAFETY: the transaction is live, as promised by the caller; `visit` gets the `Callback<Matches>` that it expects,

@@ -1,4 +1,4 @@
-//! Which rules matched in a transaction.
+//! Reads the rules that matched in a transaction.
 
 use std::ffi::c_void;
 
@@ -8,8 +8,11 @@ use crate::ffi::matches::{MAX_TEXT, Match, Matches};
 
 /// Reads the matches of a transaction, without the first `skip`.
 ///
+/// # Errors
+/// When the library throws a C++ exception.
+///
 /// # Safety
-/// `transaction` is live, and no call into it runs.
+/// `transaction` is live, and no other call uses it.
 pub(super) unsafe fn read(transaction: *mut sys::Transaction, skip: usize) -> Result<Matches, Exception> {
     let mut callback = Callback::new(Matches::default());
     let context = callback.context();
@@ -52,11 +55,11 @@ unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_match) {
 /// Copies at most [`MAX_TEXT`] bytes.
 ///
 /// # Safety
-/// `bytes` is empty, or points to as many live bytes as it says.
+/// The start of `bytes` is NULL or that of live bytes, `length` of them.
 pub(super) unsafe fn copy(bytes: sys::mss_bytes) -> Vec<u8> {
     if bytes.start.is_null() {
         return Vec::new();
     }
-    // SAFETY: as promised by the caller; cutting only shortens.
+    // SAFETY: the caller promises `length` live bytes, and no more than these are read.
     unsafe { std::slice::from_raw_parts(bytes.start.cast::<u8>(), bytes.length.min(MAX_TEXT)) }.to_vec()
 }

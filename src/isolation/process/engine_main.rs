@@ -18,11 +18,11 @@ use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{ModSecurity, Rules};
 
-/// Runs an engine process, after the fork, until its worker lets it go. `memory` is shared with the worker. Returns the exit
-/// status.
+/// Runs an engine process, after the fork, until its worker lets it go. `memory` is shared with the worker. Returns the
+/// exit status.
 pub(super) fn run(zygote: Pid, worker: u64, memory: OwnedFd, rules: &Rules, limits: RetentionLimits) -> i32 {
-    // The kernel kills the engine when the zygote dies. A zygote that died before this call sends no signal: the parent is
-    // another process then.
+    // The kernel kills the engine when the zygote dies. A zygote that died before this call sends no signal: the parent
+    // is another process then.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
         return 1;
     }

@@ -2,9 +2,9 @@
 //!
 //! The worker waits for each verdict in ticks, and after each tick the watchdog looks at the CPU time of the process.
 //!
-//! The worker hands over cheap requests in batches, as waking the process costs more than inspecting one. When the process
-//! dies, the first request of the batch without a verdict is the one that it was inspecting; the engine has not begun with
-//! the requests behind it.
+//! The worker hands over cheap requests in batches, as waking the process costs more than inspecting one. When the
+//! process dies, the first request of the batch without a verdict is the one that it was inspecting; the engine has not
+//! begun with the requests behind it.
 
 use std::convert::Infallible;
 use std::io;
@@ -35,8 +35,8 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// How long a request may hold up the rest of its batch before the worker takes the rest back for other engines.
 const STALL: Duration = Duration::from_millis(5);
 
-/// How long to wait for the zygote's report of how an engine ended. It comes in well under a millisecond, unless the machine
-/// is busy.
+/// How long to wait for the zygote's report of how an engine ended. It comes in well under a millisecond, unless the
+/// machine is busy.
 const NEWS: Duration = Duration::from_secs(1);
 
 /// The engine of one worker, in a process of its own.
@@ -114,8 +114,9 @@ impl EngineProcess {
         Ok(count)
     }
 
-    /// Hands over the batch, which holds the first `count` requests, and calls `outcome` for each with its index. Returns how
-    /// many requests have their outcome: all of them when the batch stalled, since the rest is for other engines then.
+    /// Hands over the batch, which holds the first `count` requests, and calls `outcome` for each with its index.
+    /// Returns how many requests have their outcome: all of them when the batch stalled, since the rest is for other
+    /// engines then.
     ///
     /// # Errors
     /// When the engine is lost, with the index of the request that it was inspecting.

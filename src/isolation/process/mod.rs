@@ -7,11 +7,11 @@
 //! EngineProcess (per worker) ──────────── shared memory ───────────────────┘
 //! ```
 //!
-//! The zygote is the same binary under another name. It has a single thread, as fork(2) copies only the thread that calls
-//! it. A worker that needs an engine sends the zygote a piece of shared memory (`memfd_create(2)`); the forked engine reads
-//! jobs from it and writes verdicts into it (`channel/`). The zygote reaps an engine that ends and reports it; the zygote
-//! host passes the report on to the engine's worker, and wakes the worker if it waits for a verdict. The kernel ends the
-//! engines when the zygote dies, and the zygote when the front dies (PR_SET_PDEATHSIG).
+//! The zygote is the same binary under another name. It has a single thread, as fork(2) copies only the thread that
+//! calls it. A worker that needs an engine sends the zygote a piece of shared memory (`memfd_create(2)`); the forked
+//! engine reads jobs from it and writes verdicts into it (`channel/`). The zygote reaps an engine that ends and reports
+//! it; the zygote host passes the report on to the engine's worker, and wakes the worker if it waits for a verdict. The
+//! kernel ends the engines when the zygote dies, and the zygote when the front dies (PR_SET_PDEATHSIG).
 //!
 //! The front trusts an engine no more than a peer: a request may have exploited it.
 

@@ -1,8 +1,8 @@
-//! Jobs and verdicts between a worker and its engine. Each is a frame: a length (`u32`, network byte order), then that number
-//! of bytes.
+//! Jobs and verdicts between a worker and its engine. Each is a frame: a length (`u32`, network byte order), then that
+//! number of bytes.
 //!
-//! A job is the transaction's identifier and the payload of the NOTIFY. The engine decodes the payload a second time, which
-//! costs a microsecond and saves a second encoding of requests.
+//! A job is the transaction's identifier and the payload of the NOTIFY. The engine decodes the payload a second time,
+//! which costs a microsecond and saves a second encoding of requests.
 
 use actors::spop::reader::{Malformed, Reader};
 use actors::spop::value::encode_bytes;

@@ -38,9 +38,9 @@ pub fn invoked_as_zygote(args: &[OsString]) -> bool {
     args.first().map(OsString::as_os_str) == Some(OsStr::new(NAME))
 }
 
-/// The arguments of a zygote, in this order: the version of ModSecurity, how many transactions an engine may park and for
-/// how many milliseconds, the number of files with default rules, these files, and then for each file of an application the
-/// application's name and the file.
+/// The arguments of a zygote, in this order: the version of ModSecurity, how many transactions an engine may park and
+/// for how many milliseconds, the number of files with default rules, these files, and then for each file of an
+/// application the application's name and the file.
 pub(super) fn args(sources: &RuleSources, limits: RetentionLimits) -> Vec<OsString> {
     let files = match &sources.default {
         RuleSource::Default => &[][..],
@@ -175,8 +175,8 @@ impl Zygote {
         processes::send(self.control.as_fd(), &report.encode(), None)
     }
 
-    /// Serves the front until it closes the control socket. Then ends the engines that are left and waits for all of them,
-    /// so that none becomes a zombie of another process.
+    /// Serves the front until it closes the control socket. Then ends the engines that are left and waits for all of
+    /// them, so that none becomes a zombie of another process.
     fn serve(self) -> Result<(), ServiceError> {
         self.serve_to_the_end().map_err(ServiceError::Service)
     }
@@ -195,8 +195,8 @@ impl Zygote {
         served
     }
 
-    /// Waits up to [`LAST_GRACE`] for engines whose workers have let them go: they finish their parked transactions and end
-    /// by themselves.
+    /// Waits up to [`LAST_GRACE`] for engines whose workers have let them go: they finish their parked transactions and
+    /// end by themselves.
     fn wait_for_engines(&mut self) -> nix::Result<()> {
         let until = Instant::now() + LAST_GRACE;
         loop {

@@ -1,7 +1,7 @@
 //! The front's side of the zygote: starts it, sends it orders, and starts another when it dies.
 //!
-//! One thread does that during the whole life of the zygote host, and starts all zygotes: the kernel ends a zygote when the
-//! *thread* that started it ends.
+//! One thread does that during the whole life of the zygote host, and starts all zygotes: the kernel ends a zygote when
+//! the *thread* that started it ends.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -30,11 +30,12 @@ use crate::modsecurity::load::Summary;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::sources::RuleSources;
 
-/// How long a worker waits for a zygote, which may still load its rules, and then as long again for its answer. After that
-/// the worker counts as one without an engine, and tries again.
+/// How long a worker waits for a zygote, which may still load its rules, and then as long again for its answer. After
+/// that the worker counts as one without an engine, and tries again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// When a zygote that ended is started again. The delays are longer than those of an engine, as each zygote loads all rules.
+/// When a zygote that ended is started again. The delays are longer than those of an engine, as each zygote loads all
+/// rules.
 const POLICY: RestartPolicy = RestartPolicy {
     intensity: 3,
     period: Duration::from_secs(10),
@@ -142,7 +143,8 @@ type Answer = Result<(i32, Receiver<Infallible>), i32>;
 
 /// The state of an engine that its worker has not forgotten.
 enum EngineState {
-    /// The engine runs. Dropping this closes the channel first, so that the worker finds it closed when the alarm wakes it.
+    /// The engine runs. Dropping this closes the channel first, so that the worker finds it closed when the alarm wakes
+    /// it.
     Runs { _end: Sender<Infallible>, _alarm: Option<Alarm> },
     /// The engine has ended.
     Ended(EngineExit),
@@ -192,8 +194,8 @@ impl SharedState {
 }
 
 impl ZygoteHost {
-    /// Starts a zygote with these rules and waits until it has loaded them. `limits` are those of parked transactions in each
-    /// engine. Returns the summaries of the default rules and of each application, in its order.
+    /// Starts a zygote with these rules and waits until it has loaded them. `limits` are those of parked transactions
+    /// in each engine. Returns the summaries of the default rules and of each application, in its order.
     ///
     /// # Errors
     /// When the zygote cannot be started, refuses the rules, or ends before it has loaded them.
@@ -218,8 +220,8 @@ impl ZygoteHost {
         }
     }
 
-    /// Lets the zygote fork an engine for `worker`, which shares `memory` with it. Returns the engine's pid and a channel that
-    /// closes when the engine ends; after that, `alarm` wakes the worker.
+    /// Lets the zygote fork an engine for `worker`, which shares `memory` with it. Returns the engine's pid and a
+    /// channel that closes when the engine ends; after that, `alarm` wakes the worker.
     ///
     /// # Errors
     /// When there is no zygote within [`PATIENCE`], or it does not answer within that time, dies, or cannot fork.
@@ -280,8 +282,8 @@ impl ZygoteHost {
     pub fn rebuild(&self) {
         let state = self.shared.lock();
         if let Some((zygote, _)) = state.zygote {
-            // The state only holds a zygote that is not reaped, so the pid cannot belong to another process. A failure means
-            // that the zygote has died by itself.
+            // The state only holds a zygote that is not reaped, so the pid cannot belong to another process. A failure
+            // means that the zygote has died by itself.
             let _ = kill(zygote, Signal::SIGKILL);
         }
     }
@@ -338,9 +340,9 @@ fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &
     }
 }
 
-/// The environment variable that makes glibc's malloc keep more freed small blocks in the thread's own cache, from where the
-/// next transaction takes them: it halves the time that an engine without rules takes for a request. `None` when the operator
-/// has set the variable.
+/// The environment variable that makes glibc's malloc keep more freed small blocks in the thread's own cache, from
+/// where the next transaction takes them: it halves the time that an engine without rules takes for a request. `None`
+/// when the operator has set the variable.
 fn tunables() -> Option<(&'static str, &'static str)> {
     const TUNABLES: &str = "GLIBC_TUNABLES";
     std::env::var_os(TUNABLES).is_none().then_some((TUNABLES, "glibc.malloc.tcache_count=128"))
@@ -356,8 +358,8 @@ impl ZygoteProcess {
     fn start(args: &[std::ffi::OsString]) -> io::Result<Self> {
         let (control, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        // A process group of its own, as Ctrl-C on a terminal reaches the whole group: it is for the front, which still needs
-        // its engines to finish.
+        // A process group of its own, as Ctrl-C on a terminal reaches the whole group: it is for the front, which still
+        // needs its engines to finish.
         let child = Command::new("/proc/self/exe")
             .arg0(zygote::NAME)
             .args(args)
@@ -368,8 +370,8 @@ impl ZygoteProcess {
         Ok(Self { child, control })
     }
 
-    /// Carries out the zygote's reports until the zygote ends. Returns how it ended. `first` is taken when a first zygote has
-    /// loaded its rules.
+    /// Carries out the zygote's reports until the zygote ends. Returns how it ended. `first` is taken when a first
+    /// zygote has loaded its rules.
     fn serve(self, shared: &SharedState, log: &Logger, first: &mut Option<&Ready>) -> String {
         let mut buffer = [0; MAX_MESSAGE];
         loop {

@@ -1,5 +1,5 @@
-//! ModSecurity 2.9 behind the two traits. `request.rs` says which calls make up the phases of a request, and why they are in
-//! this order.
+//! ModSecurity 2.9 behind the two traits. `request.rs` says which calls make up the phases of a request, and why they
+//! are in this order.
 
 mod load;
 mod request;
@@ -37,7 +37,8 @@ impl Library for Ruleset {
     }
 
     fn prepare(&self) -> Result<Rc<Arena>, LibraryError> {
-        // modsecInitProcess, after the fork and before the process's first transaction, as in a child process of Apache.
+        // modsecInitProcess, after the fork and before the process's first transaction, as in a child process of
+        // Apache.
         self.begin_process();
         Ok(Arena::new(self)?)
     }

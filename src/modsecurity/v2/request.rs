@@ -1,4 +1,5 @@
-//! The phases of a request: 1 (headers) and 2 (body). ModSecurity 2.9 runs them in the hooks that it registers with Apache.
+//! The phases of a request: 1 (headers) and 2 (body). ModSecurity 2.9 runs them in the hooks that it registers with
+//! Apache.
 
 use super::failed;
 use crate::ffi::intervention::Intervention;
@@ -9,8 +10,8 @@ use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
 use crate::modsecurity::truncated_body;
 
-/// Feeds the request to the engine, phase by phase, until a rule intervenes. `body_checks` are the ids of rules that ask whether
-/// a body could be parsed.
+/// Feeds the request to the engine, phase by phase, until a rule intervenes. `body_checks` are the ids of rules that
+/// ask whether a body could be parsed.
 ///
 /// # Errors
 /// When the engine gives up on the request, the headers are malformed, or a text has a zero byte.
@@ -19,14 +20,16 @@ pub(super) fn phases(
     request: &Request,
     body_checks: &[i64],
 ) -> Result<Option<Intervention>, InspectionError> {
-    // TX variables and exclusions before phase 1, as the engine takes them over in modsecurity_tx_init, at the start of phase 1.
+    // TX variables and exclusions before phase 1, as the engine takes them over in modsecurity_tx_init, at the start of
+    // phase 1.
     if request.truncated {
         mark_truncated(transaction, body_checks).map_err(failed)?;
     }
     for &rule in &request.ignored_rules {
         transaction.ignore_rule(rule);
     }
-    // Connection, request line and headers before phase 1: the engine reads them from Apache's records of both when it begins.
+    // Connection, request line and headers before phase 1: the engine reads them from Apache's records of both when it
+    // begins.
     let (client, server) = (address(request.client), address(request.server));
     let (client, server) = (client.as_bytes(), server.as_bytes());
     transaction
@@ -41,7 +44,8 @@ pub(super) fn phases(
         true => truncated_body::readable(request.headers.first("content-type"), &request.body),
         false => request.body[..].into(),
     };
-    // The post_read_request hook runs phase 1. It is told the length of the body, as it decides then whether to read one.
+    // The post_read_request hook runs phase 1. It is told the length of the body, as it decides then whether to read
+    // one.
     let denied = transaction.process_request_headers(body.len()).map_err(failed)?;
     match denied {
         Some(denied) => Ok(Some(denied)),
@@ -50,8 +54,8 @@ pub(super) fn phases(
     }
 }
 
-/// Marks the transaction as one whose body was cut, and hides from the rules of `body_checks` that the body cannot be parsed to
-/// its end.
+/// Marks the transaction as one whose body was cut, and hides from the rules of `body_checks` that the body cannot be
+/// parsed to its end.
 fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), Error> {
     transaction.set_tx(TRUNCATED.to_bytes(), b"1")?;
     for &rule in body_checks {
@@ -75,7 +79,8 @@ pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), I
     for (name, value) in PLACEHOLDER_HEADERS {
         transaction.add_request_header(name.as_bytes(), value.as_bytes()).map_err(failed)?;
     }
-    // Interventions are forgotten, as no client has sent this request: with one, the engine would skip the later phases.
+    // Interventions are forgotten, as no client has sent this request: with one, the engine would skip the later
+    // phases.
     transaction.process_request_headers(0).map_err(failed)?;
     transaction.forget_intervention();
     transaction.process_request_body(b"").map_err(failed)?;

@@ -27,8 +27,8 @@ fn refused(what: &str, error: RulesError) -> LoadError {
     LoadError::Engine { what: what.to_owned(), cause: LibraryError::V3Rules(error) }
 }
 
-/// Loads directives and then files as one configuration, so that a later setting replaces an earlier one. Where files are
-/// loaded in calls of their own, the library keeps the settings of the first.
+/// Loads directives and then files as one configuration, so that a later setting replaces an earlier one. Where files
+/// are loaded in calls of their own, the library keeps the settings of the first.
 fn add_together(rules: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
     let mut text = directives.to_owned();
     for path in files {
@@ -42,8 +42,8 @@ fn add_together(rules: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Res
         text.push_str(&format!("Include {}\n", absolute.display()));
     }
     rules.add(&text, "").map_err(|error| {
-        // The library does not always name the included file that is wrong. Each file is tried alone: the one that fails
-        // alone too gives the better message.
+        // The library does not always name the included file that is wrong. Each file is tried alone: the one that
+        // fails alone too gives the better message.
         let alone = |path: &PathBuf| Ruleset::new(c"").map(|mut rules| add_file(&mut rules, path));
         let wrong = files.iter().find_map(|path| alone(path).ok()?.err());
         wrong.unwrap_or_else(|| refused("the rules", error))

@@ -1,5 +1,5 @@
-//! libmodsecurity 3 behind the two traits. `request.rs` and `response.rs` say which calls of the library make up the phases,
-//! and why they are in this order.
+//! libmodsecurity 3 behind the two traits. `request.rs` and `response.rs` say which calls of the library make up the
+//! phases, and why they are in this order.
 
 mod load;
 mod request;

@@ -11,8 +11,8 @@ use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
 use crate::modsecurity::truncated_body;
 
-/// Feeds the request to the library, phase by phase, and asks after each whether a rule intervenes. `body_checks` are the ids
-/// of rules that ask whether a body could be parsed.
+/// Feeds the request to the library, phase by phase, and asks after each whether a rule intervenes. `body_checks` are
+/// the ids of rules that ask whether a body could be parsed.
 ///
 /// # Errors
 /// When the library throws an exception, the headers are malformed, or a text has a zero byte.
@@ -68,8 +68,8 @@ pub(super) fn phases(
     transaction.intervention().map_err(failed)
 }
 
-/// Marks the transaction as one whose body was cut, and hides from the rules of `body_checks` that the body cannot be parsed to
-/// its end.
+/// Marks the transaction as one whose body was cut, and hides from the rules of `body_checks` that the body cannot be
+/// parsed to its end.
 fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), InspectionError> {
     transaction.set_tx(TRUNCATED, c"1").map_err(failed)?;
     for &rule in body_checks {
@@ -93,8 +93,8 @@ pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), I
     }
     transaction.process_request_headers().map_err(failed)?;
     transaction.process_request_body().map_err(failed)?;
-    // msc_intervention takes the intervention away, if there is one: no client has sent this request, and phases 3 and 4 are to
-    // run.
+    // msc_intervention takes the intervention away, if there is one: no client has sent this request, and phases 3 and
+    // 4 are to run.
     transaction.intervention().map_err(failed).map(drop)
 }
 

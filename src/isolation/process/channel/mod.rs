@@ -1,18 +1,18 @@
 //! Jobs and their verdicts, through memory that a worker shares with its engine.
 //!
 //! The worker writes a batch of jobs and then the batch's number; the engine writes each verdict and then the number of
-//! verdicts up to now. The side that waits for a number sleeps on it (`futex(2)`). This costs less than half of a socket,
-//! where the kernel copies everything twice.
+//! verdicts up to now. The side that waits for a number sleeps on it (`futex(2)`). This costs less than half of a
+//! socket, where the kernel copies everything twice.
 //!
-//! Waking the other side costs more than inspecting a cheap job, so the engine wakes the worker at the end of a batch only.
-//! Until then the worker looks now and then; if the engine stalls, the worker takes back the jobs that the engine has not
-//! begun. To make that safe, the engine claims each job before it begins with it, and before it posts the verdict on the job
-//! before.
+//! Waking the other side costs more than inspecting a cheap job, so the engine wakes the worker at the end of a batch
+//! only. Until then the worker looks now and then; if the engine stalls, the worker takes back the jobs that the engine
+//! has not begun. To make that safe, the engine claims each job before it begins with it, and before it posts the
+//! verdict on the job before.
 //!
-//! The engine may have been exploited by a request. The worker loads each word of a verdict once, into memory of its own, and
-//! checks every length and number. With its numbers an engine can only claim that there are verdicts on the current batch,
-//! and how many jobs of it have begun. The zygote host, not the engine, tells the worker that the engine is gone ([`Alarm`]).
-//! A worker that is woken without cause looks once more.
+//! The engine may have been exploited by a request. The worker loads each word of a verdict once, into memory of its
+//! own, and checks every length and number. With its numbers an engine can only claim that there are verdicts on the
+//! current batch, and how many jobs of it have begun. The zygote host, not the engine, tells the worker that the engine
+//! is gone ([`Alarm`]). A worker that is woken without cause looks once more.
 
 use std::io;
 use std::ops::Range;
@@ -43,8 +43,8 @@ const VERDICT: usize = room(MAX_VERDICT);
 /// The number of all words.
 const WORDS: usize = JOBS.end + AT_A_TIME * VERDICT;
 
-/// Bytes of jobs whose pages stay allocated after a batch, and which a batch of several jobs may take. The pages beyond them
-/// go back to the system, so that one long request does not hold megabytes for ever.
+/// Bytes of jobs whose pages stay allocated after a batch, and which a batch of several jobs may take. The pages beyond
+/// them go back to the system, so that one long request does not hold megabytes for ever.
 pub(super) const KEPT: usize = 4 * PAGE;
 
 /// Bytes of each verdict whose pages stay allocated.
@@ -183,13 +183,14 @@ impl WorkerEnd {
         }
     }
 
-    /// Takes back the jobs that the engine has not begun. Returns how many jobs of the batch the engine keeps. An engine that
-    /// has begun none keeps all: it has not had a turn of the CPU yet.
+    /// Takes back the jobs that the engine has not begun. Returns how many jobs of the batch the engine keeps. An
+    /// engine that has begun none keeps all: it has not had a turn of the CPU yet.
     pub(super) fn take_back(&mut self) -> usize {
         let [_, _, begun] = self.memory.counters();
         if begun.0.load(Relaxed) != 0 {
             let begun = (begun.0.fetch_or(TAKEN_BACK, AcqRel) & NUMBER) as usize;
-            // The engine's number is not trusted: it keeps at least the job whose verdict is next, and at most the batch.
+            // The engine's number is not trusted: it keeps at least the job whose verdict is next, and at most the
+            // batch.
             self.jobs = begun.clamp((self.read + 1).min(self.jobs), self.jobs);
         }
         self.jobs
@@ -250,7 +251,8 @@ impl EngineEnd {
         Ok(Self { memory, batch: 0, left: 0, claimed: false, next: 0, answered: 0, verdicts: 0 })
     }
 
-    /// Returns the next job. When there is none, sleeps once, at most `patience` (`None`: without limit), and looks again.
+    /// Returns the next job. When there is none, sleeps once, at most `patience` (`None`: without limit), and looks
+    /// again.
     ///
     /// # Errors
     /// When the job claims to be longer than [`MAX_JOB`].
@@ -286,7 +288,8 @@ impl EngineEnd {
         true
     }
 
-    /// Claims the next job, then writes the verdict on the job before and posts it. Wakes the worker at the end of a batch.
+    /// Claims the next job, then writes the verdict on the job before and posts it. Wakes the worker at the end of a
+    /// batch.
     ///
     /// # Errors
     /// When the verdict is longer than [`MAX_VERDICT`].
@@ -334,15 +337,15 @@ impl Counter {
         let _ = futex::wake(&self.0, futex::Flags::empty(), 1);
     }
 
-    /// Returns the counter's value once `happened` holds for it, or after one sleep, whatever the value is then. The sleep
-    /// ends after `patience`, when the counter changes, or without cause.
+    /// Returns the counter's value once `happened` holds for it, or after one sleep, whatever the value is then. The
+    /// sleep ends after `patience`, when the counter changes, or without cause.
     fn wait(&self, happened: impl Fn(u32) -> bool, patience: Option<Duration>) -> u32 {
         let seen = self.0.load(Acquire);
         if happened(seen) {
             return seen;
         }
-        // A change after this line either finds the sleeper and wakes it, or comes before the sleep: then the kernel compares
-        // the value with `seen` and returns at once.
+        // A change after this line either finds the sleeper and wakes it, or comes before the sleep: then the kernel
+        // compares the value with `seen` and returns at once.
         let seen = self.0.fetch_or(WAITING, AcqRel) | WAITING;
         if happened(seen) {
             return seen;
@@ -373,8 +376,8 @@ fn write(area: &[AtomicU64], frame: &[u8]) -> io::Result<usize> {
     Ok(used)
 }
 
-/// Copies a frame out, loading each word once. Returns the content without the length, and the number of words that the frame
-/// takes; `None` when the frame claims more than `limit` bytes.
+/// Copies a frame out, loading each word once. Returns the content without the length, and the number of words that the
+/// frame takes; `None` when the frame claims more than `limit` bytes.
 fn read(area: &[AtomicU64], limit: usize) -> Option<(Bytes, usize)> {
     let (first, others) = area.split_first()?;
     let first = first.load(Relaxed).to_ne_bytes();
