@@ -395,7 +395,7 @@ fn read(area: &[AtomicU64], limit: usize) -> Option<(Bytes, usize)> {
     Some((Bytes::from(frame).split_off(LENGTH), words_of(length)))
 }
 
-/// The number of words that [`write`] takes for a frame of `length` bytes.
+/// The number of words that [`write()`] takes for a frame of `length` bytes.
 fn words_of(length: usize) -> usize {
     length / WORD + 1
 }
