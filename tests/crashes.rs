@@ -236,7 +236,12 @@ fn a_killed_zygote_is_rebuilt() {
     subject.expect_restarts(3 * WORKERS);
     let ended = subject.agent.log.lines_with(" zygote ended, ");
     assert_eq!(ended.len(), 3, "{ended:#?}");
-    assert!(ended.iter().all(|line| value(line, "how") == Some("SIGKILL")), "{ended:#?}");
+    assert!(ended.iter().all(|line| value(line, "reason") == Some("\"SIGKILL\"")), "{ended:#?}");
+    assert!(
+        ended.iter().all(|line| value(line, "restart_in_ms").is_some_and(|ms| ms.parse::<u64>().is_ok())),
+        "{ended:#?}"
+    );
+    assert!(subject.crashes().iter().any(|line| line.contains(" ended: its zygote died")));
     assert_eq!(subject.agent.log.lines_with(" zygote restarted, ").len(), 3);
     before.expect_no_growth(&subject, GROWTH_KIB);
 }

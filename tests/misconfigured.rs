@@ -25,7 +25,7 @@ fn a_body_that_is_announced_and_does_not_come_is_told_of() {
         link.ask(&post.clone().with("body-size", Value::Int64(10)));
     }
     let line = agent.log.wait_for("the warning", |line| line.contains("http-buffer-request"));
-    assert!(line.contains(" WARN "), "{line}");
+    assert!(line.contains(" WARN ") && line.contains(", without_body: "), "{line}");
     link.ask(&post.with("body-size", Value::Int64(10)));
     // The last look, at the end, says nothing more.
     link.ask(&Message::get("/", None).with("src-ip", Value::Null));
@@ -69,7 +69,9 @@ fn health_checks_alone_are_told_of() {
         let mut link = agent.connect();
         link.greet(items);
     }
-    agent.log.wait_for("the warning", |line| line.contains("has never sent it a request"));
+    agent.log.wait_for("the warning", |line| {
+        line.contains("has never sent it a request") && line.contains(", health_checks: 10")
+    });
 }
 
 #[test]

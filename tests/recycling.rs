@@ -197,6 +197,7 @@ fn an_engine_that_cannot_be_replaced_goes_on() {
     (0..10).for_each(|_| assert_eq!(ask(&mut link, "attack").code(), Some(403)));
     let line = agent.log.wait_for_text(" engine cannot be recycled and goes on");
     assert!(line.contains(" WARN ") && value(&line, "requests") == Some("10"), "{line}");
+    assert_eq!(value(&line, "next_attempt_after_requests"), Some("20"), "{line}");
     assert_eq!(agent.engines(), [engine]);
     limit("1024");
     (0..10).for_each(|_| assert_eq!(ask(&mut link, "attack").code(), Some(403)));
