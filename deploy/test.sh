@@ -68,28 +68,17 @@ lints() {
   cargo clippy --no-default-features --features engine2 --locked -- -D warnings
 }
 
-# What asks something of the engine, with the other one. The rest does not depend on it.
+# With the other engine: all but what measures (load) and what compares with libmodsecurity 3 (differential).
 tests_with_engine_2() {
-  local test tests=()
-  for test in applications audit_log crashes crs dialects elsewhere findings headers log methods misconfigured \
-    modsecurity2 recycling reload request_view responses rules_loaded statuses thread_isolation transport truncated \
-    verdicts; do
-    tests+=(--test "$test")
-  done
-  ENGINE=2 cargo test --locked --all-features "${tests[@]}"
+  ENGINE=2 cargo test --locked --all-features --test protocol --test haproxy --test engine --test faults \
+    --test operation --test crs
 }
 
-# The tests that have HAProxy in them, with the one of another Debian suite.
+# With the HAProxy of another Debian suite: what has HAProxy in it and does not take long.
 tests_with_haproxy() {
-  local program files file tests=()
+  local program
   program=$(deploy/haproxy-version.sh "$1" target/haproxy)
-  files=$(grep -lE 'support::(haproxy|site)\b' tests/*.rs)
-  for file in $files; do
-    # What these ask does not depend on HAProxy's version, and takes long.
-    case $file in tests/overload.rs | tests/endurance.rs | tests/crashes.rs | tests/differential.rs) continue ;; esac
-    tests+=(--test "$(basename "$file" .rs)")
-  done
-  HAPROXY=$program cargo test --locked --all-features "${tests[@]}"
+  HAPROXY=$program cargo test --locked --all-features --test haproxy --test engine
 }
 
 # -dW: a warning is a failure.
