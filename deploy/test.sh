@@ -74,11 +74,11 @@ tests_with_engine_2() {
     --test operation --test crs
 }
 
-# With the HAProxy of another Debian suite: what has HAProxy in it and does not take long.
+# With the HAProxy of another Debian suite.
 tests_with_haproxy() {
   local program
   program=$(deploy/haproxy-version.sh "$1" target/haproxy)
-  HAPROXY=$program cargo test --locked --all-features --test haproxy --test engine
+  HAPROXY=$program cargo test --locked --all-features --test haproxy
 }
 
 # -dW: a warning is a failure.

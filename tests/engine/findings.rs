@@ -1,10 +1,6 @@
 //! Does everything that the engine found reach HAProxy, and the log?
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use crate::support::agent::Agent;
-use crate::support::haproxy::Haproxy;
 use crate::support::log::value;
 use crate::support::spop::{Ack, Message, hello};
 use crate::support::wire::Value;
@@ -14,10 +10,7 @@ SecAction "id:1,phase:1,pass,nolog,setvar:tx.anomaly_score=12"
 SecRule ARGS_NAMES "@rx ^a" "id:900000002,phase:1,pass,log,msg:'a name',severity:WARNING,tag:'one',tag:'two'"
 SecRule ARGS:b "@streq quiet" "id:3,phase:1,pass,nolog,msg:'silent'"
 SecRule ARGS:b "@streq deny" "id:4,phase:2,deny,status:451,log,msg:'b is %{ARGS.b}',severity:CRITICAL"
-SecRule ARGS:b "@streq drop" "id:5,phase:2,drop,log,msg:'dropped'"
 SecRule ARGS:b "@streq long" "id:6,phase:2,pass,log,msg:'%{REQUEST_URI}'"
-SecDefaultAction "phase:2,log,drop"
-SecRule ARGS:b "@streq block" "id:7,phase:2,block,msg:'blocked'"
 "#;
 
 fn ask(agent: &Agent, query: &str) -> Ack {
@@ -110,23 +103,4 @@ fn a_match_is_a_record_of_its_own_in_the_log() {
         assert!(line.contains(&format!("{key}: {expected}")), "{key} in {line}");
     }
     assert_eq!(value(&line, "id").map(str::len), Some(32));
-}
-
-#[test]
-fn drop_closes_the_connection_without_an_answer() {
-    let agent = Agent::with_rules(RULES, &[]);
-    let haproxy = Haproxy::start(agent.address());
-    for query in ["b=drop", "b=block"] {
-        let ack = ask(&agent, query);
-        assert_eq!((ack.code(), string(&ack, "action")), (Some(403), Some("drop")), "{query}");
-        let mut stream = TcpStream::connect(haproxy.v4).unwrap();
-        write!(stream, "GET /?{query} HTTP/1.1\r\nHost: shop.test\r\n\r\n").unwrap();
-        let client = format!(": {} ", stream.local_addr().unwrap());
-        let line = haproxy.log.wait_for("the request", |line| line.contains(&client));
-        assert!(line.contains(" modsec_code=403 ") && line.contains(" modsec_action=drop "), "{line}");
-        // HAProxy is done with it, and the client has heard nothing: not even of the end, where HAProxy may (as root).
-        stream.set_nonblocking(true).unwrap();
-        assert!(!matches!(stream.read(&mut [0; 16]), Ok(1..)), "{query}: the client got an answer");
-    }
-    haproxy.curl("/?b=other", &[]).assert_clean();
 }

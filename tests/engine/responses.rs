@@ -4,8 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::agent::Agent;
-use crate::support::haproxy::Haproxy;
-use crate::support::process::engine;
 use crate::support::spop::{Ack, Link, Message};
 use crate::support::waiting::wait_until;
 use crate::support::wire::{Value, text};
@@ -302,56 +300,4 @@ fn a_flood_of_requests_without_responses_grows_no_memory() {
     let after = memory();
     println!("{full} KiB with 500 waiting, {after} KiB after 6000 requests more");
     assert!(after < full + 4096, "{full} KiB, then {after} KiB");
-}
-
-#[test]
-fn haproxy_shows_the_agents_page_in_place_of_what_leaks() {
-    let folder = tempfile::tempdir().unwrap();
-    let page = folder.path().join("page.html");
-    fs::write(&page, "<h1>{{status}}</h1><p>Ask for {{id}}</p>").unwrap();
-    let options = ["--responses", "100", "--block-page", page.to_str().unwrap()];
-    let agent = Agent::with_rules(RULES, &options);
-    let haproxy = Haproxy::start_with(agent.address(), &[("MODSEC_RESPONSES", "1")]);
-    let clean = haproxy.curl("/say?words=hello", &[]);
-    assert_eq!((clean.status, clean.body.as_str(), clean.verdict.code), (200, "hello", Some(0)));
-    let leak = haproxy.curl("/say?words=secret", &[]);
-    assert_eq!((leak.status, leak.verdict.code), (403, Some(403)), "{leak:?}");
-    let line = agent.log.wait_for("the denial", |line| line.contains(" response denied, "));
-    assert!(line.contains("uri: \"/say?words=secret\"") && line.contains("client: 127.0.0.1:"), "{line}");
-    let line =
-        agent.log.wait_for("the rule", |line| line.contains(" rule matched, ") && line.contains("rule: 4,"));
-    assert!(line.contains("uri: \"/say?words=secret\"") && line.contains("client: 127.0.0.1:"), "{line}");
-    let id = crate::support::log::value(&line, "id").unwrap();
-    assert_eq!(leak.body, format!("<h1>403</h1><p>Ask for {id}</p>"));
-    let marked = haproxy.curl("/say?words=x&word=marked", &[]);
-    assert_eq!((marked.status, marked.verdict.code), (403, Some(502)), "{marked:?}");
-}
-
-#[test]
-fn without_a_page_haproxy_shows_its_own() {
-    let agent = Agent::with_rules(RULES, &["--responses", "100"]);
-    let haproxy = Haproxy::start_with(agent.address(), &[("MODSEC_RESPONSES", "1")]);
-    let leak = haproxy.curl("/say?words=secret", &[]);
-    assert_eq!((leak.status, leak.verdict.code), (403, Some(403)), "{leak:?}");
-    assert!(!leak.body.contains("secret"), "{leak:?}");
-}
-
-#[test]
-fn a_response_that_nobody_inspected_does_not_pass() {
-    // Patterns that take an engine long to find out that they do not match.
-    let slow: String = (100..300)
-        .map(|id| format!("SecRule RESPONSE_BODY \"@rx ^([a-m]+)+[0-9]$\" \"id:{id},phase:4,deny\"\n"))
-        .collect();
-    // ModSecurity 2.9 would give them up, as libmodsecurity 3.0.9 does not.
-    let patience = match engine() {
-        2 => "SecPcreMatchLimit 2000000000\nSecPcreMatchLimitRecursion 2000000000\n",
-        _ => "",
-    };
-    let rules = format!("{patience}{RULES}{slow}");
-    let agent = Agent::with_rules(&rules, &["--responses", "100", "--deadline", "500ms"]);
-    let haproxy = Haproxy::start_with(agent.address(), &[("MODSEC_RESPONSES", "1")]);
-    let page = "a".repeat(60);
-    let answer = haproxy.curl(&format!("/say?words={page}-"), &[]);
-    assert_eq!((answer.verdict.code, answer.verdict.error.as_deref()), (None, Some("timeout")), "{answer:?}");
-    assert!(answer.status == 503 && !answer.body.contains(&page), "{answer:?}");
 }

@@ -1,7 +1,6 @@
 //! What becomes of a body of which HAProxy sent only the beginning?
 
 use crate::support::agent::Agent;
-use crate::support::haproxy::Haproxy;
 use crate::support::spop::{Ack, Message};
 use crate::support::wire::{Value, headers, text};
 
@@ -127,16 +126,4 @@ fn any_other_word_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("--truncated") && said.contains("maybe") && said.contains("inspect"), "{said}");
-}
-
-#[test]
-fn haproxys_buffer_cuts_and_the_agent_notices() {
-    let body = format!("a=hello&b={}", "x".repeat(40_000));
-    for (policy, code) in [("inspect", Some(0)), ("deny", Some(413)), ("error", None)] {
-        let agent = Agent::with_rules(RULES, &["--truncated", policy]);
-        let haproxy = Haproxy::start(agent.address());
-        let answer = haproxy.curl("/", &["--data-binary", &body, "-H", "Expect:"]);
-        assert_eq!((answer.verdict.code, answer.verdict.truncated), (code, true), "{policy}: {answer:?}");
-        assert_eq!(answer.verdict.error.as_deref(), code.is_none().then_some("truncated"), "{policy}");
-    }
 }

@@ -26,6 +26,8 @@ mod misconfigured;
 mod record_seeds;
 // Rules see the request as the client sent it.
 mod request_view;
+// Responses that leak, or that nobody inspected.
+mod responses;
 // The status of the rule that denies, from every phase.
 mod statuses;
 #[path = "../support/mod.rs"]

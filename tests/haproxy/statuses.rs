@@ -1,7 +1,12 @@
 //! Does the status of the rule that denies come out at HAProxy, whichever phase it denies in?
 
+use crate::support::agent::Agent;
 use crate::support::haproxy::Haproxy;
 use crate::support::site::Site;
+use crate::support::spop::Message;
+use crate::support::wire::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::OnceLock;
 
 const RULES: &str = r#"SecRuleEngine On
@@ -83,4 +88,30 @@ fn detection_only_lets_attacks_through() {
     site.agent
         .log
         .wait_for("the rule that matched", |line| line.contains("rule matched") && line.contains("rule: 1,"));
+}
+
+/// What drops: a rule by itself, and one that leaves it to the default action.
+const DROPS: &str = r#"SecRuleEngine On
+SecRule ARGS:b "@streq drop" "id:5,phase:2,drop,log,msg:'dropped'"
+SecDefaultAction "phase:2,log,drop"
+SecRule ARGS:b "@streq block" "id:7,phase:2,block,msg:'blocked'"
+"#;
+
+#[test]
+fn drop_closes_the_connection_without_an_answer() {
+    let agent = Agent::with_rules(DROPS, &[]);
+    let haproxy = Haproxy::start(agent.address());
+    for query in ["b=drop", "b=block"] {
+        let ack = agent.link().ask(&Message::get("/", Some(query)));
+        assert_eq!((ack.code(), ack.get("action").map(Value::str)), (Some(403), Some("drop")), "{query}");
+        let mut stream = TcpStream::connect(haproxy.v4).unwrap();
+        write!(stream, "GET /?{query} HTTP/1.1\r\nHost: shop.test\r\n\r\n").unwrap();
+        let client = format!(": {} ", stream.local_addr().unwrap());
+        let line = haproxy.log.wait_for("the request", |line| line.contains(&client));
+        assert!(line.contains(" modsec_code=403 ") && line.contains(" modsec_action=drop "), "{line}");
+        // HAProxy is done with it, and the client has heard nothing: not even of the end, where HAProxy may (as root).
+        stream.set_nonblocking(true).unwrap();
+        assert!(!matches!(stream.read(&mut [0; 16]), Ok(1..)), "{query}: the client got an answer");
+    }
+    haproxy.curl("/?b=other", &[]).assert_clean();
 }

@@ -104,3 +104,16 @@ fn a_body_of_100_kilobytes_is_inspected_whole_when_buffers_and_frames_are_large(
     assert!(!clean.verdict.truncated, "{clean:?}");
     post("1'%20OR%20'1'%3D'1").assert_denied();
 }
+
+#[test]
+fn haproxys_buffer_cuts_and_the_agent_notices() {
+    let body = format!("a=hello&b={}", "x".repeat(40_000));
+    let rules = "SecRuleEngine On\nSecRequestBodyAccess On\n";
+    for (policy, code) in [("inspect", Some(0)), ("deny", Some(413)), ("error", None)] {
+        let agent = Agent::with_rules(rules, &["--truncated", policy]);
+        let haproxy = Haproxy::start(agent.address());
+        let answer = haproxy.curl("/", &["--data-binary", &body, "-H", "Expect:"]);
+        assert_eq!((answer.verdict.code, answer.verdict.truncated), (code, true), "{policy}: {answer:?}");
+        assert_eq!(answer.verdict.error.as_deref(), code.is_none().then_some("truncated"), "{policy}");
+    }
+}
