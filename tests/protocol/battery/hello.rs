@@ -68,7 +68,7 @@ fn each_type() -> Vec<Case> {
 }
 
 fn versions() -> Vec<Case> {
-    let table: [(&str, &[Answer]); 19] = [
+    let table: [(&str, &[Answer]); 20] = [
         ("2.0,", GOOD),
         (",2.0", GOOD),
         (" 2.0 ", GOOD),
@@ -79,6 +79,7 @@ fn versions() -> Vec<Case> {
         (",", &[Bye(8)]),
         ("1.0", &[Bye(8)]),
         ("3.0", &[Bye(8)]),
+        ("3.0,12.0", &[Bye(8)]),
         ("20", &[Bye(8)]),
         ("2", &[Bye(8)]),
         ("2.", &[Bye(8)]),
@@ -158,6 +159,9 @@ fn capabilities() -> Vec<Case> {
 fn others() -> Vec<Case> {
     let binary_name = payload([bytes(hello())[11..].to_vec(), b"\x02\xFF\0\0".to_vec()].concat());
     let check = |value| bytes(with("healthcheck", Value::Bool(value)));
+    let mut backwards = hello();
+    backwards.reverse();
+    backwards.insert(1, ("something-new", Value::Ipv6([1; 16])));
     vec![
         first("hello: engine-id is empty", bytes(with("engine-id", text(""))), GOOD),
         first("hello: engine-id of 8 KB", bytes(with("engine-id", text(&"e".repeat(8000)))), GOOD),
@@ -168,6 +172,7 @@ fn others() -> Vec<Case> {
         first("hello: an item whose name is empty", bytes(with("", Value::Null)), GOOD),
         first("hello: an item whose name is no UTF-8", binary_name, GOOD),
         first("hello: an item in capitals", bytes(with("HEALTHCHECK", Value::Bool(true))), GOOD),
+        first("hello: backwards, an unknown item among the others", bytes(backwards), GOOD),
         first("hello: 15 KB of unknown items", bytes(many(900)), GOOD),
     ]
 }

@@ -59,8 +59,9 @@ fn understand(frame: &Frame) -> Answer {
         AGENT_HELLO => Answer::Greeting,
         AGENT_DISCONNECT => {
             let items = Reader(&frame.payload).pairs();
-            let code = items.iter().find(|(name, _)| name == "status-code").unwrap().1.int();
-            Answer::Bye(code)
+            let item = |wanted: &str| &items.iter().find(|(name, _)| name == wanted).unwrap().1;
+            assert_ne!(item("message").str(), "", "a DISCONNECT that gives no reason");
+            Answer::Bye(item("status-code").int())
         }
         ACK => {
             let ack = Ack::read(frame);
