@@ -1,4 +1,6 @@
-//! Does every option also work from the environment, and does the command line win?
+//! Does what is given in the environment take effect, and does the command line win?
+//!
+//! That every option can be given there is tested in options.rs.
 
 use crate::support::agent::{Agent, rule_file};
 use crate::support::process::run;
@@ -7,18 +9,6 @@ use crate::support::spop::{Message, hello};
 /// An agent on a port that the kernel chooses, with this one variable.
 fn with(name: &str, value: &str) -> Agent {
     Agent::start_exactly(&["--listen", "127.0.0.1:0"], &[(name, value)])
-}
-
-/// Runs the agent with a variable that it must refuse.
-#[track_caller]
-fn refused(name: &str, value: &str, status: i32) -> String {
-    // With --listen the port does not matter, and is not looked at.
-    let options: &[&str] = if name.ends_with("_PORT") { &[] } else { &["--listen", "127.0.0.1:0"] };
-    let output = run(options, &[(name, value)]);
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{name}={value}: {text}");
-    assert_eq!(text.lines().filter(|line| line.starts_with("modsecurity-spoa: ")).count(), 1, "{text}");
-    text
 }
 
 #[test]
@@ -94,28 +84,6 @@ fn switches() {
         assert_eq!(debug, on, "MODSECURITY_SPOA_DEBUG={value}");
     }
     assert_eq!(run(&[], &[("MODSECURITY_SPOA_CHECK", "yes")]).status.code(), Some(0));
-}
-
-#[test]
-fn bad_values_are_refused_and_named() {
-    for (name, value) in [
-        ("WORKERS", "0"),
-        ("WORKERS", "many"),
-        ("MAX_FRAME_SIZE", "255"),
-        ("MAX_FRAME_SIZE", "16777217"),
-        ("PORT", "65536"),
-        ("CAPABILITY", "pipelining,warp"),
-        ("THROTTLE", "soon"),
-        ("ON_ERROR", "maybe"),
-        ("DEBUG", "perhaps"),
-        ("CHECK", "perhaps"),
-    ] {
-        let complaint = refused(&format!("MODSECURITY_SPOA_{name}"), value, 2).to_lowercase();
-        let (variable, option) = (name.to_lowercase(), name.to_lowercase().replace('_', "-"));
-        assert!(complaint.contains(&variable) || complaint.contains(&option), "{name}={value}: {complaint}");
-    }
-    assert!(refused("MODSECURITY_SPOA_RULES", "/nowhere/rules.conf", 1).contains("/nowhere/rules.conf"));
-    assert_eq!(run(&[], &[("MODSECURITY_SPOA_LISTEN", "nonsense")]).status.code(), Some(2));
 }
 
 #[test]

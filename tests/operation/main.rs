@@ -4,10 +4,12 @@
 
 // The command line, and every mistake on it.
 mod command_line;
-// Every option from the environment.
+// What is given in the environment takes effect.
 mod environment;
 // What is in the log, and that no request can forge a line of it.
 mod log;
+// Every option of --help with a good and a bad value, on the command line and in the environment.
+mod options;
 // New rules and reopened log files (SIGHUP), and that no request notices.
 mod reload;
 // The end: what is in flight answered, links told, sockets removed.
