@@ -3,7 +3,7 @@
 # exit status.
 #
 #   test.sh               all
-#   test.sh --engine 2    only the tests that ModSecurity 2.9 passes through
+#   test.sh --engine 2    only the tests, with ModSecurity 2.9
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -77,7 +77,7 @@ tests_with_engine_2() {
 # With the HAProxy of another Debian suite.
 tests_with_haproxy() {
   local program
-  program=$(deploy/haproxy-version.sh "$1" target/haproxy)
+  program=$(tests/haproxy/get-haproxy.sh "$1" target/haproxy)
   HAPROXY=$program cargo test --locked --all-features --test haproxy
 }
 
@@ -128,7 +128,7 @@ fi
 step "packages" deploy/install-packages.sh shellcheck
 step "cargo's tools" cargo_tools
 step "README's commands" readme_commands
-step "shell scripts" shellcheck deploy/*.sh .ci/run
+step "shell scripts" shellcheck deploy/*.sh tests/*/*.sh .ci/run
 step "HAProxy's configuration" haproxy_configuration
 step "format" cargo fmt --all --check
 step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
@@ -141,7 +141,7 @@ step "tests with ModSecurity 2.9" tests_with_engine_2
 step "tests with HAProxy 3.0" tests_with_haproxy trixie
 step "tests with HAProxy 3.2" tests_with_haproxy forky
 step "documentation" documentation
-step "fuzzing" deploy/fuzz.sh 12
+step "fuzzing" tests/fuzz/run.sh 12
 step "demo" deploy/demo.sh --once
 step "demo with ModSecurity 2.9" deploy/demo.sh --once --engine 2
 step "installed rules" ./target/release/modsecurity-spoa --check

@@ -4,10 +4,10 @@
 #
 #   target/fuzz/build/x86_64-unknown-linux-gnu/release/TARGET target/fuzz/found/TARGET-...
 #
-#   fuzz.sh [SECONDS [TARGET...]]     15 seconds for each of all targets
+#   run.sh [SECONDS [TARGET...]]     15 seconds for each of all targets
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PATH=$PATH:$HOME/.cargo/bin
 cargo_fuzz=0.13.2
 seconds=${1:-15}

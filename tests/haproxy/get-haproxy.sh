@@ -2,8 +2,8 @@
 # Gets the HAProxy of another Debian suite, with all libraries that it needs, and prints the path of a program that runs
 # it. Nothing on the system changes: the packages are unpacked into a folder, and apt gets lists of its own.
 #
-#   haproxy-version.sh trixie FOLDER     HAProxy 3.0, the last with fragmentation and async
-#   haproxy-version.sh forky FOLDER      HAProxy 3.2, with a SPOP multiplexer in place of these
+#   get-haproxy.sh trixie FOLDER     HAProxy 3.0, the last with fragmentation and async
+#   get-haproxy.sh forky FOLDER      HAProxy 3.2, with a SPOP multiplexer in place of these
 set -euo pipefail
 
 suite=${1:?suite}
@@ -25,7 +25,7 @@ key=/usr/share/keyrings/debian-archive-keyring.gpg
 apt-get indextargets --no-release-info --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
   sed -nE "s|^([^ ]*/debian)/? main\$|deb [signed-by=$key] \1 $suite main|p" | sort -u >"$work/sources.list"
 if [[ ! -s $work/sources.list ]]; then
-  echo "haproxy-version: apt knows no Debian mirror" >&2
+  echo "get-haproxy: apt knows no Debian mirror" >&2
   exit 1
 fi
 

@@ -2,11 +2,11 @@
 # Gets the Core Rule Set's own tests, which only Debian's source package has, in the version of the installed rules.
 # Prints the path of the folder with their YAML files. Nothing on the system changes: apt gets lists of its own.
 #
-#   crs-tests.sh FOLDER     unpacked below FOLDER, and found there the next time
+#   get-tests.sh FOLDER     unpacked below FOLDER, and found there the next time
 set -euo pipefail
 
 die() {
-  printf 'crs-tests: %s\n' "$@" >&2
+  printf 'get-tests: %s\n' "$@" >&2
   exit 1
 }
 
