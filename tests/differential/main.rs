@@ -17,7 +17,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+// Random requests, the engine without the agent, and the smallest request that makes a difference.
 mod random;
+// The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
 

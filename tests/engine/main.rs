@@ -17,6 +17,7 @@ mod modsecurity2;
 mod responses;
 // The engine has every rule of the files.
 mod rules_loaded;
+// The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
 // A body of which HAProxy sent only the beginning.

@@ -398,7 +398,7 @@ fn behind_haproxy_a_crash_costs_one_response() {
     subject.expect_restarts(kinds.len());
 }
 
-/// `SOAK=600 cargo test --release --test crashes soak -- --nocapture`: all kinds of crashes for so many seconds.
+/// `SOAK=600 cargo test --release --test faults soak -- --nocapture`: all kinds of crashes for so many seconds.
 #[test]
 fn a_long_soak_leaves_everything_as_it_was() {
     let Some(seconds) = std::env::var("SOAK").ok().and_then(|text| text.parse().ok()) else { return };

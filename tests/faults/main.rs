@@ -14,6 +14,7 @@ mod load;
 mod recycling;
 // An agent with a library of faults in its engine.
 mod subject;
+// The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
 // The same faults with `--isolation thread`: what that form promises.

@@ -1,5 +1,7 @@
 //! Is it right behind a real HAProxy? `HAPROXY` selects the version; what only one generation does is tested with that
-//! alone. Whatever needs a HAProxy and not long is here, so that this program is what another version is tried with.
+//! alone.
+//!
+//! Whatever has HAProxy in it and does not take long is here: this is the program that another version is tried with.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
@@ -21,7 +23,7 @@ mod life;
 mod methods;
 // What HAProxy should send and does not is told to the operator.
 mod misconfigured;
-// Not tests: records what this HAProxy sends, as seeds for the fuzz targets.
+// Not a test: records what this HAProxy sends, as seeds for the fuzz targets.
 #[path = "../fuzz/record.rs"]
 mod record_seeds;
 // Rules see the request as the client sent it.
@@ -30,6 +32,7 @@ mod request_view;
 mod responses;
 // The status of the rule that denies, from every phase.
 mod statuses;
+// The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
 // HTTP/1.0, 1.1 and 2, IPv4, IPv6 and Unix sockets, chunks and large bodies.

@@ -96,8 +96,7 @@ fn one_of_a_mix(number: usize) -> (Message, i64) {
 }
 
 /// Sends this many requests to the one engine of an agent, and others before, and looks at its memory and at the front's.
-/// The first fill what malloc(3) keeps: 128 blocks of each size (src/engine/process/keeper.rs), some of which few requests
-/// need.
+/// The first fill what malloc(3) keeps: 128 blocks of each size (as the zygote tells it), some of which few requests need.
 fn endure(agent: &Agent, before: usize, count: usize) {
     let engine = agent.engines()[0];
     let mut link: Link = agent.link();

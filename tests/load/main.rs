@@ -15,5 +15,6 @@ mod overload;
 // An agent with a library of faults in its engine.
 #[path = "../faults/subject.rs"]
 mod subject;
+// The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,5 +14,6 @@ mod options;
 mod reload;
 // The end: what is in flight answered, links told, sockets removed.
 mod stop;
+// The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

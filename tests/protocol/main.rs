@@ -15,5 +15,6 @@ mod hostile_peers;
 mod invalid;
 // Requests in every form that is in use: exactly one ACK each, with the verdict.
 mod notify;
+// The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

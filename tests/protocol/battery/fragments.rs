@@ -1,5 +1,5 @@
 //! Fragments: NOTIFY without FIN, UNSET, ABORT, for an agent that does not announce fragmentation: refused with code 10. For
-//! one that does, spop_fragments.rs has the cases.
+//! one that does, ../fragments.rs has the cases.
 
 use super::case::Answer::{Ack, Bye, Open};
 use super::case::Verdict::Denied;
