@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
-// Some 1,000 cases of good and broken bytes as data, each with its exact answer.
+// Some 1,300 cases of good and broken bytes as data, each with its exact answer.
 mod battery;
 // Requests that come in several frames: put together, bounded, refused where they are not announced.
 mod fragments;
