@@ -1,7 +1,7 @@
-//! The daemon. See README.md for what it does and how to run it.
+//! The daemon. README.md and deploy/guide say what it does and how to run it.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    modsecurity_spoa::process::run()
+    modsecurity_spoa::commands::run()
 }

@@ -25,14 +25,14 @@ const STACK: usize = 64 * 1024;
 const LAST_RESORT: u32 = 15;
 
 thread_local! {
-    /// The post of the thread, if it is one that runs engine code. Initialised at compile time and without a destructor,
+    /// The slot of the thread, if it is one that runs engine code. Initialised at compile time and without a destructor,
     /// so that a signal handler may read it.
-    static POST: Cell<*const Post> = const { Cell::new(ptr::null()) };
+    static SLOT: Cell<*const FaultSlot> = const { Cell::new(ptr::null()) };
 }
 
 /// Where the fault of one thread is kept. It is never freed: a parked thread looks at it for ever.
 #[derive(Debug, Default)]
-pub struct Post {
+pub struct FaultSlot {
     in_engine: AtomicBool,
     signal: AtomicI32,
     address: AtomicUsize,
@@ -48,7 +48,7 @@ pub struct Fault {
     pub address: usize,
 }
 
-impl Post {
+impl FaultSlot {
     /// The fault that parked the thread, if there was one.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
@@ -59,7 +59,7 @@ impl Post {
         Some(Fault { signal, address: self.address.load(Ordering::Relaxed) })
     }
 
-    /// Runs engine code on the thread of this post: what it does to itself from here on is a fault of the engine's.
+    /// Runs engine code on the thread of this slot: what it does to itself from here on is a fault of the engine's.
     pub fn guard<T>(&self, code: impl FnOnce() -> T) -> T {
         self.in_engine.store(true, Ordering::Relaxed);
         let done = code();
@@ -68,7 +68,7 @@ impl Post {
     }
 }
 
-/// Installs the handler for the whole process. A fault outside [`Post::guard`] ends the process as ever.
+/// Installs the handler for the whole process. A fault outside [`FaultSlot::guard`] ends the process as ever.
 pub fn install() -> io::Result<()> {
     let flags = SaFlags::SA_SIGINFO | SaFlags::SA_ONSTACK;
     let action = SigAction::new(SigHandler::SigAction(handle), flags, SigSet::empty());
@@ -79,8 +79,8 @@ pub fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the current thread one that may run engine code, with a stack for the handler. Post and stack stay for ever.
-pub fn take_post() -> io::Result<&'static Post> {
+/// Makes the current thread one that may run engine code, with a stack for the handler. FaultSlot and stack stay for ever.
+pub fn take_slot() -> io::Result<&'static FaultSlot> {
     let stack = Box::leak(vec![0_u8; STACK].into_boxed_slice());
     let stack =
         libc::stack_t { ss_sp: stack.as_mut_ptr().cast::<c_void>(), ss_flags: 0, ss_size: stack.len() };
@@ -88,9 +88,9 @@ pub fn take_post() -> io::Result<&'static Post> {
     if unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let post: &'static Post = Box::leak(Box::default());
-    POST.set(post);
-    Ok(post)
+    let slot: &'static FaultSlot = Box::leak(Box::default());
+    SLOT.set(slot);
+    Ok(slot)
 }
 
 /// The clock of the current thread's CPU time, readable from other threads while this one lives.
@@ -110,16 +110,16 @@ pub fn cancel_last_resort() {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
-    let post = POST.try_with(Cell::get).unwrap_or(ptr::null());
-    // SAFETY: NULL, or a post, which is never freed.
-    match unsafe { post.as_ref() } {
-        Some(post) if post.in_engine.load(Ordering::Relaxed) => {
+    let slot = SLOT.try_with(Cell::get).unwrap_or(ptr::null());
+    // SAFETY: NULL, or a slot, which is never freed.
+    match unsafe { slot.as_ref() } {
+        Some(slot) if slot.in_engine.load(Ordering::Relaxed) => {
             // SAFETY: with SA_SIGINFO the kernel passes a valid pointer; the field is there for all these signals, and
             // reading it where it means nothing (SIGABRT) is harmless.
             let address = unsafe { (*info).si_addr() } as usize;
-            post.address.store(address, Ordering::Relaxed);
-            post.signal.store(signal, Ordering::Relaxed);
-            post.faulted.store(true, Ordering::Release);
+            slot.address.store(address, Ordering::Relaxed);
+            slot.signal.store(signal, Ordering::Relaxed);
+            slot.faulted.store(true, Ordering::Release);
             // SAFETY: both are async-signal-safe (POSIX).
             unsafe {
                 libc::alarm(LAST_RESORT);

@@ -7,7 +7,9 @@ pub mod descriptor;
 pub mod fault;
 pub mod intervention;
 pub mod matches;
+pub(crate) mod processes;
 pub mod rules;
+pub(crate) mod shared_memory;
 #[cfg(feature = "engine2")]
 pub mod v2;
 #[cfg(feature = "engine3")]

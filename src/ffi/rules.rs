@@ -13,7 +13,7 @@ pub enum RuleEngine {
 
 /// How the loaded directives leave some settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct RuleSettings {
     /// `SecRuleEngine`.
     pub engine: RuleEngine,
     /// `SecRequestBodyAccess`.

@@ -1,17 +1,17 @@
 //! Applications and their rule files: `NAME=FILE`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::BadOption;
 
 /// The files of each application, in the order in which the names come first.
-pub(super) fn parse_all(words: Vec<OsString>) -> Result<Vec<(String, Vec<PathBuf>)>, BadOption> {
+pub(super) fn parse_all(args: &[OsString]) -> Result<Vec<(String, Vec<PathBuf>)>, BadOption> {
     let mut applications = Vec::<(String, Vec<PathBuf>)>::new();
-    for word in words {
-        let (name, file) = parse(&word).ok_or_else(|| {
-            BadOption(format!("--app: {word:?} is not NAME=FILE, with a name of printable characters"))
+    for arg in args {
+        let (name, file) = parse(arg).ok_or_else(|| {
+            BadOption(format!("--app: {arg:?} is not NAME=FILE, with a name of printable characters"))
         })?;
         match applications.iter_mut().find(|(known, _)| *known == name) {
             Some((_, files)) => files.push(file),
@@ -21,8 +21,8 @@ pub(super) fn parse_all(words: Vec<OsString>) -> Result<Vec<(String, Vec<PathBuf
     Ok(applications)
 }
 
-fn parse(word: &OsString) -> Option<(String, PathBuf)> {
-    let bytes = word.as_bytes();
+fn parse(arg: &OsStr) -> Option<(String, PathBuf)> {
+    let bytes = arg.as_bytes();
     let (name, file) = bytes.split_at_checked(bytes.iter().position(|&byte| byte == b'=')?)?;
     let file = file.get(1..).filter(|file| !file.is_empty())?;
     let name = std::str::from_utf8(name).ok()?;
@@ -36,14 +36,14 @@ mod tests {
 
     #[test]
     fn files_of_one_name_go_together() {
-        let words = ["shop=a.conf", "blog=b=c.conf", "shop=d.conf"].map(OsString::from).to_vec();
+        let args = ["shop=a.conf", "blog=b=c.conf", "shop=d.conf"].map(OsString::from);
         let expected = vec![
             ("shop".to_owned(), vec!["a.conf".into(), "d.conf".into()]),
             ("blog".to_owned(), vec!["b=c.conf".into()]),
         ];
-        assert_eq!(parse_all(words), Ok(expected));
+        assert_eq!(parse_all(&args), Ok(expected));
         for bad in ["shop", "=a.conf", "shop=", "a b=c", ""] {
-            assert!(parse_all(vec![bad.into()]).is_err(), "{bad}");
+            assert!(parse_all(&[bad.into()]).is_err(), "{bad}");
         }
     }
 }

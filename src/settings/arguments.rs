@@ -1,4 +1,4 @@
-//! The raw words: structopt's part, and the environment.
+//! The raw arguments: structopt's part, and the environment.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use super::BadOption;
 /// What every environment variable of ours begins with.
 const PREFIX: &str = "MODSECURITY_SPOA_";
 
-/// How the command line is described to structopt; what the words mean, and what holds without them, is said elsewhere
+/// How the command line is described to structopt; what the values mean, and what holds without them, is checked elsewhere
 /// (clap 2 takes a default value where an option lacks its own).
 #[derive(Debug, StructOpt)]
 #[structopt(
@@ -129,7 +129,7 @@ pub(super) struct Arguments {
     pub(super) check: bool,
 }
 
-/// What the words are.
+/// What the arguments are.
 pub(super) enum Parsed {
     /// Options, and the environment variables that look like ours and are not.
     Arguments(Box<Arguments>, Vec<String>),
@@ -172,13 +172,13 @@ const OPTIONS: [(&str, Kind); 23] = [
 ];
 
 pub(super) fn parse(
-    words: impl IntoIterator<Item = OsString>,
+    args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     version: &str,
 ) -> Result<Parsed, BadOption> {
-    let mut words: Vec<OsString> = words.into_iter().collect();
+    let mut args: Vec<OsString> = args.into_iter().collect();
     let app = || Arguments::clap().version(version);
-    let given = match app().get_matches_from_safe(&words) {
+    let given = match app().get_matches_from_safe(&args) {
         Ok(given) => given,
         Err(error) => return refused(error),
     };
@@ -186,12 +186,12 @@ pub(super) fn parse(
     for (name, kind) in OPTIONS {
         let variable = name.to_uppercase().replace('-', "_");
         if let Some(value) = variables.remove(&variable).filter(|_| !is_given(&given, name)) {
-            words.extend(spelled_out(name, kind, &value)?);
+            args.extend(spelled_out(name, kind, &value)?);
         }
     }
     let mut unknown: Vec<_> = variables.into_keys().filter(|name| !is_of_kubernetes(name)).collect();
     unknown.sort();
-    match app().get_matches_from_safe(&words) {
+    match app().get_matches_from_safe(&args) {
         Ok(matches) => Ok(Parsed::Arguments(
             Box::new(Arguments::from_clap(&matches)),
             unknown.into_iter().map(|name| format!("{PREFIX}{name}")).collect(),
@@ -219,7 +219,7 @@ fn is_of_kubernetes(name: &str) -> bool {
     name.starts_with("PORT_") || name.starts_with("SERVICE_")
 }
 
-/// The words that stand for one variable.
+/// The arguments that stand for one variable.
 fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<OsString>, BadOption> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let option = OsString::from(format!("--{name}"));

@@ -4,7 +4,7 @@ use actors::spop::hello::Capabilities;
 
 use super::BadOption;
 
-/// Without any name all but `async`, which has its price (README.md, "Links that end early"), otherwise just those named.
+/// Without any name all but `async`, which has its price (deploy/guide/links.md), otherwise just those named.
 pub(super) fn parse_all(names: &[String]) -> Result<Capabilities, BadOption> {
     if names.is_empty() {
         return Ok(Capabilities { asynchronous: false, ..Capabilities::ALL });

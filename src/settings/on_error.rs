@@ -1,7 +1,7 @@
 //! `--on-error`: what HAProxy is told when nobody inspected a request.
 
 use super::BadOption;
-use crate::engine::answer::OnError;
+use crate::message::answer::OnError;
 
 /// The status of `deny` without one: the service, not the request, is at fault.
 const DEFAULT_STATUS: u16 = 503;

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use actors::spop::FrameId;
 use client::Client;
-use modsecurity_spoa::engine::version::Version;
+use modsecurity_spoa::rules::version::EngineVersion;
 
 const ROUNDS: usize = 7;
 const REQUESTS: u64 = 10_000;
@@ -28,7 +28,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(version: Version, rules: &str) -> Self {
+    fn start(version: EngineVersion, rules: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_modsecurity-spoa"));
         command.args(["--engine", &version.number().to_string(), "-f", rules]);
         command.args(["-n", "1", "--listen", "127.0.0.1:0", "--deadline", "30s"]);
@@ -89,7 +89,7 @@ fn main() {
         "{:>20} {:>9} {:>11} {:>8} {:>8} {:>8} {:>16}",
         "", "in flight", "requests/s", "front", "worker", "engine", "sum"
     );
-    for &version in Version::BUILT {
+    for &version in EngineVersion::BUILT {
         for in_flight in [1, 20, 250] {
             let agent = Agent::start(version, rules.to_str().unwrap());
             let mut client = Client::connect(&agent.address);

@@ -7,9 +7,9 @@ mod message;
 use actors::spop::{Frame, FrameId, FrameType, frame};
 use bytes::BytesMut;
 use divan::{AllocProfiler, Bencher, black_box};
-use modsecurity_spoa::engine::answer::{Policy, answer};
-use modsecurity_spoa::engine::decode::decode;
-use modsecurity_spoa::engine::verdict::Verdict;
+use modsecurity_spoa::message::answer::{Policy, answer};
+use modsecurity_spoa::message::decode::decode;
+use modsecurity_spoa::message::verdict::Verdict;
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();

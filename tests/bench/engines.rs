@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use direct::Direct;
-use modsecurity_spoa::engine::application::RuleSources;
-use modsecurity_spoa::engine::decode::decode;
-use modsecurity_spoa::engine::http_message::HttpMessage;
-use modsecurity_spoa::engine::load::RuleSource;
-use modsecurity_spoa::engine::modsecurity::{ModSecurity, Rules};
-use modsecurity_spoa::engine::version::Version;
-use modsecurity_spoa::engine::waiting::Bounds;
+use modsecurity_spoa::message::HttpMessage;
+use modsecurity_spoa::message::decode::decode;
+use modsecurity_spoa::modsecurity::parked::RetentionLimits;
+use modsecurity_spoa::modsecurity::{ModSecurity, Rules};
+use modsecurity_spoa::rules::sources::RuleSource;
+use modsecurity_spoa::rules::sources::RuleSources;
+use modsecurity_spoa::rules::version::EngineVersion;
 
 const ROUNDS: usize = 7;
 
@@ -34,8 +34,8 @@ const LASTING: usize = 20_000;
 const WARM: usize = 2_000;
 
 /// The agent's own settings and the Core Rule Set as it is installed, at paranoia 1.
-const SETTINGS: &str = include_str!("../../src/engine/default.conf");
-const SETTINGS_2: &str = include_str!("../../src/engine/modsecurity2/default.conf");
+const SETTINGS: &str = include_str!("../../src/modsecurity/default.conf");
+const SETTINGS_2: &str = include_str!("../../src/modsecurity/v2/default.conf");
 const CRS: &str =
     "Include /etc/modsecurity/crs/crs-setup.conf\nInclude /usr/share/modsecurity-crs/rules/*.conf\n";
 
@@ -119,10 +119,10 @@ trait Contestant {
 struct Here(ModSecurity);
 
 impl Here {
-    fn new(engine: Version, file: PathBuf) -> Self {
+    fn new(engine: EngineVersion, file: PathBuf) -> Self {
         let default = RuleSource::Files(vec![file]);
         let sources = RuleSources { engine, default, applications: Vec::new() };
-        Self(ModSecurity::new(&Rules::load(&sources).unwrap().0, Bounds::NONE).unwrap())
+        Self(ModSecurity::new(&Rules::load(&sources).unwrap().0, RetentionLimits::NONE).unwrap())
     }
 
     fn inspect(&mut self, kind: &Kind) {
@@ -210,9 +210,9 @@ fn main() {
         Kind::new("JSON 2 KB", 30, None, "application/json", &json(2048)),
         Kind::new("form 12 KB", 15, None, urlencoded, &form(12_288)),
     ];
-    let mut two = Here::new(Version::Two, file_2.clone());
+    let mut two = Here::new(EngineVersion::V2, file_2.clone());
     check_memory(&mut two, &kinds);
-    let mut three = Here::new(Version::Three, file_3);
+    let mut three = Here::new(EngineVersion::V3, file_3);
     println!("µs of CPU a request, least (median) of {ROUNDS} rounds; Core Rule Set, paranoia 1");
     println!(
         "{:>10} | {:>17} {:>17} {:>17} | {:>12} {:>8} | {:>6}",

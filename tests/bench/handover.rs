@@ -17,14 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Engine, EngineError};
-use modsecurity_spoa::engine::application::RuleSources;
-use modsecurity_spoa::engine::decode::decode;
-use modsecurity_spoa::engine::http_message::HttpMessage;
-use modsecurity_spoa::engine::load::RuleSource;
-use modsecurity_spoa::engine::modsecurity::{ModSecurity, Rules};
-use modsecurity_spoa::engine::process::{EngineProcess, Keeper, invoked_as_zygote, run_zygote};
-use modsecurity_spoa::engine::version::Version;
-use modsecurity_spoa::engine::waiting::Bounds;
+use modsecurity_spoa::isolation::process::{EngineProcess, ZygoteHost, invoked_as_zygote, run_zygote};
+use modsecurity_spoa::message::HttpMessage;
+use modsecurity_spoa::message::decode::decode;
+use modsecurity_spoa::modsecurity::parked::RetentionLimits;
+use modsecurity_spoa::modsecurity::{ModSecurity, Rules};
+use modsecurity_spoa::rules::sources::RuleSource;
+use modsecurity_spoa::rules::sources::RuleSources;
+use modsecurity_spoa::rules::version::EngineVersion;
 use slog::{Discard, Logger, o};
 
 const ROUNDS: usize = 5;
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     if invoked_as_zygote(&words) {
         return ExitCode::from(run_zygote(&words) as u8);
     }
-    for &version in Version::BUILT {
+    for &version in EngineVersion::BUILT {
         println!("{version}, without rules");
         compare(version);
     }
@@ -83,16 +83,16 @@ fn main() -> ExitCode {
 }
 
 /// One engine in a process of its own and in this thread.
-fn compare(version: Version) {
+fn compare(version: EngineVersion) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("none.conf");
     fs::write(&file, "SecRuleEngine On\nSecRequestBodyAccess On\n").unwrap();
     let default = RuleSource::Files(vec![file]);
     let rules = RuleSources { engine: version, default, applications: Vec::new() };
     let log = Logger::root(Discard, o!());
-    let (keeper, _) = Keeper::start(&rules, Bounds::NONE, &log).unwrap();
-    let mut process = EngineProcess::start(1, Arc::new(keeper), Duration::from_secs(2), &log).unwrap();
-    let mut thread = ModSecurity::new(&Rules::load(&rules).unwrap().0, Bounds::NONE).unwrap();
+    let (zygote_host, _) = ZygoteHost::start(&rules, RetentionLimits::NONE, &log).unwrap();
+    let mut process = EngineProcess::start(1, Arc::new(zygote_host), Duration::from_secs(2), &log).unwrap();
+    let mut thread = ModSecurity::new(&Rules::load(&rules).unwrap().0, RetentionLimits::NONE).unwrap();
     let payload = message::payload_with_body(&[b'a'; 3000]).freeze();
     let request = decode(&payload, "16aa3d069273781eed0baf45dbef0b7b".to_owned()).unwrap();
     let (here, there) = ("/proc/thread-self/schedstat", engine_process());

@@ -25,12 +25,12 @@ use actors::{
 };
 use bytes::Bytes;
 use client::Client;
-use modsecurity_spoa::engine::answer::{Policy, answer};
-use modsecurity_spoa::engine::decode::{decode, dialect};
-use modsecurity_spoa::engine::dialect::Dialect;
-use modsecurity_spoa::engine::http_message::HttpMessage;
-use modsecurity_spoa::engine::id::IdSource;
-use modsecurity_spoa::engine::verdict::Verdict;
+use modsecurity_spoa::message::HttpMessage;
+use modsecurity_spoa::message::answer::{Policy, answer};
+use modsecurity_spoa::message::decode::{decode, dialect};
+use modsecurity_spoa::message::dialect::Dialect;
+use modsecurity_spoa::message::id::IdSource;
+use modsecurity_spoa::message::verdict::Verdict;
 use slog::{Discard, Logger, o};
 
 const REQUESTS: usize = 100_000;

@@ -25,9 +25,9 @@ pub fn installed() -> String {
 }
 
 fn default_settings() -> String {
-    let mut default = std::fs::read_to_string(repository("src/engine/default.conf")).unwrap();
+    let mut default = std::fs::read_to_string(repository("src/modsecurity/default.conf")).unwrap();
     if engine() == 2 {
-        default += &std::fs::read_to_string(repository("src/engine/modsecurity2/default.conf")).unwrap();
+        default += &std::fs::read_to_string(repository("src/modsecurity/v2/default.conf")).unwrap();
     }
     let detecting = default.replace("SecRuleEngine On", "SecRuleEngine DetectionOnly");
     assert_ne!(default, detecting, "default.conf has another SecRuleEngine");

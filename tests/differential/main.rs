@@ -81,7 +81,7 @@ fn core_rule_set(settings: PathBuf, more: Option<PathBuf>) -> Vec<PathBuf> {
 }
 
 fn built_in_settings() -> PathBuf {
-    repository("src/engine/default.conf")
+    repository("src/modsecurity/default.conf")
 }
 
 /// The built-in settings for detection only, and further rules. Not a file of its own that changes the settings of the one

@@ -1,6 +1,6 @@
 //! ModSecurity 2.9, standalone.
 //!
-//! [`Rules`] are shared by all threads once they are loaded; they live as long as the process. A [`Transaction`] is one
+//! [`Ruleset`] are shared by all threads once they are loaded; they live as long as the process. A [`Transaction`] is one
 //! request's way through the phases, on one thread, in the memory of an [`Arena`].
 
 mod matches;
@@ -15,7 +15,7 @@ mod sys {
 use std::ffi::c_char;
 use std::fmt;
 
-pub use rules::Rules;
+pub use rules::Ruleset;
 pub use transaction::{Arena, Transaction};
 
 /// The version of ModSecurity that was built into this program, like `2.9.13`.
@@ -26,24 +26,24 @@ pub fn version() -> &'static str {
 
 /// What the engine says when it gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble(pub String);
+pub struct Error(pub String);
 
-impl fmt::Display for Trouble {
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for Error {}
 
 /// Makes one call of the shim, with room for its error; gives what it returns, which is not negative.
-fn try_call(call: impl FnOnce(*mut sys::ms2_error) -> i32) -> Result<i32, Trouble> {
+fn try_call(call: impl FnOnce(*mut sys::ms2_error) -> i32) -> Result<i32, Error> {
     let mut error = sys::ms2_error { text: [0; 512] };
     match call(&mut error) {
         failed if failed < 0 => {
             let bytes: Vec<u8> =
                 error.text.iter().map(|&char| char as u8).take_while(|&byte| byte != 0).collect();
-            Err(Trouble(String::from_utf8_lossy(&bytes).trim().to_owned()))
+            Err(Error(String::from_utf8_lossy(&bytes).trim().to_owned()))
         }
         done => Ok(done),
     }

@@ -5,27 +5,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::{Mutex, Once, PoisonError};
 
-use super::{Trouble, copy, sys, try_call};
+use super::{Error, copy, sys, try_call};
 use crate::ffi::matches::MAX_TEXT;
-use crate::ffi::rules::{LoadedRule, RuleEngine, Settings};
+use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
 
-/// Rules that were loaded. The engine has no way to give their memory back.
+/// Ruleset that were loaded. The engine has no way to give their memory back.
 #[derive(Debug)]
-pub struct Rules(NonNull<sys::ms2_rules>);
+pub struct Ruleset(NonNull<sys::ms2_rules>);
 
 // SAFETY: the engine's configuration is not tied to the thread that made it.
-unsafe impl Send for Rules {}
+unsafe impl Send for Ruleset {}
 
 // SAFETY: after loading, which needs `&mut`, transactions on several threads only read it, as they do in Apache's
 // multi-processing modules with threads.
-unsafe impl Sync for Rules {}
+unsafe impl Sync for Ruleset {}
 
 /// Whether the engine was initialised in this process: it can be once.
 static INITIALISED: Mutex<bool> = Mutex::new(false);
 
-impl Rules {
+impl Ruleset {
     /// No rules yet; initialises the engine where that has not been done. `name` is the program's in audit logs.
-    pub fn new(name: &CStr) -> Result<Self, Trouble> {
+    pub fn new(name: &CStr) -> Result<Self, Error> {
         let mut initialised = INITIALISED.lock().unwrap_or_else(PoisonError::into_inner);
         if !*initialised {
             // SAFETY: not called before in this process, nor in one that it was forked from; the name is terminated
@@ -35,7 +35,7 @@ impl Rules {
         }
         // SAFETY: the engine is initialised, and the lock keeps others from using its memory pool.
         let rules = unsafe { sys::ms2_rules_new() };
-        NonNull::new(rules).map(Self).ok_or_else(|| Trouble("no memory for rules".to_owned()))
+        NonNull::new(rules).map(Self).ok_or_else(|| Error("no memory for rules".to_owned()))
     }
 
     /// Readies this process for transactions; needed in each before its first, and after a fork.
@@ -47,7 +47,7 @@ impl Rules {
 
     /// Adds the directives of a file and of those that it includes. Where directives of several files say different
     /// things, the last word counts. The rules of a file that is built in stand in a file without a name.
-    pub fn add_file(&mut self, path: &CStr, is_built_in: bool) -> Result<(), Trouble> {
+    pub fn add_file(&mut self, path: &CStr, is_built_in: bool) -> Result<(), Error> {
         // The engine loads into one memory pool.
         let _lock = INITIALISED.lock().unwrap_or_else(PoisonError::into_inner);
         let (raw, path) = (self.0.as_ptr(), path.as_ptr());
@@ -57,10 +57,10 @@ impl Rules {
 
     /// Some settings.
     #[must_use]
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> RuleSettings {
         // SAFETY: the rules are live; nothing loads while `&self` is held.
         let summary = unsafe { sys::ms2_rules_summary(self.0.as_ptr()) };
-        Settings {
+        RuleSettings {
             engine: match summary.engine {
                 1 => RuleEngine::On,
                 0 => RuleEngine::DetectionOnly,

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Rules, Trouble, copy, matches, sys, try_call, view};
+use super::{Error, Ruleset, copy, matches, sys, try_call, view};
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
@@ -14,12 +14,12 @@ pub struct Arena(NonNull<sys::ms2_arena>);
 
 impl Arena {
     /// An empty one, for transactions with rules like these.
-    pub fn new(_: &Rules) -> Result<Rc<Self>, Trouble> {
+    pub fn new(_: &Ruleset) -> Result<Rc<Self>, Error> {
         // SAFETY: there are rules, so the engine is initialised, and APR with it.
         let arena = unsafe { sys::ms2_arena_new() };
         NonNull::new(arena)
             .map(|arena| Rc::new(Self(arena)))
-            .ok_or_else(|| Trouble("no memory for transactions".to_owned()))
+            .ok_or_else(|| Error("no memory for transactions".to_owned()))
     }
 }
 
@@ -39,22 +39,22 @@ pub struct Transaction {
     /// It takes its memory from there, and gives it back.
     _arena: Rc<Arena>,
     /// It holds a raw pointer to them.
-    _rules: Arc<Rules>,
+    _rules: Arc<Ruleset>,
 }
 
 impl Transaction {
     /// A transaction with this id, which rules see as `UNIQUE_ID`.
-    pub fn new(arena: Rc<Arena>, rules: Arc<Rules>, id: &[u8]) -> Result<Self, Trouble> {
+    pub fn new(arena: Rc<Arena>, rules: Arc<Ruleset>, id: &[u8]) -> Result<Self, Error> {
         let id = text(id)?;
         // SAFETY: arena and rules are live as long as the transaction holds them, and the arena is used by this thread
         // alone (an `Rc`); the id is copied.
         let raw = unsafe { sys::ms2_transaction_new(arena.0.as_ptr(), rules.raw(), id) };
-        let raw = NonNull::new(raw).ok_or_else(|| Trouble("no memory for a transaction".to_owned()))?;
+        let raw = NonNull::new(raw).ok_or_else(|| Error("no memory for a transaction".to_owned()))?;
         Ok(Self { raw, _arena: arena, _rules: rules })
     }
 
     /// Who talks to whom. Addresses as text.
-    pub fn set_connection(&mut self, client: (&[u8], u16), server: (&[u8], u16)) -> Result<(), Trouble> {
+    pub fn set_connection(&mut self, client: (&[u8], u16), server: (&[u8], u16)) -> Result<(), Error> {
         let (client, client_port) = (text(client.0)?, client.1.into());
         let (server, server_port) = (text(server.0)?, server.1.into());
         // SAFETY: the transaction is live, both texts are copied.
@@ -63,7 +63,7 @@ impl Transaction {
     }
 
     /// The request line. `version` without the `HTTP/`.
-    pub fn set_request_line(&mut self, method: &[u8], uri: &[u8], version: &[u8]) -> Result<(), Trouble> {
+    pub fn set_request_line(&mut self, method: &[u8], uri: &[u8], version: &[u8]) -> Result<(), Error> {
         let (method, uri, version) = (text(method)?, text(uri)?, text(version)?);
         // SAFETY: the transaction is live, the texts are copied.
         unsafe { sys::ms2_set_request_line(self.raw.as_ptr(), method, uri, version) }
@@ -71,7 +71,7 @@ impl Transaction {
     }
 
     /// One header. Headers of the same name are all kept.
-    pub fn add_request_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Trouble> {
+    pub fn add_request_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
         // SAFETY: the transaction is live, both texts are copied.
         unsafe { sys::ms2_add_request_header(self.raw.as_ptr(), name, value) }
@@ -79,7 +79,7 @@ impl Transaction {
     }
 
     /// Sets `TX:name` for the rules.
-    pub fn set_tx(&mut self, name: &[u8], value: &[u8]) -> Result<(), Trouble> {
+    pub fn set_tx(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
         // SAFETY: the transaction is live, both texts are copied.
         unsafe { sys::ms2_set_tx(self.raw.as_ptr(), name, value) }
@@ -93,7 +93,7 @@ impl Transaction {
     }
 
     /// Hides the variable of this name from one rule.
-    pub fn hide_from(&mut self, rule: i64, variable: &[u8]) -> Result<(), Trouble> {
+    pub fn hide_from(&mut self, rule: i64, variable: &[u8]) -> Result<(), Error> {
         let variable = text(variable)?;
         // SAFETY: the transaction is live, the name is copied.
         unsafe { sys::ms2_hide_from(self.raw.as_ptr(), rule, variable) }
@@ -101,7 +101,7 @@ impl Transaction {
     }
 
     /// Phase 1. There will be so many bytes of a body.
-    pub fn process_request_headers(&mut self, body: usize) -> Result<Option<Intervention>, Trouble> {
+    pub fn process_request_headers(&mut self, body: usize) -> Result<Option<Intervention>, Error> {
         let raw = self.raw.as_ptr();
         // SAFETY: the transaction is live.
         let outcome = try_call(|error| unsafe { sys::ms2_process_request_headers(raw, body, error) })?;
@@ -109,7 +109,7 @@ impl Transaction {
     }
 
     /// Phase 2, also for a request without a body.
-    pub fn process_request_body(&mut self, body: &[u8]) -> Result<Option<Intervention>, Trouble> {
+    pub fn process_request_body(&mut self, body: &[u8]) -> Result<Option<Intervention>, Error> {
         let raw = self.raw.as_ptr();
         // SAFETY: the transaction is live, and the bytes are not used after the call.
         let outcome = try_call(|error| unsafe { sys::ms2_process_request_body(raw, view(body), error) })?;
@@ -123,7 +123,7 @@ impl Transaction {
     }
 
     /// One header of the response.
-    pub fn add_response_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Trouble> {
+    pub fn add_response_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
         // SAFETY: the transaction is live, both texts are copied.
         unsafe { sys::ms2_add_response_header(self.raw.as_ptr(), name, value) }
@@ -136,7 +136,7 @@ impl Transaction {
         status: u16,
         version: &[u8],
         body: &[u8],
-    ) -> Result<(Option<Intervention>, Option<Vec<u8>>), Trouble> {
+    ) -> Result<(Option<Intervention>, Option<Vec<u8>>), Error> {
         let (raw, version) = (self.raw.as_ptr(), text(version)?);
         let mut rewritten = sys::ms2_bytes { start: std::ptr::null(), length: 0 };
         // SAFETY: the transaction is live, the bytes are not used after the call, the result is ours.
@@ -189,9 +189,9 @@ impl Drop for Transaction {
 }
 
 /// Bytes that the engine takes as a C string.
-fn text(bytes: &[u8]) -> Result<sys::ms2_bytes, Trouble> {
+fn text(bytes: &[u8]) -> Result<sys::ms2_bytes, Error> {
     if bytes.contains(&0) {
-        return Err(Trouble("a zero byte, at which the engine would silently end".to_owned()));
+        return Err(Error("a zero byte, at which the engine would silently end".to_owned()));
     }
     Ok(view(bytes))
 }

@@ -1,6 +1,6 @@
 //! libmodsecurity 3.
 //!
-//! [`Engine`] is the library with its rules, shared by all threads once the rules are loaded. [`Transaction`] is one
+//! [`Ruleset`] is the library with its rules, shared by all threads once the rules are loaded. [`Transaction`] is one
 //! request's way through the phases, on one thread. C++ exceptions come back as [`Exception`].
 
 mod matches;
@@ -16,7 +16,7 @@ mod sys {
 use std::ffi::CStr;
 use std::fmt;
 
-pub use rules::{Engine, LoadError};
+pub use rules::{RulesError, Ruleset};
 pub use transaction::Transaction;
 
 /// The version of libmodsecurity that this program was compiled for, like `3.0.9`.

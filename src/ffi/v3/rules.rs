@@ -8,28 +8,28 @@ use std::ptr::NonNull;
 use super::matches::copy;
 use super::output::captured;
 use super::{Exception, compiled_version, sys, try_call};
-use crate::ffi::rules::{LoadedRule, RuleEngine, Settings};
+use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
 
 /// libmodsecurity with the rules that were loaded into it.
 ///
 /// Loading is not thread-safe in the library (its parser has static state), so it takes `&mut self`; inspecting only
 /// reads.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Ruleset {
     library: NonNull<sys::ModSecurity>,
     rules: NonNull<sys::RulesSet>,
 }
 
 // SAFETY: neither object is tied to the thread that made it.
-unsafe impl Send for Engine {}
+unsafe impl Send for Ruleset {}
 
 // SAFETY: after loading, which needs `&mut`, transactions on several threads only read the rules; what they change (the
 // in-memory collections) is locked by the library. This is how libmodsecurity's own server connectors share both.
-unsafe impl Sync for Engine {}
+unsafe impl Sync for Ruleset {}
 
 /// Why rules could not be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoadError {
+pub enum RulesError {
     /// The library found something wrong; its text names file, line and column.
     Rules(Exception),
     /// The library skipped this text, which it did not understand, and went on.
@@ -47,7 +47,7 @@ pub enum LoadError {
     Init,
 }
 
-impl fmt::Display for LoadError {
+impl fmt::Display for RulesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rules(exception) => exception.fmt(f),
@@ -72,22 +72,22 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {}
+impl std::error::Error for RulesError {}
 
-impl From<NulError> for LoadError {
+impl From<NulError> for RulesError {
     fn from(error: NulError) -> Self {
         Self::ZeroByte(error.nul_position())
     }
 }
 
-impl Engine {
+impl Ruleset {
     /// The library, with no rules yet. `connector` names the program in audit logs.
-    pub fn new(connector: &str) -> Result<Self, LoadError> {
+    pub fn new(connector: &str) -> Result<Self, RulesError> {
         let connector = CString::new(connector)?;
         // SAFETY: no preconditions; both return a new object, or NULL.
         let (library, rules) = unsafe { (sys::msc_init(), sys::msc_create_rules_set()) };
         let (Some(library), Some(rules)) = (NonNull::new(library), NonNull::new(rules)) else {
-            return Err(LoadError::Init);
+            return Err(RulesError::Init);
         };
         let engine = Self { library, rules };
         engine.check_version()?;
@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// The shim reads C++ objects, whose layout is that of one version.
-    fn check_version(&self) -> Result<(), LoadError> {
+    fn check_version(&self) -> Result<(), RulesError> {
         // SAFETY: the library is live and returns a string that it keeps.
         let who = unsafe { CStr::from_ptr(sys::msc_who_am_i(self.library.as_ptr())) };
         // "ModSecurity v3.0.9 (Linux)"
@@ -109,17 +109,17 @@ impl Engine {
         if found == compiled_version() {
             return Ok(());
         }
-        Err(LoadError::Version { found: found.to_owned() })
+        Err(RulesError::Version { found: found.to_owned() })
     }
 
     /// Adds the directives of a file and of those that it includes.
-    pub fn add_file(&mut self, path: &CStr) -> Result<(), LoadError> {
+    pub fn add_file(&mut self, path: &CStr) -> Result<(), RulesError> {
         // SAFETY: the rules are live and not shared (`&mut`), the path is terminated.
         complete(|error| unsafe { sys::mss_rules_add_file(self.rules.as_ptr(), path.as_ptr(), error) })
     }
 
     /// Adds directives; `name` stands for the file's in messages.
-    pub fn add(&mut self, directives: &str, name: &str) -> Result<(), LoadError> {
+    pub fn add(&mut self, directives: &str, name: &str) -> Result<(), RulesError> {
         let (directives, name) = (CString::new(directives)?, CString::new(name)?);
         // SAFETY: the rules are live and not shared (`&mut`), both strings are terminated.
         complete(|error| unsafe {
@@ -128,11 +128,11 @@ impl Engine {
     }
 
     /// Some settings.
-    pub fn settings(&self) -> Result<Settings, Exception> {
+    pub fn settings(&self) -> Result<RuleSettings, Exception> {
         let mut settings = sys::mss_settings { engine: 0, request_body_access: 0, response_body_access: 0 };
         // SAFETY: the rules are live; nothing loads while `&self` is held.
         try_call(|error| unsafe { sys::mss_rules_settings(self.rules.as_ptr(), &mut settings, error) })?;
-        Ok(Settings {
+        Ok(RuleSettings {
             engine: match settings.engine {
                 1 => RuleEngine::On,
                 0 => RuleEngine::DetectionOnly,
@@ -182,17 +182,17 @@ unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_rule) {
 }
 
 /// Loads, and makes an error of what the library skipped.
-fn complete(load: impl FnOnce(*mut sys::mss_error) -> i32) -> Result<(), LoadError> {
+fn complete(load: impl FnOnce(*mut sys::mss_error) -> i32) -> Result<(), RulesError> {
     let (loaded, printed) =
-        captured(|| try_call(load)).map_err(|error| LoadError::Output(error.to_string()))?;
-    loaded.map_err(LoadError::Rules)?;
+        captured(|| try_call(load)).map_err(|error| RulesError::Output(error.to_string()))?;
+    loaded.map_err(RulesError::Rules)?;
     match printed.trim_ascii() {
         [] => Ok(()),
-        skipped => Err(LoadError::Skipped(skipped.to_vec())),
+        skipped => Err(RulesError::Skipped(skipped.to_vec())),
     }
 }
 
-impl Drop for Engine {
+impl Drop for Ruleset {
     fn drop(&mut self) {
         // SAFETY: both are live, and transactions, which borrow the engine, are gone.
         unsafe {

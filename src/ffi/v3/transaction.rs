@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{Engine, Exception, matches, sys, text_of, try_call};
+use super::{Exception, Ruleset, matches, sys, text_of, try_call};
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
@@ -13,12 +13,12 @@ use crate::ffi::matches::Matches;
 pub struct Transaction {
     raw: NonNull<sys::Transaction>,
     /// The transaction holds raw pointers to the engine and its rules.
-    _engine: Arc<Engine>,
+    _engine: Arc<Ruleset>,
 }
 
 impl Transaction {
     /// A transaction with this id, which rules see as `UNIQUE_ID`.
-    pub fn new(engine: Arc<Engine>, id: &CStr) -> Result<Self, Exception> {
+    pub fn new(engine: Arc<Ruleset>, id: &CStr) -> Result<Self, Exception> {
         let mut error = sys::mss_error { text: [0; 512] };
         // SAFETY: engine and rules are live as long as the transaction holds the engine; the id is terminated and copied.
         let raw =

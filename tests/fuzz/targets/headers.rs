@@ -5,7 +5,7 @@
 use actors::spop::value::encode_bytes;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use modsecurity_spoa::engine::headers::Headers;
+use modsecurity_spoa::message::headers::Headers;
 
 fuzz_target!(|data: &[u8]| {
     let bytes = Bytes::copy_from_slice(data);

@@ -7,12 +7,12 @@ use actors::spop::{Actions, Messages, Value};
 use actors::{Failure, FailureKind};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use modsecurity_spoa::engine::answer::{OnError, Policy, answer};
-use modsecurity_spoa::engine::decode::{decode, dialect};
-use modsecurity_spoa::engine::dialect::{Agent, Dialect};
-use modsecurity_spoa::engine::http_message::HttpMessage;
-use modsecurity_spoa::engine::text::Text;
-use modsecurity_spoa::engine::verdict::Verdict;
+use modsecurity_spoa::message::HttpMessage;
+use modsecurity_spoa::message::answer::{OnError, Policy, answer};
+use modsecurity_spoa::message::decode::{decode, dialect};
+use modsecurity_spoa::message::dialect::{Convention, Dialect};
+use modsecurity_spoa::message::quoted::Quoted;
+use modsecurity_spoa::message::verdict::Verdict;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 
@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let failure = match decode(&payload, ID.to_owned()) {
         Ok(message) => {
             check(&message, data.len());
-            assert_eq!(message.wishes().dialect, speaks);
+            assert_eq!(message.options().dialect, speaks);
             answers(Ok(&message), speaks, &Failure::new(FailureKind::Timeout, ""));
             assert_clean(&answer(Ok(&message), Ok(&Verdict::default()), &Policy::default()).into_payload());
             return;
@@ -52,7 +52,7 @@ fn check(message: &HttpMessage, len: usize) {
             assert!(!request.method.is_empty() && !request.method.contains(&0));
             assert!(!request.uri.contains(&0) && request.uri.len() <= len.max(1));
             assert!(request.unique_id.as_ref().is_none_or(|id| id.iter().all(u8::is_ascii_graphic)));
-            assert_printable(&Text(&request.uri).to_string());
+            assert_printable(&Quoted(&request.uri).to_string());
             assert_printable(&request.client.to_string());
             assert!(request.ignored_rules.len() * 2 <= len);
             (&request.version, &request.headers, &request.body)
@@ -65,7 +65,7 @@ fn check(message: &HttpMessage, len: usize) {
             (&response.version, &response.headers, &response.body)
         }
     };
-    assert_eq!(matches!(message, HttpMessage::Request(_)), message.wishes().dialect.is_request);
+    assert_eq!(matches!(message, HttpMessage::Request(_)), message.options().dialect.is_request);
     assert!(!version.contains(&0));
     assert_eq!(headers.check(), Ok(()));
     assert!(body.len() <= len && message.application().unwrap_or_default().len() <= len);
@@ -86,12 +86,12 @@ fn answers(message: Result<&HttpMessage, Dialect>, dialect: Dialect, failure: &F
         );
         let code = if on_error == OnError::Unset { None } else { Some(Value::Int32(503)) };
         assert_eq!(last(&all, "code"), code);
-        match (dialect.agent, last(&all, "error")) {
-            (Agent::ModSecurity, Some(Value::String(word))) => {
+        match (dialect.convention, last(&all, "error")) {
+            (Convention::ModSecurity, Some(Value::String(word))) => {
                 assert_eq!(word, failure.kind.as_str().as_bytes());
             }
-            (Agent::Coraza, Some(Value::Int32(1..))) => {}
-            (agent, other) => panic!("{agent:?}: {other:?}"),
+            (Convention::Coraza, Some(Value::Int32(1..))) => {}
+            (convention, other) => panic!("{convention:?}: {other:?}"),
         }
     }
 }

@@ -1,0 +1,128 @@
+//! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
+
+mod generation;
+mod misconfiguration;
+pub mod policy;
+pub mod recycling;
+mod verdict_log;
+mod worker_engine;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actors::spop::ActionList;
+use actors::{Agent, Failure, StartError};
+use bytes::Bytes;
+use slog::Logger;
+
+use crate::isolation::Isolation;
+use crate::message::HttpMessage;
+use crate::message::answer::{self, Policy};
+use crate::message::decode;
+use crate::message::dialect::Dialect;
+use crate::message::id::IdSource;
+use crate::message::verdict::Verdict;
+use crate::modsecurity::parked::RetentionLimits;
+use generation::Shared;
+use policy::{Applications, Truncated};
+use recycling::Recycling;
+pub use worker_engine::WorkerEngine;
+
+/// The agent that HAProxy talks to: the top of the tree's [`Agent`].
+pub struct ModSecurityAgent {
+    shared: Arc<Shared>,
+    policy: Policy,
+    ids: IdSource,
+    traffic: misconfiguration::Watch,
+}
+
+/// What the operator wants of the agent.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// What HAProxy is told.
+    pub answers: Policy,
+    /// What becomes of a request with a body that was cut.
+    pub truncated: Truncated,
+    /// Transactions that each engine may park for their responses.
+    pub responses: RetentionLimits,
+    /// When engine processes are recycled.
+    pub recycling: Recycling,
+    /// Which applications there are.
+    pub applications: Applications,
+}
+
+impl ModSecurityAgent {
+    /// An agent whose engines run there.
+    #[must_use]
+    pub fn new(isolation: Isolation, settings: AgentSettings) -> Self {
+        let policy = settings.answers.clone();
+        let shared = Arc::new(Shared::new(isolation, settings));
+        Self { shared, policy, ids: IdSource::default(), traffic: misconfiguration::Watch::default() }
+    }
+
+    /// Lets engines that start from now on run there. Returns the number of the new rules; the first are 1.
+    pub fn replace(&self, isolation: Isolation) -> u64 {
+        self.shared.replace(isolation)
+    }
+}
+
+impl Agent for ModSecurityAgent {
+    type Request = HttpMessage;
+    type Verdict = Verdict;
+    type Dialect = Dialect;
+    type Engine = WorkerEngine;
+
+    fn start_engine(&self, worker: usize, log: &Logger) -> Result<WorkerEngine, StartError> {
+        WorkerEngine::start(worker, Arc::clone(&self.shared), log)
+    }
+
+    fn rebuild(&self) {
+        if let Isolation::Process(host, _) = self.shared.isolation() {
+            host.rebuild();
+        }
+    }
+
+    fn fingerprint(&self, message: &HttpMessage) -> u64 {
+        message.fingerprint()
+    }
+
+    fn affinity(&self, message: &HttpMessage) -> Option<usize> {
+        match message {
+            HttpMessage::Request(_) => None,
+            HttpMessage::Response(response) => response.ticket().map(|ticket| ticket.worker),
+        }
+    }
+
+    fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
+        let message = decode::decode(payload, self.ids.next())?;
+        let applications = &self.shared.settings.applications;
+        let is_known = applications.known.is_empty() || applications.knows(message.application());
+        self.traffic.message(&message, is_known);
+        Ok(message)
+    }
+
+    fn dialect(&self, payload: &Bytes) -> Dialect {
+        decode::dialect(payload)
+    }
+
+    fn answer(
+        &self,
+        message: Result<&HttpMessage, Dialect>,
+        outcome: Result<&Verdict, &Failure>,
+    ) -> ActionList {
+        answer::answer(message, outcome, &self.policy)
+    }
+
+    fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
+        self.traffic.verdict(verdict);
+        verdict_log::record(message, verdict, log);
+    }
+
+    fn health_check(&self) {
+        self.traffic.health_check();
+    }
+
+    fn review(&self, log: &Logger) {
+        self.traffic.review(log, Instant::now());
+    }
+}

@@ -1,0 +1,141 @@
+//! The engine of one worker, wherever it runs, and those that it replaced.
+//!
+//! After a reload, and when an engine had as many requests as it may have (`--max-requests`), the transactions that wait
+//! for their response are in the replaced engine: it is kept as long as they may wait, for responses alone.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actors::{Engine, EngineError, StartError};
+use crossbeam::channel::Receiver;
+use slog::{Logger, debug, warn};
+
+use super::AgentSettings;
+use super::generation::{Generation, Shared};
+use super::policy::decide;
+use crate::message::HttpMessage;
+use crate::message::verdict::Verdict;
+
+/// An engine for the tree.
+pub struct WorkerEngine {
+    worker: usize,
+    shared: Arc<Shared>,
+    current: Generation,
+    /// Those that it replaced, oldest first, and how long each is kept.
+    replaced: Vec<(Generation, Instant)>,
+    log: Logger,
+}
+
+impl WorkerEngine {
+    /// Starts the engine of the worker with this number.
+    pub(super) fn start(worker: usize, shared: Arc<Shared>, log: &Logger) -> Result<Self, StartError> {
+        let current = Generation::start(worker, &shared, shared.settings.recycling.first(worker), log)?;
+        Ok(Self { worker, shared, current, replaced: Vec::new(), log: log.clone() })
+    }
+
+    /// The replaced engine that has the transaction of this response.
+    fn replaced(&self, message: &HttpMessage) -> Option<usize> {
+        let HttpMessage::Response(response) = message else { return None };
+        let generation = response.ticket()?.generation;
+        self.replaced.iter().position(|(replaced, _)| replaced.number == generation)
+    }
+
+    /// Asks a replaced engine. The worker lives on with its current one if that dies of it.
+    fn inspect_replaced(&mut self, index: usize, message: &HttpMessage) -> Result<Verdict, EngineError> {
+        let mut inspected = Err(EngineError::NotBegun);
+        if let Some((replaced, _)) = self.replaced.get_mut(index) {
+            replaced.inspect(self.worker, &[message], &mut |_, outcome| inspected = outcome);
+        }
+        if let Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) = inspected {
+            drop(self.replaced.remove(index));
+            return Err(EngineError::Refused(failure));
+        }
+        inspected
+    }
+
+    /// Replaces the engine by one that may get so many requests.
+    fn replace(&mut self, max_requests: u64) -> Result<(), StartError> {
+        let current = Generation::start(self.worker, &self.shared, max_requests, &self.log)?;
+        let replaced = std::mem::replace(&mut self.current, current);
+        if replaced.parked > 0 {
+            self.replaced.push((replaced, Instant::now() + self.shared.settings.responses.ttl));
+        }
+        Ok(())
+    }
+}
+
+impl Engine for WorkerEngine {
+    type Request = HttpMessage;
+    type Verdict = Verdict;
+
+    fn inspect(
+        &mut self,
+        messages: &[&HttpMessage],
+        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
+    ) {
+        let (mut places, mut together) = (Vec::new(), Vec::new());
+        let shared = Arc::clone(&self.shared);
+        let AgentSettings { applications, truncated, .. } = &shared.settings;
+        for (place, &message) in messages.iter().enumerate() {
+            if let Some(decided) = decide(message, applications, *truncated) {
+                outcome(place, decided);
+            } else if let Some(index) = self.replaced(message) {
+                outcome(place, self.inspect_replaced(index, message));
+            } else {
+                places.push(place);
+                together.push(message);
+            }
+        }
+        self.current.inspect(self.worker, &together, &mut |index, inspected| {
+            if let Some(&place) = places.get(index) {
+                outcome(place, inspected);
+            }
+        });
+    }
+
+    fn at_a_time(&self) -> usize {
+        let left = self.current.max_requests.saturating_sub(self.current.requests);
+        self.current.engine.at_a_time().min(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+
+    fn renew(&mut self) -> Result<(), StartError> {
+        // All workers do so at this moment.
+        self.replace(self.shared.settings.recycling.first(self.worker))
+    }
+
+    fn recycle(&mut self) -> bool {
+        // One at a time is kept for its responses: those of one that gets many requests would become many.
+        if self.current.requests < self.current.max_requests || !self.replaced.is_empty() {
+            return false;
+        }
+        let requests = self.current.requests;
+        let Some(process) = self.current.engine.pid() else { return false };
+        match self.replace(self.shared.settings.recycling.later()) {
+            Ok(()) => {
+                debug!(self.log, "engine recycled"; "process" => process, "requests" => requests);
+                true
+            }
+            Err(error) => {
+                self.current.max_requests = requests.saturating_add(self.shared.settings.recycling.later());
+                warn!(self.log, "engine cannot be recycled and goes on"; "process" => process, "requests" => requests,
+                    "cause" => %error, "next attempt" => format!("after {} requests", self.current.max_requests));
+                false
+            }
+        }
+    }
+
+    fn tidy_up(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        self.replaced.retain(|(replaced, until)| replaced.parked > 0 && *until > now);
+        self.replaced.first().map(|(_, until)| *until - now)
+    }
+
+    fn end(&self) -> Receiver<Infallible> {
+        self.current.engine.end()
+    }
+
+    fn cause_of_end(&self) -> Option<String> {
+        self.current.engine.cause_of_end()
+    }
+}

@@ -1,0 +1,49 @@
+//! What the log says before the program serves: what is about to run, and what of it may not be meant so.
+
+use slog::{Logger, info, warn};
+
+use crate::ffi::rules::RuleEngine;
+use crate::settings::Settings;
+use crate::{modsecurity::load::Summary, rules::sources::RuleSource};
+
+/// Says what is about to run; the summaries are those of the default rules and of each application.
+pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary]) {
+    info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"),
+        "engine" => %settings.rules.engine);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = settings.tree.workers;
+    for ((application, source), summary) in settings.rules.each().zip(summaries) {
+        let log = &match application {
+            Some(name) => log.new(slog::o!("app" => name.to_owned())),
+            None => log.clone(),
+        };
+        describe_rules(log, &source, summary, settings.limits.responses.count > 0);
+    }
+    if workers > 4 * cores || workers < cores {
+        info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
+    }
+    for name in &settings.unknown_variables {
+        warn!(log, "environment variable is none of mine"; "name" => name);
+    }
+}
+
+fn describe_rules(log: &Logger, source: &RuleSource, summary: &Summary, with_responses: bool) {
+    info!(log, "rules loaded"; "rules in files" => summary.rules.in_files, "in engine" => summary.rules.in_engine,
+        "removed by directives" => summary.rules.removed, "from" => %source);
+    match summary.engine {
+        RuleEngine::On => {}
+        RuleEngine::DetectionOnly => {
+            warn!(log, "the rules detect only, nothing will be denied (SecRuleEngine DetectionOnly)");
+        }
+        RuleEngine::Off => warn!(log, "the rules are off, nothing will be inspected (no SecRuleEngine On)"),
+    }
+    if *source == RuleSource::Default {
+        return;
+    }
+    if !summary.request_body_access {
+        warn!(log, "request bodies will not be inspected (no SecRequestBodyAccess On)");
+    }
+    if with_responses && !summary.response_body_access {
+        warn!(log, "response bodies will not be inspected (no SecResponseBodyAccess On)");
+    }
+}

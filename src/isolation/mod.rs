@@ -1,0 +1,182 @@
+//! Where engines run: in processes of their own, or in threads of the agent's, and the watch over them.
+
+pub mod process;
+pub mod thread;
+mod watchdog;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{Engine, EngineError, StartError};
+use crossbeam::channel::Receiver;
+use slog::Logger;
+
+use crate::ffi::fault;
+use crate::message::HttpMessage;
+use crate::message::verdict::Verdict;
+use crate::modsecurity::Rules;
+use crate::modsecurity::error::ApplicationError;
+use crate::modsecurity::load::Summary;
+use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::sources::RuleSources;
+use process::{EngineProcess, ZygoteError, ZygoteHost};
+use thread::{EngineThread, Threads};
+
+/// The two forms of isolation (`--isolation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationMode {
+    /// Each engine has a process of its own.
+    Process,
+    /// Each engine has a thread of this process.
+    Thread,
+}
+
+/// What holds for each engine, wherever it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineLimits {
+    /// CPU time that it may use for one message.
+    pub cpu: Duration,
+    /// Transactions that it may park for their responses.
+    pub responses: RetentionLimits,
+}
+
+/// Rules that are loaded, in the place where engines that use them can be started. Dropping the last clone ends them.
+#[derive(Clone)]
+pub enum Isolation {
+    /// Engines are processes, which the zygote forks; each may use this much CPU time for one message.
+    Process(Arc<ZygoteHost>, Duration),
+    /// Engines are threads of this process.
+    Thread(Arc<Threads>),
+}
+
+/// Why the rules could not be loaded where engines are to run.
+#[derive(Debug)]
+pub enum IsolationError {
+    /// There is no zygote, or it could not load them.
+    Zygote(ZygoteError),
+    /// The handler of faults could not be installed.
+    Faults(io::Error),
+    /// This process could not load them.
+    Rules(ApplicationError),
+}
+
+impl fmt::Display for IsolationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zygote(error) => error.fmt(f),
+            Self::Faults(error) => write!(f, "cannot watch for faults of engines: {error}"),
+            Self::Rules(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for IsolationError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Zygote(error) => Some(error),
+            Self::Faults(error) => Some(error),
+            Self::Rules(error) => Some(error),
+        }
+    }
+}
+
+/// Loads the rules where engines are to run. The summaries are those of the default rules and of each application, in
+/// their order. `on_taint` is called at the first fault of an engine in this process, on any thread.
+///
+/// # Errors
+/// When the rules cannot be loaded, or the place for engines cannot be made.
+pub fn start(
+    mode: IsolationMode,
+    rules: &RuleSources,
+    limits: EngineLimits,
+    on_taint: impl Fn() + Send + Sync + 'static,
+    log: &Logger,
+) -> Result<(Isolation, Vec<Summary>), IsolationError> {
+    match mode {
+        IsolationMode::Process => {
+            let started = ZygoteHost::start(rules, limits.responses, log);
+            let (host, summaries) = started.map_err(IsolationError::Zygote)?;
+            Ok((Isolation::Process(Arc::new(host), limits.cpu), summaries))
+        }
+        IsolationMode::Thread => {
+            // The predecessor that replaced itself by this process may have left one.
+            fault::cancel_last_resort();
+            fault::install().map_err(IsolationError::Faults)?;
+            let (rules, summaries) = Rules::load(rules).map_err(IsolationError::Rules)?;
+            let threads = Threads::new(rules, limits, Box::new(on_taint));
+            Ok((Isolation::Thread(Arc::new(threads)), summaries))
+        }
+    }
+}
+
+/// The engine of one worker, wherever it runs.
+pub enum AnyEngine {
+    /// In a process of its own.
+    Process(EngineProcess),
+    /// In a thread of this process.
+    Thread(EngineThread),
+}
+
+impl AnyEngine {
+    /// Starts the engine of the worker with this number.
+    ///
+    /// # Errors
+    /// When the process or the thread cannot be started, or the engine in it.
+    pub fn start(worker: usize, isolation: &Isolation, log: &Logger) -> Result<Self, StartError> {
+        Ok(match isolation {
+            Isolation::Process(host, cpu) => {
+                Self::Process(EngineProcess::start(worker, Arc::clone(host), *cpu, log)?)
+            }
+            Isolation::Thread(threads) => {
+                Self::Thread(EngineThread::start(worker, Arc::clone(threads), log)?)
+            }
+        })
+    }
+
+    /// The number of the engine's process; `None` for one in a thread.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        match self {
+            Self::Process(engine) => Some(engine.pid().as_raw()),
+            Self::Thread(_) => None,
+        }
+    }
+
+    fn engine(&self) -> &dyn Engine<Request = HttpMessage, Verdict = Verdict> {
+        match self {
+            Self::Process(engine) => engine,
+            Self::Thread(engine) => engine,
+        }
+    }
+}
+
+impl Engine for AnyEngine {
+    type Request = HttpMessage;
+    type Verdict = Verdict;
+
+    fn inspect(
+        &mut self,
+        messages: &[&HttpMessage],
+        outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
+    ) {
+        match self {
+            Self::Process(engine) => engine.inspect(messages, outcome),
+            Self::Thread(engine) => engine.inspect(messages, outcome),
+        }
+    }
+
+    fn at_a_time(&self) -> usize {
+        self.engine().at_a_time()
+    }
+
+    fn end(&self) -> Receiver<Infallible> {
+        self.engine().end()
+    }
+
+    fn cause_of_end(&self) -> Option<String> {
+        self.engine().cause_of_end()
+    }
+}

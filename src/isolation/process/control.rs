@@ -1,0 +1,184 @@
+//! The messages between front and zygote, one per packet.
+
+use actors::spop::reader::Reader;
+use actors::spop::{Value, varint};
+
+use crate::ffi::rules::RuleEngine;
+use crate::modsecurity::load::Summary;
+use crate::rules::directives::Counts;
+
+/// Bytes of the longest message.
+pub(super) const MAX_MESSAGE: usize = 4096;
+
+/// What the front asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// An engine for the worker with this number; the memory for its jobs comes along.
+    Spawn {
+        /// Returned in the answer.
+        token: u64,
+        /// The worker, for the engine's name.
+        worker: u64,
+    },
+    /// The end of an engine.
+    Kill {
+        /// Which.
+        pid: i32,
+    },
+}
+
+/// What the zygote says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    /// The rules are loaded.
+    Ready(Vec<Summary>),
+    /// They are not; nothing else follows.
+    Failed(String),
+    /// An engine was forked.
+    Spawned {
+        /// Of the request.
+        token: u64,
+        /// Its process.
+        pid: i32,
+    },
+    /// None could be forked.
+    NotSpawned {
+        /// Of the request.
+        token: u64,
+        /// Why: an errno.
+        errno: i32,
+    },
+    /// An engine has ended.
+    Ended {
+        /// Which.
+        pid: i32,
+        /// The signal that ended it, 0 for none.
+        signal: i32,
+        /// Its exit status without a signal.
+        status: i32,
+    },
+}
+
+impl Order {
+    pub(super) fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Spawn { token, worker } => message(1, &[token, worker]),
+            Self::Kill { pid } => message(2, &[pid as u64]),
+        }
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let mut number = || reader.varint("number").ok();
+        Some(match number()? {
+            1 => Self::Spawn { token: number()?, worker: number()? },
+            2 => Self::Kill { pid: number()?.try_into().ok()? },
+            _ => return None,
+        })
+    }
+}
+
+impl Report {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Ready(summaries) => {
+                let numbers = |summary: &Summary| {
+                    let engine = match summary.engine {
+                        RuleEngine::On => 2,
+                        RuleEngine::DetectionOnly => 1,
+                        RuleEngine::Off => 0,
+                    };
+                    let (request, response) = (summary.request_body_access, summary.response_body_access);
+                    let Counts { in_files, in_engine, removed } = summary.rules;
+                    let rules = [in_files, in_engine, removed].map(|count| count as u64);
+                    [&rules[..], &[engine, request.into(), response.into()]].concat()
+                };
+                let mut all = vec![summaries.len() as u64];
+                all.extend(summaries.iter().flat_map(numbers));
+                message(1, &all)
+            }
+            Self::Failed(cause) => {
+                let mut out = message(2, &[]);
+                let cause: String = cause.chars().take(MAX_MESSAGE / 8).collect();
+                Value::String(cause.as_bytes()).encode(&mut out);
+                out
+            }
+            Self::Spawned { token, pid } => message(3, &[*token, *pid as u64]),
+            Self::NotSpawned { token, errno } => message(4, &[*token, *errno as u64]),
+            Self::Ended { pid, signal, status } => message(5, &[*pid as u64, *signal as u64, *status as u64]),
+        }
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let kind = reader.varint("kind").ok()?;
+        if kind == 2 {
+            let text = reader.value("cause").ok()?.bytes()?;
+            return Some(Self::Failed(String::from_utf8_lossy(text).into_owned()));
+        }
+        let mut number = || reader.varint("number").ok();
+        let small = |number: Option<u64>| i32::try_from(number?).ok();
+        Some(match kind {
+            1 => {
+                let count = number()?;
+                let mut summary = || {
+                    Some(Summary {
+                        rules: Counts {
+                            in_files: usize::try_from(number()?).ok()?,
+                            in_engine: usize::try_from(number()?).ok()?,
+                            removed: usize::try_from(number()?).ok()?,
+                        },
+                        engine: match number()? {
+                            2 => RuleEngine::On,
+                            1 => RuleEngine::DetectionOnly,
+                            _ => RuleEngine::Off,
+                        },
+                        request_body_access: number()? != 0,
+                        response_body_access: number()? != 0,
+                    })
+                };
+                Self::Ready((0..count).map(|_| summary()).collect::<Option<_>>()?)
+            }
+            3 => Self::Spawned { token: number()?, pid: small(number())? },
+            4 => Self::NotSpawned { token: number()?, errno: small(number())? },
+            5 => Self::Ended { pid: small(number())?, signal: small(number())?, status: small(number())? },
+            _ => return None,
+        })
+    }
+}
+
+fn message(kind: u64, numbers: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for &number in [&[kind], numbers].concat().iter() {
+        varint::encode(number, &mut out);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_back() {
+        for request in [Order::Spawn { token: 1 << 40, worker: 3 }, Order::Kill { pid: 77 }] {
+            assert_eq!(Order::decode(&request.encode()), Some(request));
+        }
+        let summary = Summary {
+            rules: Counts { in_files: 642, in_engine: 640, removed: 2 },
+            engine: RuleEngine::DetectionOnly,
+            request_body_access: true,
+            response_body_access: false,
+        };
+        for report in [
+            Report::Ready(vec![summary, summary]),
+            Report::Failed("line 3".to_owned()),
+            Report::Spawned { token: 5, pid: 1234 },
+            Report::NotSpawned { token: 5, errno: 11 },
+            Report::Ended { pid: 1234, signal: 11, status: 0 },
+        ] {
+            assert_eq!(Report::decode(&report.encode()), Some(report));
+        }
+        assert_eq!(Report::decode(b""), None);
+    }
+}

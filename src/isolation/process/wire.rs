@@ -1,0 +1,264 @@
+//! Jobs and verdicts between a worker and its engine, each a frame: a length (`u32`, network byte order), then as many
+//! bytes.
+//!
+//! A job is the transaction's identifier and the NOTIFY's payload, which the engine decodes once more: a microsecond,
+//! and no second way to write down a request.
+
+use actors::spop::reader::{Malformed, Reader};
+use actors::spop::value::encode_bytes;
+use actors::spop::varint;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::message::HttpMessage;
+use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
+use crate::modsecurity::error::InspectionError;
+
+/// Bytes of the longest verdict that is believed.
+pub(super) const MAX_VERDICT: usize = 1024 * 1024;
+
+/// Bytes of the longest body in a verdict.
+const MAX_BODY: usize = MAX_VERDICT / 2;
+
+/// Bytes of the longest job: the longest frame, and its identifier.
+pub(super) const MAX_JOB: usize = 17 * 1024 * 1024;
+
+/// Bytes of the length.
+pub(super) const LENGTH: usize = 4;
+
+/// Appends a job.
+pub(super) fn encode_job(message: &HttpMessage, out: &mut BytesMut) {
+    let (id, payload) = (message.id(), message.payload());
+    let length = varint::encoded_len(id.len() as u64) + id.len() + payload.len();
+    out.reserve(LENGTH + length);
+    out.put_u32(length as u32);
+    encode_bytes(id.as_bytes(), out);
+    out.put_slice(payload);
+}
+
+/// The identifier and the payload of a job.
+pub(super) fn decode_job(mut job: Bytes) -> Result<(String, Bytes), Malformed> {
+    let mut reader = Reader::new(&job);
+    let id = String::from_utf8_lossy(reader.bytes("the identifier")?).into_owned();
+    let payload = reader.rest().len();
+    job.advance(job.len() - payload);
+    Ok((id, job))
+}
+
+/// The bytes of the frame that begins so, its length included.
+pub(super) fn frame_length(head: [u8; LENGTH]) -> usize {
+    (u32::from_be_bytes(head) as usize).saturating_add(LENGTH)
+}
+
+/// Appends what came of a job. The texts are cut, so that it stays below [`MAX_VERDICT`].
+pub(super) fn encode_outcome(outcome: &Result<Verdict, InspectionError>, out: &mut BytesMut) {
+    let start = out.len();
+    out.put_u32(0);
+    match outcome {
+        Ok(verdict) => {
+            out.put_u8(0);
+            encode_verdict(verdict, out);
+        }
+        Err(InspectionError(cause)) => {
+            out.put_u8(1);
+            encode_bytes(cut(cause.as_bytes()), out);
+        }
+    }
+    let length = (out.len() - start - LENGTH) as u32;
+    if let Some(head) = out.get_mut(start..start + LENGTH) {
+        head.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// What stands for the severity of a rule that has none.
+const NO_SEVERITY: u8 = u8::MAX;
+
+/// The longest text in a verdict.
+fn cut(text: &[u8]) -> &[u8] {
+    text.get(..4096).unwrap_or(text)
+}
+
+fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
+    match &verdict.intervention {
+        None => out.put_u8(0),
+        Some(intervention) => {
+            // A redirect must not lead elsewhere for being cut; HAProxy's own buffer limits it.
+            let (kind, location) = match &intervention.action {
+                Action::Deny => (1, &[][..]),
+                Action::Redirect(location) => (2, &location[..]),
+                Action::Drop => (3, &[][..]),
+            };
+            out.put_u8(kind);
+            varint::encode(intervention.status.into(), out);
+            encode_bytes(location, out);
+        }
+    }
+    out.put_u8(verdict.deciding.is_some().into());
+    varint::encode(verdict.deciding.unwrap_or_default() as u64, out);
+    encode_bytes(cut(&verdict.message), out);
+    out.put_u8(verdict.anomaly_score.is_some().into());
+    varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
+    out.put_u8(verdict.is_parked.into());
+    out.put_u8(verdict.answers.is_some().into());
+    if let Some(RequestSummary { client, uri }) = &verdict.answers {
+        encode_bytes(cut(client.as_bytes()), out);
+        encode_bytes(cut(uri), out);
+    }
+    out.put_u8(verdict.has_no_request.into());
+    // Half a body is none: one that is too large for an answer anyway stays as the server sent it.
+    let rewritten = verdict.rewritten.as_ref().filter(|body| body.len() <= MAX_BODY);
+    out.put_u8(rewritten.is_some().into());
+    if let Some(body) = rewritten {
+        encode_bytes(body, out);
+    }
+    varint::encode(verdict.rules.len() as u64, out);
+    for &rule in &verdict.rules {
+        varint::encode(rule as u64, out);
+    }
+    varint::encode(verdict.more_matches, out);
+    varint::encode(verdict.matches.len() as u64, out);
+    for found in &verdict.matches {
+        varint::encode(found.rule as u64, out);
+        out.put_u8(found.severity.unwrap_or(NO_SEVERITY));
+        for text in [found.source.as_bytes(), &found.message, &found.data, &found.tags] {
+            encode_bytes(cut(text), out);
+        }
+    }
+}
+
+/// What came of a job, read with the care that an exploited engine deserves.
+pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, InspectionError>, Malformed> {
+    let mut reader = Reader::new(outcome);
+    let outcome = match reader.byte("the outcome")? {
+        0 => Ok(decode_verdict(&mut reader)?),
+        1 => Err(InspectionError(String::from_utf8_lossy(reader.bytes("the error")?).into_owned())),
+        _ => return Err(Malformed::WrongType("the outcome")),
+    };
+    if reader.is_empty() { Ok(outcome) } else { Err(Malformed::WrongType("the end")) }
+}
+
+fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
+    let kind = reader.byte("the intervention")?;
+    let intervention = match kind {
+        0 => None,
+        1..=3 => {
+            let status = i32::try_from(reader.varint("the status")?).unwrap_or_default();
+            let location = reader.bytes("the location")?.to_vec();
+            let mut intervention = Intervention::new(status, (kind == 2).then_some(location));
+            if kind == 3 {
+                intervention.action = Action::Drop;
+            }
+            Some(intervention)
+        }
+        _ => return Err(Malformed::WrongType("the intervention")),
+    };
+    let decided = reader.byte("the deciding rule")? != 0;
+    let deciding = Some(reader.varint("the deciding rule")? as i64).filter(|_| decided);
+    let message = reader.bytes("the message")?.to_vec();
+    let scored = reader.byte("the score")? != 0;
+    let score = reader.varint("the score")? as i64;
+    let is_parked = reader.byte("whether it is kept")? != 0;
+    let answers = match reader.byte("whether it answers")? {
+        0 => None,
+        _ => Some(RequestSummary {
+            client: String::from_utf8_lossy(reader.bytes("a client")?).escape_debug().to_string(),
+            uri: reader.bytes("a uri")?.to_vec(),
+        }),
+    };
+    let has_no_request = reader.byte("whether it is lost")? != 0;
+    let rewritten = match reader.byte("whether it is rewritten")? {
+        0 => None,
+        _ => Some(reader.bytes("a body")?.to_vec()),
+    };
+    let mut rules = Vec::new();
+    for _ in 0..reader.varint("the number of rules")? {
+        rules.push(reader.varint("a rule")? as i64);
+    }
+    let more_matches = reader.varint("the count of matches")?;
+    let mut matches = Vec::new();
+    for _ in 0..reader.varint("the number of matches")? {
+        matches.push(RuleMatch {
+            rule: reader.varint("a rule")? as i64,
+            severity: Some(reader.byte("a severity")?).filter(|&severity| severity != NO_SEVERITY),
+            source: String::from_utf8_lossy(reader.bytes("a source")?).escape_debug().to_string(),
+            message: reader.bytes("a message")?.to_vec(),
+            data: reader.bytes("data")?.to_vec(),
+            tags: reader.bytes("tags")?.to_vec(),
+        });
+    }
+    let anomaly_score = scored.then_some(score);
+    Ok(Verdict {
+        intervention,
+        deciding,
+        message,
+        rules,
+        matches,
+        more_matches,
+        anomaly_score,
+        is_parked,
+        // The front's to give.
+        ticket: None,
+        answers,
+        has_no_request,
+        rewritten,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict() -> Verdict {
+        let found = |rule| RuleMatch {
+            rule,
+            source: "a.conf:3".to_owned(),
+            message: b"m\xff".to_vec(),
+            data: b"d\n".to_vec(),
+            tags: b"a,b".to_vec(),
+            severity: (rule > 0).then_some(2),
+        };
+        Verdict {
+            intervention: Some(Intervention::new(302, Some(b"/elsewhere".to_vec()))),
+            deciding: Some(942_100),
+            message: b"why".to_vec(),
+            rules: vec![942_100, -1],
+            matches: vec![found(942_100), found(-1)],
+            more_matches: 7,
+            anomaly_score: Some(-5),
+            is_parked: true,
+            ticket: None,
+            answers: Some(RequestSummary { client: "192.0.2.1:7".to_owned(), uri: b"/\xff".to_vec() }),
+            has_no_request: true,
+            rewritten: Some(b"<p>".to_vec()),
+        }
+    }
+
+    fn dropped() -> Verdict {
+        let intervention = Intervention { status: 403, action: Action::Drop };
+        Verdict { intervention: Some(intervention), ..Verdict::default() }
+    }
+
+    fn frame(outcome: &Result<Verdict, InspectionError>) -> Bytes {
+        let mut out = BytesMut::new();
+        encode_outcome(outcome, &mut out);
+        assert_eq!(out.len(), frame_length(*out.first_chunk().unwrap()));
+        out.split_off(LENGTH).freeze()
+    }
+
+    #[test]
+    fn outcomes_come_back() {
+        for verdict in [verdict(), dropped(), Verdict::default()] {
+            assert_eq!(decode_outcome(&frame(&Ok(verdict.clone()))), Ok(Ok(verdict)));
+        }
+        let error = Err(InspectionError("a\nb".to_owned()));
+        assert_eq!(decode_outcome(&frame(&error)), Ok(error));
+    }
+
+    #[test]
+    fn an_outcome_that_is_cut_or_goes_on_is_none() {
+        let whole = frame(&Ok(verdict()));
+        for end in 0..whole.len() {
+            assert!(decode_outcome(&whole[..end]).is_err(), "{end}");
+        }
+        assert!(decode_outcome(&[&whole[..], b"x"].concat()).is_err());
+    }
+}

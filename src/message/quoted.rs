@@ -1,0 +1,42 @@
+//! Bytes of a peer's on their way into the log: quoted, escaped and cut, so that no request writes a line of its own
+//! choosing, or a long one.
+
+use std::fmt::{self, Write};
+
+/// Bytes of a value that the log shows.
+const MAX_SHOWN: usize = 256;
+
+/// Displays bytes as a quoted ASCII string: control bytes, double quotes and all above 126 are escaped as in Rust, and
+/// after 256 bytes it only says how many more there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'a>(pub &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, rest) = self.0.split_at_checked(MAX_SHOWN).unwrap_or((self.0, &[]));
+        f.write_char('"')?;
+        // Single quotes need no escape between double ones.
+        for (index, part) in shown.split(|&byte| byte == b'\'').enumerate() {
+            f.write_str(if index == 0 { "" } else { "'" })?;
+            write!(f, "{}", part.escape_ascii())?;
+        }
+        f.write_char('"')?;
+        if rest.is_empty() { Ok(()) } else { write!(f, "… and {} more bytes", rest.len()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_value_can_end_its_line_or_its_quotes() {
+        assert_eq!(Quoted(b"'/a\r\nb\"c\x1b[2J'\xff").to_string(), r#""'/a\r\nb\"c\x1b[2J'\xff""#);
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let shown = Quoted(&[b'a'; 1000]).to_string();
+        assert!(shown.len() < 300 && shown.ends_with("744 more bytes"), "{shown}");
+    }
+}

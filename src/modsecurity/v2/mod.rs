@@ -1,0 +1,89 @@
+//! ModSecurity 2.9 as an engine: how its calls make up the phases.
+
+mod load;
+mod request;
+
+use std::ffi::CStr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::ffi::intervention::Intervention;
+use crate::ffi::matches::Matches;
+use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::v2::{self, Arena, Error, Ruleset};
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::modsecurity::error::InspectionError;
+use crate::modsecurity::error::LoadError;
+use crate::modsecurity::library::{Inspected, Library, Transaction};
+use crate::rules::version::EngineVersion;
+
+impl Library for Ruleset {
+    const VERSION: EngineVersion = EngineVersion::V2;
+
+    type Transaction = v2::Transaction;
+
+    type Memory = Rc<Arena>;
+
+    const DEFAULT_SETTINGS: &str = concat!(include_str!("../default.conf"), include_str!("default.conf"));
+
+    fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError> {
+        load::load(directives, files)
+    }
+
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
+        Ok((self.settings(), self.loaded()))
+    }
+
+    fn prepare(&self) -> Result<Rc<Arena>, String> {
+        self.begin_process();
+        Arena::new(self).map_err(|trouble| trouble.0)
+    }
+
+    fn begin(self: &Arc<Self>, memory: &Rc<Arena>, id: &[u8]) -> Result<v2::Transaction, InspectionError> {
+        v2::Transaction::new(Rc::clone(memory), Arc::clone(self), id).map_err(failed)
+    }
+}
+
+impl Transaction for v2::Transaction {
+    fn request(
+        &mut self,
+        request: &Request,
+        body_checks: &[i64],
+    ) -> Result<Option<Intervention>, InspectionError> {
+        request::phases(self, request, body_checks)
+    }
+
+    fn placeholder_request(&mut self) -> Result<(), InspectionError> {
+        request::placeholder_request(self)
+    }
+
+    fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError> {
+        for header in response.headers.iter() {
+            let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
+            self.add_response_header(name, value).map_err(failed)?;
+        }
+        let (intervention, rewritten) =
+            self.process_response(response.status, &response.version, &response.body).map_err(failed)?;
+        Ok(Inspected { intervention, rewritten })
+    }
+
+    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+        self.process_logging(denied);
+        Ok(())
+    }
+
+    fn matches(&self, skip: usize) -> Result<Matches, InspectionError> {
+        Ok(self.matches(skip))
+    }
+
+    fn tx_number(&mut self, name: &CStr) -> Option<i64> {
+        std::str::from_utf8(&self.tx(name.to_bytes())?).ok()?.parse().ok()
+    }
+}
+
+/// The error with the library's text.
+fn failed(trouble: Error) -> InspectionError {
+    InspectionError(trouble.0)
+}

@@ -1,0 +1,92 @@
+//! libmodsecurity 3 as an engine: how its calls make up the phases.
+
+mod load;
+mod request;
+mod response;
+
+use std::ffi::{CStr, CString};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::ffi::intervention::Intervention;
+use crate::ffi::matches::Matches;
+use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::v3::{self, Exception, Ruleset};
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::modsecurity::error::InspectionError;
+use crate::modsecurity::error::LoadError;
+use crate::modsecurity::library::{Inspected, Library, Transaction};
+use crate::rules::version::EngineVersion;
+
+impl Library for Ruleset {
+    const VERSION: EngineVersion = EngineVersion::V3;
+
+    type Transaction = v3::Transaction;
+
+    type Memory = ();
+
+    const DEFAULT_SETTINGS: &str = include_str!("../default.conf");
+
+    fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError> {
+        load::load(directives, files)
+    }
+
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
+        let contents = self.settings().and_then(|settings| Ok((settings, self.loaded()?)));
+        contents.map_err(|exception| exception.0)
+    }
+
+    fn prepare(&self) -> Result<(), String> {
+        v3::reseed();
+        Ok(())
+    }
+
+    fn begin(self: &Arc<Self>, (): &(), id: &[u8]) -> Result<v3::Transaction, InspectionError> {
+        v3::Transaction::new(Arc::clone(self), &text(id)?).map_err(failed)
+    }
+}
+
+impl Transaction for v3::Transaction {
+    fn request(
+        &mut self,
+        request: &Request,
+        body_checks: &[i64],
+    ) -> Result<Option<Intervention>, InspectionError> {
+        request::phases(self, request, body_checks)
+    }
+
+    fn placeholder_request(&mut self) -> Result<(), InspectionError> {
+        request::placeholder_request(self)
+    }
+
+    fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError> {
+        let intervention = response::phases(self, response)?;
+        Ok(Inspected { intervention, rewritten: None })
+    }
+
+    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+        if let Some(status) = denied {
+            self.update_status_code(status).map_err(failed)?;
+        }
+        self.process_logging().map_err(failed)
+    }
+
+    fn matches(&self, skip: usize) -> Result<Matches, InspectionError> {
+        self.matches(skip).map_err(failed)
+    }
+
+    fn tx_number(&mut self, name: &CStr) -> Option<i64> {
+        self.tx_number(name).ok().flatten()
+    }
+}
+
+/// A C string of bytes that were checked to hold no zero byte.
+fn text(bytes: &[u8]) -> Result<CString, InspectionError> {
+    CString::new(bytes).map_err(|error| InspectionError(error.to_string()))
+}
+
+/// The error with the library's text.
+fn failed(exception: Exception) -> InspectionError {
+    InspectionError(exception.0)
+}

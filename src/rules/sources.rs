@@ -1,0 +1,76 @@
+//! Where rules come from: files of the operator's, or the built-in settings and the installed Core Rule Set.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::rules::version::EngineVersion;
+
+/// The parts of the Core Rule Set as Debian's `modsecurity-crs` installs it: set-up, exclusions before, rules,
+/// exclusions after. The exclusion files are the operator's and may be missing.
+const CRS_SETUP: &str = "/etc/modsecurity/crs/crs-setup.conf";
+const CRS_BEFORE: &str = "/etc/modsecurity/crs/REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf";
+pub(crate) const CRS_RULES: &str = "/usr/share/modsecurity-crs/rules";
+const CRS_AFTER: &str = "/etc/modsecurity/crs/RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf";
+
+/// Where the rules come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleSource {
+    /// The built-in settings and the installed Core Rule Set.
+    Default,
+    /// These files, in this order, and nothing else.
+    Files(Vec<PathBuf>),
+}
+
+impl fmt::Display for RuleSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => write!(f, "no -f given: built-in settings and the Core Rule Set in {CRS_RULES}"),
+            Self::Files(files) => {
+                let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+                f.write_str(&names.join(" "))
+            }
+        }
+    }
+}
+
+/// What is to be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSources {
+    /// Into which engine.
+    pub engine: EngineVersion,
+    /// For requests that name no application, or one that is not known.
+    pub default: RuleSource,
+    /// The files of each application, by its name.
+    pub applications: Vec<(String, Vec<PathBuf>)>,
+}
+
+impl RuleSources {
+    /// Where the default rules come from, and those of each application, by its name.
+    pub fn each(&self) -> impl Iterator<Item = (Option<&str>, RuleSource)> {
+        let applications = self.applications.iter();
+        let named = applications.map(|(name, files)| (Some(name.as_str()), RuleSource::Files(files.clone())));
+        std::iter::once((None, self.default.clone())).chain(named)
+    }
+}
+
+/// The files of the installed Core Rule Set in the order in which they belong.
+pub(crate) fn core_rule_set() -> io::Result<Vec<PathBuf>> {
+    let mut rules = Vec::new();
+    for entry in Path::new(CRS_RULES).read_dir()? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            rules.push(path);
+        }
+    }
+    if rules.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the folder has no .conf files"));
+    }
+    rules.sort();
+    let optional = |path: &str| Some(PathBuf::from(path)).filter(|path| path.exists());
+    let mut files = vec![PathBuf::from(CRS_SETUP)];
+    files.extend(optional(CRS_BEFORE));
+    files.append(&mut rules);
+    files.extend(optional(CRS_AFTER));
+    Ok(files)
+}

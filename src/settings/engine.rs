@@ -1,0 +1,133 @@
+//! The settings of the engines: rules, isolation, limits, and what becomes of messages that no engine inspects.
+
+use std::time::Duration;
+
+use actors::spop::Limits;
+use actors::spop::frame::MIN_FRAME_SIZE;
+
+use super::arguments::Arguments;
+use super::{BadOption, app, number, on_error, time};
+use crate::agent::AgentSettings;
+use crate::agent::policy::{Applications, Truncated, UnknownApplication};
+use crate::agent::recycling::Recycling;
+use crate::isolation::{EngineLimits, IsolationMode};
+use crate::message::answer::Policy;
+use crate::message::block_page::BlockPage;
+use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::sources::{RuleSource, RuleSources};
+use crate::rules::version::EngineVersion;
+
+/// The watchdog looks every 20 ms, so a shorter limit would mean nothing.
+const MIN_ENGINE_LIMIT: Duration = Duration::from_millis(100);
+
+/// More transactions than any machine has memory for.
+const MAX_RESPONSES: usize = 1_000_000;
+
+/// Which rules are to be loaded, and into which engine.
+///
+/// # Errors
+/// The first option that is wrong.
+pub(super) fn rules(arguments: &Arguments) -> Result<RuleSources, BadOption> {
+    Ok(RuleSources {
+        engine: version(arguments.engine.as_deref())?,
+        default: match arguments.rules.is_empty() {
+            true => RuleSource::Default,
+            false => RuleSource::Files(arguments.rules.clone()),
+        },
+        applications: app::parse_all(&arguments.app)?,
+    })
+}
+
+/// The version of ModSecurity of this number, if it was built.
+fn version(number: Option<&str>) -> Result<EngineVersion, BadOption> {
+    let default = EngineVersion::BUILT.first().copied();
+    let version = number.map_or(default, EngineVersion::of_number);
+    version.filter(|version| EngineVersion::BUILT.contains(version)).ok_or_else(|| {
+        let built: Vec<_> = EngineVersion::BUILT.iter().map(|version| version.number().to_string()).collect();
+        let number = number.unwrap_or_default();
+        BadOption(format!(
+            "--engine: {number:?} is none that this program was built with ({})",
+            built.join(", ")
+        ))
+    })
+}
+
+/// Where engines run.
+///
+/// # Errors
+/// When the form does not exist, or lacks what another option asks for.
+pub(super) fn isolation(arguments: &Arguments) -> Result<IsolationMode, BadOption> {
+    match arguments.isolation.as_deref().unwrap_or("process") {
+        "process" => Ok(IsolationMode::Process),
+        "thread" if max_requests(arguments)? > 0 => {
+            let cause = "--max-requests: engines in threads (--isolation thread) have no process to replace";
+            Err(BadOption(cause.to_owned()))
+        }
+        "thread" => Ok(IsolationMode::Thread),
+        other => Err(BadOption(format!("--isolation: {other:?} is neither process nor thread"))),
+    }
+}
+
+/// What holds for each engine, of this many.
+///
+/// # Errors
+/// The first option that is wrong.
+pub(super) fn limits(arguments: &Arguments, workers: usize) -> Result<EngineLimits, BadOption> {
+    let cpu = time::parse("--engine-limit", arguments.engine_limit.as_deref().unwrap_or("2s"))?;
+    if cpu < MIN_ENGINE_LIMIT {
+        return Err(BadOption(format!("--engine-limit: {cpu:?} is less than {MIN_ENGINE_LIMIT:?}")));
+    }
+    let responses = arguments.responses.as_deref().unwrap_or("0");
+    let responses = number::parse("--responses", responses, 0, MAX_RESPONSES)?;
+    let ttl = time::parse("--response-ttl", arguments.response_ttl.as_deref().unwrap_or("60s"))?;
+    // The workers share them as they come.
+    Ok(EngineLimits { cpu, responses: RetentionLimits { count: responses.div_ceil(workers), ttl } })
+}
+
+fn max_requests(arguments: &Arguments) -> Result<u32, BadOption> {
+    number::parse("--max-requests", arguments.max_requests.as_deref().unwrap_or("0"), 0, u32::MAX)
+}
+
+/// What the agent does besides asking engines. The block page must fit into the answer that `frames` leave room for.
+///
+/// # Errors
+/// The first option that is wrong; also when the block page cannot be read.
+pub(super) fn agent(
+    arguments: &Arguments,
+    rules: &RuleSources,
+    responses: RetentionLimits,
+    workers: usize,
+    frames: &Limits,
+) -> Result<AgentSettings, BadOption> {
+    let room = frames.max_frame_size.saturating_sub(MIN_FRAME_SIZE) as usize;
+    let block_page = arguments.block_page.as_deref().map(|path| {
+        let page = BlockPage::read(path, room);
+        page.map_err(|cause| BadOption(format!("--block-page {}: {cause}", path.display())))
+    });
+    Ok(AgentSettings {
+        answers: Policy {
+            on_error: on_error::parse(arguments.on_error.as_deref().unwrap_or("unset"))?,
+            block_page: block_page.transpose()?,
+        },
+        truncated: match arguments.truncated.as_deref().unwrap_or("inspect") {
+            "inspect" => Truncated::Inspect,
+            "deny" => Truncated::Deny,
+            "error" => Truncated::Error,
+            other => {
+                return Err(BadOption(format!("--truncated: {other:?} is neither inspect, deny nor error")));
+            }
+        },
+        responses,
+        recycling: Recycling { max_requests: max_requests(arguments)?, workers },
+        applications: Applications {
+            known: rules.applications.iter().map(|(name, _)| name.clone().into_bytes()).collect(),
+            unknown: match arguments.unknown_app.as_deref().unwrap_or("default") {
+                "default" => UnknownApplication::Default,
+                "error" => UnknownApplication::Error,
+                other => {
+                    return Err(BadOption(format!("--unknown-app: {other:?} is neither default nor error")));
+                }
+            },
+        },
+    })
+}
