@@ -56,10 +56,10 @@ readme_commands() {
   done <<<"$expected"
 }
 
-# Every relative link in the README and the guide leads to a file that is there, and every #anchor to a heading of it.
+# Every relative link in the texts leads to a file that is there, and every #anchor to a heading of it.
 links_of_texts() {
   local text line target file anchor wrong=0
-  local texts=(README.md .github/*.md deploy/guide/*.md)
+  local texts=(README.md .github/*.md deploy/guide/*.md tests/README.md)
   while IFS=$'\t' read -r text line target; do
     file=${target%%#*} anchor=
     [[ $target != *'#'* ]] || anchor=${target#*#}
