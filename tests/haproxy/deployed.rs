@@ -55,7 +55,7 @@ fn it_works_with_its_own_time_outs() {
 fn it_works_with_an_agent_on_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("unix:{}", folder.path().join("agent.sock").display());
-    let agent = Agent::start_exactly(&["--listen", &address], &[]);
+    let agent = Agent::start_at(&[&address]);
     let haproxy = Haproxy::start(agent.address());
     haproxy.curl("/", &[]).assert_clean();
     haproxy.curl(ATTACK, &[]).assert_denied();
@@ -85,12 +85,12 @@ fn an_agent_that_says_nothing_delays_a_request_only_so_long() {
 fn an_agent_that_comes_back_is_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("unix:{}", folder.path().join("agent.sock").display());
-    let first = Agent::start_exactly(&["--listen", &address], &[]);
+    let first = Agent::start_at(&[&address]);
     let haproxy = impatient(&address);
     until(&haproxy, "/", 200);
     assert_eq!(first.stop().0.code(), Some(0));
     assert_eq!(haproxy.curl("/", &[]).status, 503);
-    let _second = Agent::start_exactly(&["--listen", &address], &[]);
+    let _second = Agent::start_at(&[&address]);
     until(&haproxy, "/", 200);
     until(&haproxy, ATTACK, 403);
 }

@@ -98,7 +98,7 @@ fn a_taken_port_is_refused() {
 fn a_taken_unix_socket_is_refused_and_its_owner_harmed_not() {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("unix:{}", folder.path().join("agent.sock").display());
-    let owner = Agent::start_exactly(&["--listen", &address], &[]);
+    let owner = Agent::start_at(&[&address]);
     assert!(refused(&["--listen", &address], &[], 1).contains("agent.sock"));
     assert_eq!(owner.link().ask(&Message::get("/", None)).code(), Some(0));
 }
@@ -158,8 +158,7 @@ fn the_port_is_on_loopback() {
 fn several_addresses_are_all_served() {
     let folder = tempfile::tempdir().unwrap();
     let unix = format!("unix:{}", folder.path().join("agent.sock").display());
-    let options = ["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--listen", &unix];
-    let agent = Agent::start_exactly(&options, &[]);
+    let agent = Agent::start_at(&["127.0.0.1:0", "[::1]:0", &unix]);
     assert_eq!(agent.addresses.len(), 3);
     assert_eq!(agent.addresses[2], unix);
     for address in &agent.addresses {

@@ -6,9 +6,9 @@ use crate::support::agent::{Agent, rule_file};
 use crate::support::process::run;
 use crate::support::spop::{Message, hello};
 
-/// An agent on a port that the kernel chooses, with this one variable.
+/// An agent on a port that the kernel chooses, with this one variable; with a long deadline, as [`Agent::start`] has.
 fn with(name: &str, value: &str) -> Agent {
-    Agent::start_exactly(&["--listen", "127.0.0.1:0"], &[(name, value)])
+    Agent::start_exactly(&["--listen", "127.0.0.1:0", "--deadline", "30s"], &[(name, value)])
 }
 
 #[test]
@@ -103,6 +103,8 @@ fn the_command_line_wins() {
     let options = [
         "--listen",
         "127.0.0.1:0",
+        "--deadline",
+        "30s",
         "--workers",
         "2",
         "--max-frame-size",

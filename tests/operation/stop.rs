@@ -103,7 +103,7 @@ fn a_stopping_agent_accepts_no_new_link() {
 fn a_unix_socket_is_removed_at_stop() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("agent.sock");
-    let agent = Agent::start_exactly(&["--listen", &format!("unix:{}", path.display())], &[]);
+    let agent = Agent::start_at(&[&format!("unix:{}", path.display())]);
     assert!(Path::exists(&path));
     assert_eq!(agent.link().ask(&Message::get("/", None)).code(), Some(0));
     assert_eq!(agent.stop().0.code(), Some(0));
@@ -114,10 +114,10 @@ fn a_unix_socket_is_removed_at_stop() {
 fn a_unix_socket_that_a_killed_agent_left_is_no_obstacle() {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("unix:{}", folder.path().join("agent.sock").display());
-    let mut killed = Agent::start_exactly(&["--listen", &address], &[]);
+    let mut killed = Agent::start_at(&[&address]);
     killed.signal("KILL");
     killed.wait();
-    let agent = Agent::start_exactly(&["--listen", &address], &[]);
+    let agent = Agent::start_at(&[&address]);
     assert_eq!(agent.link().ask(&Message::get("/", None)).code(), Some(0));
 }
 
