@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use super::{fail, print};
+use super::{fail, print, warn};
 use crate::modsecurity::Rules;
 use crate::settings::Settings;
 
 /// Loads the default rules and those of each application, and prints a line for each; the exit status is 1 when
 /// some are wrong.
 pub(super) fn check(settings: &Settings) -> ExitCode {
+    for variable in &settings.unknown_variables {
+        warn(variable);
+    }
     match Rules::load(&settings.rules) {
         Ok((_, summaries)) => {
             let lines = settings.rules.each().zip(summaries).map(|((application, source), summary)| {

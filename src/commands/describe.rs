@@ -3,7 +3,7 @@
 use slog::{Logger, info, warn};
 
 use crate::ffi::rules::RuleEngine;
-use crate::settings::Settings;
+use crate::settings::{Settings, UnknownVariable};
 use crate::{modsecurity::load::Summary, rules::sources::RuleSource};
 
 /// Logs the version, the engine and the rules; `summaries` has the default rules first, then those of each application.
@@ -22,8 +22,13 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
     if workers > 4 * cores || workers < cores {
         info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
     }
-    for name in &settings.unknown_variables {
-        warn!(log, "unknown environment variable"; "name" => name);
+    for UnknownVariable { name, similar } in &settings.unknown_variables {
+        match similar {
+            Some(similar) => {
+                warn!(log, "unknown environment variable"; "name" => %name.escape_debug(), "did_you_mean" => similar);
+            }
+            None => warn!(log, "unknown environment variable"; "name" => %name.escape_debug()),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Print(text)) => print(text.trim_end()),
         Ok(Command::Run(settings)) if settings.check => check::check(&settings),
         Ok(Command::Run(settings)) => serve::serve(*settings),
-        Err(error) => fail(2, &error),
+        Err(error) => fail(error.exit_status(), &error),
     }
 }
 
@@ -40,6 +40,12 @@ fn print(text: &str) -> ExitCode {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(1, &format!("cannot print: {error}")),
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Prints a warning on standard error.
+fn warn(warning: &dyn Display) {
+    // Nothing depends on the warning.
+    let _ = writeln!(io::stderr(), "{NAME}: warning: {warning}");
 }
 
 /// Prints on standard error why the program ends, and returns the exit status `status`.
