@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use slog::{Logger, warn};
 
 use crate::message::HttpMessage;
+use crate::message::quoted::Quoted;
 use crate::message::verdict::Verdict;
 
 /// Time over which messages are counted together.
@@ -16,6 +17,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// Requests or health checks that must have come before the absence of something is worth a warning.
 const ENOUGH: u64 = 10;
+
+/// How many of the unknown applications are named.
+const MAX_NAMES: usize = 5;
 
 /// The counts of the current minute.
 #[derive(Debug, Default)]
@@ -31,6 +35,8 @@ pub(super) struct Watch {
     without_transaction: AtomicU64,
     health_checks: AtomicU64,
     unknown_application: AtomicU64,
+    /// The first few of the applications that are unknown, as the log shows them.
+    unknown_names: Mutex<Vec<String>>,
     /// Whether any message has come since the start.
     any: AtomicBool,
     window: Mutex<Window>,
@@ -50,7 +56,10 @@ fn count(counter: &AtomicU64, counts: bool) {
 impl Watch {
     /// Counts a message.
     pub(super) fn message(&self, message: &HttpMessage, application_is_known: bool) {
-        count(&self.unknown_application, !application_is_known);
+        if !application_is_known {
+            count(&self.unknown_application, true);
+            self.name(message.application().unwrap_or_default());
+        }
         self.any.store(true, Ordering::Relaxed);
         match message {
             HttpMessage::Request(request) => {
@@ -60,6 +69,18 @@ impl Watch {
                 count(&self.without_body, request.truncated && request.body.is_empty());
             }
             HttpMessage::Response(_) => count(&self.responses, true),
+        }
+    }
+
+    /// Keeps the name of an unknown application, if there are few yet.
+    fn name(&self, application: &[u8]) {
+        // A name that is not kept because another thread has the list will come again.
+        let Ok(mut names) = self.unknown_names.try_lock() else { return };
+        if names.len() < MAX_NAMES {
+            let name = Quoted(application).to_string();
+            if !names.contains(&name) {
+                names.push(name);
+            }
         }
     }
 
@@ -100,10 +121,13 @@ impl Watch {
                 "responses" => get(&self.responses), "without_transaction" => get(&self.without_transaction));
         }
         if get(&self.unknown_application) > 0 && !std::mem::replace(applications, true) {
-            warn!(log, "messages name an application that has no --app"; "messages" => get(&self.unknown_application));
+            let names = self.unknown_names.lock().unwrap_or_else(PoisonError::into_inner).join(" ");
+            warn!(log, "messages name an application that has no --app";
+                "messages" => get(&self.unknown_application), "applications" => names);
         }
         if now.duration_since(start) >= WINDOW {
             *window = Window { start: Some(now), logged: [false; 5] };
+            self.unknown_names.lock().unwrap_or_else(PoisonError::into_inner).clear();
             for counter in [
                 &self.requests,
                 &self.with_client,

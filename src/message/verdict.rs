@@ -35,6 +35,10 @@ pub struct Verdict {
 /// The request that a response answers, as the log shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestSummary {
+    /// The name of the application whose rules are used, when HAProxy sent one.
+    pub application: Option<Vec<u8>>,
+    /// The Host header, if there is one.
+    pub host: Option<Vec<u8>>,
     /// The client's address and port.
     pub client: String,
     /// The request's path and query.

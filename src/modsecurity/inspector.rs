@@ -50,7 +50,12 @@ impl<L: Library> Inspector<L> {
         let reported = matches.count();
         let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
         verdict.is_parked = true;
-        let summary = RequestSummary { client: request.client.to_string(), uri: request.uri.to_vec() };
+        let summary = RequestSummary {
+            application: request.application.as_ref().map(|name| name.to_vec()),
+            host: request.headers.first("host").map(<[u8]>::to_vec),
+            client: request.client.to_string(),
+            uri: request.uri.to_vec(),
+        };
         let parked = Parked { transaction, reported, request: summary, bytes: request.payload.len() };
         self.parked.park(request.id.clone(), parked, Instant::now());
         Ok(verdict)

@@ -102,7 +102,11 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
     out.put_u8(verdict.is_parked.into());
     out.put_u8(verdict.answers.is_some().into());
-    if let Some(RequestSummary { client, uri }) = &verdict.answers {
+    if let Some(RequestSummary { application, host, client, uri }) = &verdict.answers {
+        for text in [application, host] {
+            // An empty name is as good as none.
+            encode_bytes(cut(text.as_deref().unwrap_or_default()), out);
+        }
         encode_bytes(cut(client.as_bytes()), out);
         encode_bytes(cut(uri), out);
     }
@@ -142,6 +146,11 @@ pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, Inspectio
     if reader.is_empty() { Ok(outcome) } else { Err(Malformed::WrongType("the end")) }
 }
 
+/// The text, unless it is empty.
+fn named(text: &[u8]) -> Option<Vec<u8>> {
+    Some(text.to_vec()).filter(|text| !text.is_empty())
+}
+
 fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let kind = reader.byte("the intervention")?;
     let intervention = match kind {
@@ -166,6 +175,8 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let answers = match reader.byte("whether it answers")? {
         0 => None,
         _ => Some(RequestSummary {
+            application: named(reader.bytes("an application")?),
+            host: named(reader.bytes("a host")?),
             client: String::from_utf8_lossy(reader.bytes("a client")?).escape_debug().to_string(),
             uri: reader.bytes("a uri")?.to_vec(),
         }),
@@ -232,7 +243,12 @@ mod tests {
             anomaly_score: Some(-5),
             is_parked: true,
             ticket: None,
-            answers: Some(RequestSummary { client: "192.0.2.1:7".to_owned(), uri: b"/\xff".to_vec() }),
+            answers: Some(RequestSummary {
+                application: Some(b"shop".to_vec()),
+                host: None,
+                client: "192.0.2.1:7".to_owned(),
+                uri: b"/\xff".to_vec(),
+            }),
             has_no_request: true,
             rewritten: Some(b"<p>".to_vec()),
         }
