@@ -11,6 +11,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::daemon::{signals, successor};
 use crate::isolation::process::{invoked_as_zygote, run_zygote};
 use crate::rules::version::EngineVersion;
 use crate::settings::{self, Command};
@@ -20,15 +21,20 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 
 /// Runs the command that the command line and the environment ask for; returns the exit status.
 pub fn run() -> ExitCode {
+    signals::hold();
     let args: Vec<_> = std::env::args_os().collect();
     if invoked_as_zygote(&args) {
         return ExitCode::from(run_zygote(&args) as u8);
     }
+    successor::keep_name(&args);
     let engines: Vec<_> = EngineVersion::BUILT.iter().map(ToString::to_string).collect();
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
     match settings::read(args, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => print(text.trim_end()),
-        Ok(Command::Run(settings)) if settings.check => check::check(&settings),
+        Ok(Command::Run(settings)) if settings.check => {
+            signals::release();
+            check::check(&settings)
+        }
         Ok(Command::Run(settings)) => serve::serve(*settings),
         Err(error) => fail(error.exit_status(), &error),
     }

@@ -6,13 +6,13 @@
 
 use std::fmt;
 use std::io;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
 use actix::{Message, Recipient};
 use slog::Logger;
 
+use crate::daemon::successor;
 use crate::isolation::{self, Isolation, IsolationError, IsolationMode};
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
@@ -89,8 +89,7 @@ fn engines(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
 
 /// Runs the program that would become the new process with `--check`.
 fn check() -> Result<Reload, ReloadError> {
-    let mut command = Command::new("/proc/self/exe");
-    let checked = command.args(std::env::args_os().skip(1)).arg("--check").output();
+    let checked = successor::same_program(std::env::args_os()).arg("--check").output();
     let output = checked.map_err(ReloadError::Ask)?;
     if output.status.success() {
         return Ok(Reload::Process);
