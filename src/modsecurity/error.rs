@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use actors::EngineError;
 
@@ -138,6 +139,15 @@ pub enum ApplicationError {
         /// Why its rules cannot be loaded.
         cause: LoadError,
     },
+    /// Loading waits for a file that does not come.
+    StandsStill {
+        /// What is being read.
+        what: String,
+        /// For how long.
+        time: Duration,
+    },
+    /// There is no thread that could load them.
+    Thread(io::Error),
     /// This program was built without the engine.
     NotBuilt(EngineVersion),
 }
@@ -147,6 +157,12 @@ impl fmt::Display for ApplicationError {
         match self {
             Self::Load { application: Some(name), cause } => write!(f, "application {name}: {cause}"),
             Self::Load { application: None, cause } => cause.fmt(f),
+            Self::StandsStill { what, time } => write!(
+                f,
+                "loading the rules has stood still for {time:?} at {what}: is that a FIFO, or on a file system that does \
+                not answer?"
+            ),
+            Self::Thread(cause) => write!(f, "cannot start the thread that loads the rules: {cause}"),
             Self::NotBuilt(version) => write!(f, "this program was built without {version}"),
         }
     }
@@ -156,7 +172,8 @@ impl Error for ApplicationError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Load { cause, .. } => Some(cause),
-            Self::NotBuilt(_) => None,
+            Self::Thread(cause) => Some(cause),
+            Self::StandsStill { .. } | Self::NotBuilt(_) => None,
         }
     }
 }

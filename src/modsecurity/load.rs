@@ -10,6 +10,7 @@ use crate::modsecurity::body_checks;
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
 use crate::rules::directives::{Counts, Directives, compare};
+use crate::rules::progress;
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set};
 use crate::rules::version::EngineVersion;
 
@@ -55,6 +56,7 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     // The files are read here before the engine reads them, as this names the file that cannot be read. ModSecurity 2.9
     // even ends the process when a file is a folder.
     let directives = read(settings, files, L::VERSION)?;
+    progress::begin(format_args!("what {source} names, in the engine"));
     let library = L::load(settings, files)?;
     let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
     let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =

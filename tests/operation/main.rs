@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+// Files that never come: FIFOs, and file systems that do not answer.
+mod blocked_files;
 // The command line, and every mistake on it.
 mod command_line;
 // What is given in the environment takes effect.

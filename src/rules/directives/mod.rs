@@ -14,6 +14,7 @@ mod rules;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use compare::{Counts, Missing, compare};
 pub use rules::Rule;
 use rules::words;
 
+use crate::rules::progress;
 use crate::rules::version::EngineVersion;
 
 /// The greatest depth to which files may include one another.
@@ -135,6 +137,11 @@ impl Directives {
 
     fn add_included(&mut self, path: &Path, at: Option<&Place>, depth: usize) -> Result<(), ReadError> {
         let failed = |cause| ReadError::File { path: path.to_owned(), cause, included: at.cloned() };
+        progress::begin(path.display());
+        if fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo()) {
+            let cause = "it is a FIFO, which cannot be read twice: here and by the engine";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, cause)));
+        }
         let content = fs::read(path).map_err(failed)?;
         self.add_content(&content, &Arc::from(path), depth)
     }
