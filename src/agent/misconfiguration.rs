@@ -10,7 +10,7 @@ use slog::{Logger, warn};
 
 use crate::message::HttpMessage;
 use crate::message::quoted::Quoted;
-use crate::message::verdict::Verdict;
+use crate::message::verdict::{AuditLosses, Verdict};
 
 /// Time over which messages are counted together.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -40,6 +40,27 @@ pub(super) struct Watch {
     /// Whether any message has come since the start.
     any: AtomicBool,
     window: Mutex<Window>,
+    audit: Mutex<Audit>,
+}
+
+/// Audit records that no log line has told of yet.
+#[derive(Debug, Default)]
+struct Audit {
+    losses: AuditLosses,
+    /// When the last line told of some.
+    told: Option<Instant>,
+}
+
+impl Audit {
+    /// Tells of the losses: of the first at once, of further ones once a minute.
+    fn review(&mut self, log: &Logger, now: Instant) {
+        let is_due = self.told.is_none_or(|told| now.duration_since(told) >= WINDOW);
+        if self.losses.records > 0 && is_due {
+            self.told = Some(now);
+            let AuditLosses { records, cause } = std::mem::take(&mut self.losses);
+            warn!(log, "audit records lost"; "records" => records, "cause" => %Quoted(cause.as_bytes()));
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -91,11 +112,16 @@ impl Watch {
 
     /// Counts an engine's verdict on a message.
     pub(super) fn verdict(&self, verdict: &Verdict) {
+        if verdict.audit_losses.records > 0 {
+            let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+            audit.losses.add(verdict.audit_losses.clone());
+        }
         count(&self.without_transaction, verdict.has_no_request);
     }
 
     /// Logs the findings that are new in this minute. To be called about once a second.
     pub(super) fn review(&self, log: &Logger, now: Instant) {
+        self.audit.lock().unwrap_or_else(PoisonError::into_inner).review(log, now);
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let start = *window.start.get_or_insert(now);
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod audit;
 mod callback;
 pub mod descriptor;
 pub mod fault;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use actors::EngineError;
 
 use crate::ffi;
+use crate::modsecurity::audit::LogError;
 use crate::rules::directives::{Missing, ReadError};
 use crate::rules::sources::CRS_RULES;
 use crate::rules::version::EngineVersion;
@@ -93,6 +94,8 @@ pub enum LoadError {
     Read(ReadError),
     /// The engine has silently lost rules.
     Missing(Missing),
+    /// The rules name a log file or folder that cannot be written to.
+    Log(LogError),
 }
 
 impl fmt::Display for LoadError {
@@ -114,6 +117,7 @@ impl fmt::Display for LoadError {
             }
             Self::Read(error) => error.fmt(f),
             Self::Missing(missing) => write!(f, "the engine has lost rules: {missing}"),
+            Self::Log(error) => error.fmt(f),
         }
     }
 }
@@ -125,6 +129,7 @@ impl Error for LoadError {
             Self::Engine { cause, .. } => cause,
             Self::Read(error) => error,
             Self::Missing(missing) => missing,
+            Self::Log(error) => error,
         })
     }
 }

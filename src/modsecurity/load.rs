@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ffi::rules::{RuleEngine, RuleSettings};
+use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::body_checks;
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
@@ -29,6 +30,8 @@ pub struct RuleSet<L> {
     pub library: Arc<L>,
     /// The ids of rules that ask whether a body could be parsed.
     pub body_checks: Vec<i64>,
+    /// The audit log that the rules name.
+    pub audit: Arc<AuditLog>,
 }
 
 /// A summary of loaded rules, for the log.
@@ -47,7 +50,7 @@ pub struct Summary {
 /// Loads the rules into a library of their own.
 ///
 /// # Errors
-/// When a file cannot be read, the engine refuses a directive, or the engine has fewer rules than the files.
+/// When a file cannot be read, a log not be written to, the engine refuses a directive, or the engine has fewer rules than the files.
 pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
     let (settings, files) = match source {
         RuleSource::Default => (L::DEFAULT_SETTINGS, &core_rule_set().map_err(LoadError::NoCoreRuleSet)?),
@@ -56,8 +59,10 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     // The files are read here before the engine reads them, as this names the file that cannot be read. ModSecurity 2.9
     // even ends the process when a file is a folder.
     let directives = read(settings, files, L::VERSION)?;
+    audit::check(&directives, L::VERSION).map_err(LoadError::Log)?;
     progress::begin(format_args!("what {source} names, in the engine"));
     let library = L::load(settings, files)?;
+    let audit = AuditLog::of(&directives, L::VERSION);
     let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
     let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =
         library.contents().map_err(failed)?;
@@ -65,7 +70,7 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
     let summary = Summary { rules, engine, request_body_access, response_body_access };
     let body_checks = body_checks::find(loaded, settings);
-    Ok((RuleSet { library: Arc::new(library), body_checks }, summary))
+    Ok((RuleSet { library: Arc::new(library), body_checks, audit: Arc::new(audit) }, summary))
 }
 
 /// Reads the directives as an engine of this version should read them.

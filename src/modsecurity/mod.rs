@@ -1,6 +1,7 @@
 //! ModSecurity in either version: loaded rules, and engines that inspect messages with them. All that is not the same
 //! in the two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
 
+mod audit;
 mod body_checks;
 pub mod error;
 mod inspector;

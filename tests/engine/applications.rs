@@ -66,7 +66,7 @@ fn an_unknown_application_is_inspected_by_the_default_rules_and_told_of() {
     let agent = start(&[]);
     let mut link = agent.link();
     // The warning comes within a second of the first, with the names until then.
-    let mut warned = || !agent.log.lines_with("messages name an application that has no --app").is_empty();
+    let warned = || !agent.log.lines_with("messages name an application that has no --app").is_empty();
     while !warned() {
         assert_eq!(ask(&mut link, "nobody\n", "any").code(), Some(470));
     }

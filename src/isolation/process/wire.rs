@@ -11,7 +11,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::ffi::matches::{MAX_MATCHES, MAX_RULES};
 use crate::message::HttpMessage;
-use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
+use crate::message::verdict::{Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Verdict};
 use crate::modsecurity::error::InspectionError;
 
 /// Bytes of the longest verdict that the worker accepts.
@@ -112,6 +112,8 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
         encode_bytes(cut(uri), out);
     }
     out.put_u8(verdict.has_no_request.into());
+    varint::encode(verdict.audit_losses.records, out);
+    encode_bytes(cut(verdict.audit_losses.cause.as_bytes()), out);
     // A body is not cut. One that is too large for an answer is left out, and the server's body stands.
     let rewritten = verdict.rewritten.as_ref().filter(|body| body.len() <= MAX_BODY);
     out.put_u8(rewritten.is_some().into());
@@ -189,6 +191,10 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         }),
     };
     let has_no_request = reader.byte("whether it has no request")? != 0;
+    let audit_losses = AuditLosses {
+        records: reader.varint("the number of lost records")?,
+        cause: String::from_utf8_lossy(reader.bytes("why they are lost")?).into_owned(),
+    };
     let rewritten = match reader.byte("whether it is rewritten")? {
         0 => None,
         _ => Some(reader.bytes("a body")?.to_vec()),
@@ -224,6 +230,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         answers,
         has_no_request,
         rewritten,
+        audit_losses,
     })
 }
 
@@ -258,6 +265,7 @@ mod tests {
             }),
             has_no_request: true,
             rewritten: Some(b"<p>".to_vec()),
+            audit_losses: AuditLosses { records: 3, cause: "a full disk".to_owned() },
         }
     }
 

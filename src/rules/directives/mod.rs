@@ -54,6 +54,14 @@ pub struct Directive {
     pub arguments: String,
 }
 
+impl Directive {
+    /// The first word of the arguments, without quotes around it; empty without arguments.
+    #[must_use]
+    pub fn first_word(&self) -> String {
+        words(&self.arguments).into_iter().next().unwrap_or_default()
+    }
+}
+
 /// Why files cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
