@@ -169,3 +169,23 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_records_are_told_at_once_and_then_once_a_minute() {
+        let log = Logger::root(slog::Discard, slog::o!());
+        let (mut audit, start) = (Audit::default(), Instant::now());
+        let mut untold = Vec::new();
+        for second in 0..150 {
+            audit.losses.add(AuditLosses { records: 2, cause: "full".to_owned() });
+            audit.review(&log, start + Duration::from_secs(second));
+            untold.push(audit.losses.records);
+        }
+        let told: Vec<_> =
+            untold.iter().enumerate().filter(|(_, left)| **left == 0).map(|(at, _)| at).collect();
+        assert_eq!((told, untold[59]), (vec![0, 60, 120], 118));
+    }
+}

@@ -46,21 +46,23 @@ impl std::error::Error for LogError {
     }
 }
 
-/// Tries the log files and folders that the directives name, without leaving a file behind.
+/// Tries the log files and folders that the directives name, without leaving a file behind. Returns the files that are
+/// open then: whoever reads a FIFO would see its end if it were closed before the engine has opened it.
 ///
 /// # Errors
 /// The first that cannot be written to.
-pub(super) fn check(directives: &Directives, version: EngineVersion) -> Result<(), LogError> {
+pub(super) fn check(directives: &Directives, version: EngineVersion) -> Result<Vec<File>, LogError> {
     let logs = Logs::of(directives, version);
+    let mut open = Vec::new();
     for directive in logs.files {
         let path = path_of(directive);
-        try_file(&path).map_err(failed(directive, &path))?;
+        open.extend(try_file(&path).map_err(failed(directive, &path))?);
     }
     for directive in logs.folders {
         let path = path_of(directive);
         try_folder(&path).map_err(failed(directive, &path))?;
     }
-    Ok(())
+    Ok(open)
 }
 
 fn failed(directive: &Directive, path: &Path) -> impl Fn(io::Error) -> LogError {
@@ -127,19 +129,24 @@ fn path_of(directive: &Directive) -> PathBuf {
 
 /// Opens the file to append to it. A file that does not exist is created and removed again, so that the engine creates it
 /// with the permissions that the rules want.
-fn try_file(path: &Path) -> io::Result<()> {
+fn try_file(path: &Path) -> io::Result<Option<File>> {
     // Without O_NONBLOCK, opening a FIFO that nobody reads would wait for a reader.
     let mut options = OpenOptions::new();
     options.append(true).custom_flags(libc::O_NONBLOCK);
     match options.open(path) {
+        // The file to which a link leads is left for the engine.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+            options.create(true).open(path).map(Some)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             options.create_new(true).open(path)?;
-            fs::remove_file(path)
+            fs::remove_file(path)?;
+            Ok(None)
         }
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) && is_fifo(path) => {
             Err(io::Error::new(error.kind(), "it is a FIFO that nobody reads"))
         }
-        opened => opened.map(drop),
+        opened => opened.map(Some),
     }
 }
 
@@ -152,10 +159,15 @@ fn try_folder(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
         Ok(_) => Ok(access(path, AccessFlags::W_OK | AccessFlags::X_OK)?),
-        Err(error) => match path.parent().filter(|_| error.kind() == io::ErrorKind::NotFound) {
-            Some(above) if above.is_dir() => Ok(access(above, AccessFlags::W_OK | AccessFlags::X_OK)?),
-            _ => Err(error),
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The folder above a relative name of one part is that of the process.
+            let above = std::path::absolute(path)?;
+            match above.parent() {
+                Some(above) if above.is_dir() => Ok(access(above, AccessFlags::W_OK | AccessFlags::X_OK)?),
+                _ => Err(error),
+            }
+        }
+        Err(error) => Err(error),
     }
 }
 

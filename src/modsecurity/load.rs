@@ -59,9 +59,10 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     // The files are read here before the engine reads them, as this names the file that cannot be read. ModSecurity 2.9
     // even ends the process when a file is a folder.
     let directives = read(settings, files, L::VERSION)?;
-    audit::check(&directives, L::VERSION).map_err(LoadError::Log)?;
+    let logs = audit::check(&directives, L::VERSION).map_err(LoadError::Log)?;
     progress::begin(format_args!("what {source} names, in the engine"));
     let library = L::load(settings, files)?;
+    drop(logs);
     let audit = AuditLog::of(&directives, L::VERSION);
     let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
     let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =

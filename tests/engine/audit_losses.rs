@@ -160,6 +160,19 @@ fn records_in_a_file_that_was_removed_are_counted_until_a_reload_makes_a_new_one
     });
 }
 
+/// Opening it would wait for a reader.
+#[test]
+fn a_fifo_that_nobody_reads_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (_folder, rules) = rule_file(&with_audit("Serial", &fifo, ""));
+    let output = run(&["--check", "-f", rules.to_str().unwrap()], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(":7: SecAuditLog ") && said.contains("a FIFO that nobody reads"), "{said}");
+}
+
 /// By JSON too, and where only denials have a record.
 #[test]
 fn what_is_written_or_not_wanted_is_not_called_lost() {
