@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use actors::EngineError;
 
+use crate::rules::check::Faults;
 use crate::rules::directives::{Missing, ReadError};
 use crate::rules::sources::CRS_RULES;
 use crate::rules::version::EngineVersion;
@@ -31,6 +32,8 @@ pub enum LoadError {
     },
     /// What the engine should have read cannot be read.
     Read(ReadError),
+    /// Directives are wrong, whatever the engine says of them.
+    Wrong(Faults),
     /// The engine has lost rules.
     Missing(Missing),
 }
@@ -51,6 +54,7 @@ impl fmt::Display for LoadError {
                 write!(f, "cannot load {source}: {}", cause.join(" "))
             }
             Self::Read(error) => error.fmt(f),
+            Self::Wrong(faults) => faults.fmt(f),
             Self::Missing(missing) => write!(f, "the engine has lost rules: {missing}"),
         }
     }

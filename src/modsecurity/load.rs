@@ -8,6 +8,7 @@ use crate::ffi::rules::{RuleEngine, RuleSettings};
 use crate::modsecurity::body_checks;
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
+use crate::rules::check::check;
 use crate::rules::directives::{Counts, Directives, compare};
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set};
 use crate::rules::version::EngineVersion;
@@ -45,6 +46,7 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     };
     // First, as engines say less of files that they cannot read, and one ends the process over a folder.
     let directives = read(settings, files, L::VERSION)?;
+    check(&directives).map_err(LoadError::Wrong)?;
     let library = L::load(settings, files)?;
     let failed = |cause| LoadError::Engine { source: "the rules".to_owned(), cause };
     let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =

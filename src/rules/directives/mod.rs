@@ -7,10 +7,13 @@
 //!
 //! What is wrong with a directive the engine says; here only files are missed.
 
+pub(crate) mod actions;
 mod compare;
 mod include;
 mod lines;
 mod rules;
+pub(crate) mod targets;
+pub(crate) mod words;
 
 use std::fmt;
 use std::fs;
@@ -20,7 +23,7 @@ use std::sync::Arc;
 
 pub use compare::{Counts, Missing, compare};
 pub use rules::Rule;
-use rules::words;
+use words::words;
 
 use crate::rules::version::EngineVersion;
 
@@ -128,7 +131,7 @@ impl Directives {
     }
 
     fn add_content(&mut self, content: &[u8], file: &Arc<Path>, depth: usize) -> Result<(), ReadError> {
-        for line in lines::lines(content, self.version) {
+        for line in lines::directives(content, self.version) {
             let place = Place { file: Arc::clone(file), line: line.number };
             if line.text.contains('\0') {
                 return Err(ReadError::ZeroByte(place));
@@ -151,12 +154,18 @@ impl Directives {
         if depth > MAX_DEPTH {
             return Err(ReadError::TooDeep(at.clone()));
         }
-        let pattern = words(what).into_iter().next().unwrap_or_default();
+        let pattern = words(what).first().map(words::Word::text).unwrap_or_default();
         let files = include::files(&pattern, &at.file, self.version);
         if files.is_empty() && !(is_optional && include::is_wildcard(&pattern)) {
             return Err(ReadError::NoFile { place: at.clone(), pattern });
         }
         files.iter().try_for_each(|path| self.add_included(path, Some(at), depth))
+    }
+
+    /// Which engine is to read them.
+    #[must_use]
+    pub fn version(&self) -> EngineVersion {
+        self.version
     }
 
     /// All of them. An `Include` is not among them, but what it includes.
