@@ -278,7 +278,7 @@ fn several_rule_files_are_all_loaded() {
     let agent = Agent::start(&["-f", first.to_str().unwrap(), "--rules", second.to_str().unwrap()]);
     assert_eq!(agent.link().ask(&Message::get("/", Some("a=1"))).code(), Some(471));
     assert_eq!(agent.link().ask(&Message::get("/", Some("a=2"))).code(), Some(472));
-    agent.log.wait_for_text("rules loaded, rules in files: 2, in engine: 2, removed by directives: 0, ");
+    agent.log.wait_for_text("rules loaded, rules_in_files: 2, rules_in_engine: 2, rules_removed: 0, ");
 }
 
 #[test]

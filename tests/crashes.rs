@@ -327,10 +327,10 @@ fn the_log_tells_the_story() {
     assert!(value(crashed, "reason").unwrap().ends_with(" ended: SIGABRT"), "{crashed}");
     assert!(crashed.contains(&format!("id={id} ")), "{crashed}");
     assert!(crashed.contains(r#" uri="/a\"b?item=7""#), "{crashed}");
-    assert!(crashed.contains(", uptime: "), "{crashed}");
+    assert!(crashed.contains(", uptime_ms: "), "{crashed}");
     assert_eq!(value(restarted, "worker"), Some(worker), "{restarted}");
     assert_eq!(value(restarted, "generation"), Some("2"), "{restarted}");
-    assert!(restarted.contains(", after: "), "{restarted}");
+    assert!(restarted.contains(", after_ms: "), "{restarted}");
 }
 
 #[test]

@@ -250,8 +250,9 @@ impl Tally {
 #[test]
 fn the_core_rule_set_says_the_same_of_random_requests() {
     let pair = Pair::start(&core_rule_set(built_in_settings(), None));
-    let loaded =
-        |agent: &Agent| value(&agent.log.wait_for_text(" rules loaded, "), "in engine").map(str::to_owned);
+    let loaded = |agent: &Agent| {
+        value(&agent.log.wait_for_text(" rules loaded, "), "rules_in_engine").map(str::to_owned)
+    };
     assert_eq!(
         loaded(&pair.agent),
         loaded(&Agent::start(&[])),

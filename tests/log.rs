@@ -152,7 +152,7 @@ fn the_start_is_told_step_by_step() {
     assert_eq!(unquoted(starting, "version"), Some(env!("CARGO_PKG_VERSION")), "{starting}");
     assert!(unquoted(starting, "engine").is_some_and(|name| name.starts_with(engine_name)), "{starting}");
     let loaded = &lines[at(" rules loaded, ")];
-    let count: u32 = unquoted(loaded, "in engine").unwrap().parse().unwrap();
+    let count: u32 = unquoted(loaded, "rules_in_engine").unwrap().parse().unwrap();
     assert!(count > 500, "the Core Rule Set has more rules: {loaded}");
     assert!(value(loaded, "from").is_some(), "{loaded}");
     assert!(at(" starting, ") < at(" rules loaded, "));

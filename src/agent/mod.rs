@@ -93,24 +93,27 @@ impl Agent for ModSecurityAgent {
         }
     }
 
-    fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
-        let message = decode::decode(payload, self.ids.next())?;
-        let applications = &self.shared.settings.applications;
-        let is_known = applications.known.is_empty() || applications.knows(message.application());
-        self.traffic.message(&message, is_known);
-        Ok(message)
+    fn read(&self, payload: &Bytes) -> (Dialect, Result<HttpMessage, Failure>) {
+        let (dialect, message) = decode::read(payload, self.ids.next());
+        if let Ok(message) = &message {
+            let applications = &self.shared.settings.applications;
+            let is_known = applications.known.is_empty() || applications.knows(message.application());
+            self.traffic.message(message, is_known);
+        }
+        (dialect, message)
     }
 
-    fn dialect(&self, payload: &Bytes) -> Dialect {
-        decode::dialect(payload)
+    fn dialect(&self, start: &Bytes) -> Dialect {
+        decode::dialect(start)
     }
 
     fn answer(
         &self,
-        message: Result<&HttpMessage, Dialect>,
+        dialect: Dialect,
+        message: Option<&HttpMessage>,
         outcome: Result<&Verdict, &Failure>,
     ) -> ActionList {
-        answer::answer(message, outcome, &self.policy)
+        answer::answer(dialect, message, outcome, &self.policy)
     }
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {

@@ -99,7 +99,7 @@ impl Engine for WorkerEngine {
         self.current.engine.at_a_time().min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
-    fn renew(&mut self) -> Result<(), StartError> {
+    fn reload(&mut self) -> Result<(), StartError> {
         // All workers do so at this moment.
         self.replace(self.shared.settings.recycling.first(self.worker))
     }
@@ -125,7 +125,7 @@ impl Engine for WorkerEngine {
         }
     }
 
-    fn tidy_up(&mut self) -> Option<Duration> {
+    fn housekeeping(&mut self) -> Option<Duration> {
         let now = Instant::now();
         self.replaced.retain(|(replaced, until)| replaced.parked > 0 && *until > now);
         self.replaced.first().map(|(_, until)| *until - now)

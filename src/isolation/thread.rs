@@ -71,7 +71,7 @@ impl EngineThread {
     /// Starts the thread.
     pub fn start(worker: usize, shared: Arc<Threads>, log: &Logger) -> Result<Self, StartError> {
         if shared.tainted.load(Ordering::Relaxed) {
-            return Err(StartError("the process is tainted and about to be replaced".to_owned()));
+            return Err(StartError::new("the process is tainted and about to be replaced"));
         }
         let (jobs, orders) = channel::bounded::<HttpMessage>(1);
         let (results, verdicts) = channel::bounded(1);
@@ -110,10 +110,10 @@ impl EngineThread {
             }
             slot.guard(|| drop(engine));
         };
-        let failed = |error: std::io::Error| StartError(error.to_string());
+        let failed = |error: std::io::Error| StartError::new(error);
         thread::Builder::new().name(format!("engine-{worker}")).spawn(body).map_err(failed)?;
         let (slot, subject) =
-            said.recv().map_err(|_| StartError("the engine's thread ended".to_owned()))?.map_err(failed)?;
+            said.recv().map_err(|_| StartError::new("the engine's thread ended"))?.map_err(failed)?;
         Ok(Self { shared, jobs: Some(jobs), verdicts, slot, is_lost: false, subject, log: log.clone() })
     }
 

@@ -61,10 +61,10 @@ impl EngineProcess {
         limit: Duration,
         log: &Logger,
     ) -> Result<Self, StartError> {
-        let failed = |error: io::Error| StartError(error.to_string());
-        let (channel, memory) = WorkerEnd::create().map_err(failed)?;
-        let (pid, end) = zygote_host.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError)?;
-        let clock = clock_getcpuclockid(pid).map_err(|errno| StartError(errno.to_string()))?;
+        let (channel, memory) = WorkerEnd::create().map_err(StartError::new)?;
+        let (pid, end) =
+            zygote_host.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError::new)?;
+        let clock = clock_getcpuclockid(pid).map_err(StartError::new)?;
         let subject = Subject { clock, stat: format!("/proc/{pid}/stat") };
         Ok(Self {
             channel,

@@ -54,7 +54,7 @@ fn check_directive(directive: &Directive, version: EngineVersion) -> Result<(), 
     if let Some(quote) = words.iter().find(is_open).and_then(|word| word.quote) {
         return Err(Cause::OpenQuote { quote });
     }
-    let text = |index: usize| words.get(index).map(|word| text(word, version)).unwrap_or_default();
+    let text = |index: usize| words.get(index).map(|word| word.as_read_by(version)).unwrap_or_default();
     match directive.name.to_ascii_lowercase().as_str() {
         "secrule" => {
             variables::check(&text(0), version)?;
@@ -87,13 +87,6 @@ fn check_pattern(directive: &Directive, pattern: &str, version: EngineVersion) -
     match version {
         EngineVersion::V2 => expressions::check(&directive.name, pattern, Options::default()),
         EngineVersion::V3 => Ok(()),
-    }
-}
-
-fn text(word: &Word, version: EngineVersion) -> String {
-    match version {
-        EngineVersion::V2 => word.text(),
-        EngineVersion::V3 => word.raw().to_owned(),
     }
 }
 

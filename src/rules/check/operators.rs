@@ -81,10 +81,7 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) fn read(words: &[Word], version: EngineVersion) -> Option<Self> {
         let word = words.get(1)?;
-        let text = match version {
-            EngineVersion::V2 => word.text(),
-            EngineVersion::V3 => word.raw().to_owned(),
-        };
+        let text = word.as_read_by(version);
         let text = match version {
             EngineVersion::V2 => &text,
             EngineVersion::V3 => text.trim_start_matches([' ', '\t']),

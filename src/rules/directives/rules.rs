@@ -1,4 +1,5 @@
-//! What is to be known of a rule without being the engine: its id, and what directives that remove rules go by.
+//! The parts of a rule that can be read without an engine: the id, and the tags and message by which other directives
+//! remove the rule.
 
 use super::Directive;
 use super::actions::{Action, actions};
@@ -8,11 +9,11 @@ use crate::rules::version::EngineVersion;
 /// A rule in a file: `SecRule`, `SecAction` or `SecRuleScript`.
 #[derive(Clone, Debug)]
 pub struct Rule<'a> {
-    /// The directive.
+    /// The directive that makes the rule.
     pub directive: &'a Directive,
-    /// Its id.
+    /// The id of the rule, if it has one.
     pub id: Option<i64>,
-    /// It is a link of a chain, and not the first.
+    /// The rule is a link of a chain, and not the first one.
     pub is_chained: bool,
     /// The next rule is a link of its chain.
     pub(crate) goes_on: bool,
@@ -28,7 +29,7 @@ impl Rule<'_> {
 
 /// The rules among these directives.
 pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rule<'_>> {
-    let mut goes_on = false;
+    let mut is_chain_open = false;
     let mut rules = Vec::new();
     for directive in directives {
         let name = directive.name.to_ascii_lowercase();
@@ -39,15 +40,18 @@ pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rul
             _ => continue,
         };
         let words = words(&directive.arguments);
-        let actions: Vec<_> =
-            words.iter().skip(before_actions).flat_map(|word| actions(&word.text(), version)).collect();
-        // In ModSecurity 3 only these are chained; the chain waits for the next.
+        let actions: Vec<_> = words
+            .iter()
+            .skip(before_actions)
+            .flat_map(|word| actions(&word.as_read_by(version), version))
+            .collect();
+        // In ModSecurity 3 only a SecRule can be a link; a chain stays open until the next SecRule.
         let is_link = version == EngineVersion::V2 || name == "secrule";
-        let is_chained = is_link && std::mem::take(&mut goes_on);
+        let is_chained = is_link && std::mem::take(&mut is_chain_open);
         let mut rule = Rule { directive, id: None, is_chained, goes_on: false, actions };
         rule.id = rule.values("id").last().and_then(|id| id.parse().ok());
         rule.goes_on = is_link && rule.values("chain").next().is_some();
-        goes_on |= rule.goes_on;
+        is_chain_open |= rule.goes_on;
         rules.push(rule);
     }
     rules
@@ -56,16 +60,16 @@ pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rul
 /// A directive that removes rules.
 #[derive(Debug)]
 pub(super) enum Removal {
-    /// `SecRuleRemoveById`: from this one to that.
+    /// `SecRuleRemoveById`: ranges of ids, both ends included.
     Ids(Vec<(i64, i64)>),
-    /// `SecRuleRemoveByTag`.
+    /// `SecRuleRemoveByTag`: what one tag of a rule must match.
     Tag(Pattern),
-    /// `SecRuleRemoveByMsg`.
+    /// `SecRuleRemoveByMsg`: what the message of a rule must match.
     Message(Pattern),
 }
 
 impl Removal {
-    /// What a directive removes.
+    /// What a directive removes; `None` for a directive that does not remove rules.
     pub(super) fn of(directive: &Directive, version: EngineVersion) -> Option<Self> {
         let name = directive.name.to_ascii_lowercase();
         let words: Vec<_> = words(&directive.arguments).iter().map(Word::text).collect();
@@ -81,7 +85,7 @@ impl Removal {
         })
     }
 
-    /// Whether it names this rule, the first of its chain.
+    /// Whether the directive names `rule`, the first of its chain.
     pub(super) fn names(&self, rule: &Rule<'_>) -> bool {
         match self {
             Self::Ids(ranges) => {
@@ -93,14 +97,14 @@ impl Removal {
     }
 }
 
-/// What a tag or a message is compared with.
+/// The text or the expression with which a tag or a message is compared.
 #[derive(Debug)]
 pub(super) enum Pattern {
-    /// It is this.
+    /// Matches an equal text (ModSecurity 3).
     Text(String),
-    /// It has this in it.
+    /// Matches a text in which the expression is found (ModSecurity 2).
     Expression(regex_lite::Regex),
-    /// Nobody here knows: whatever is missing may have been meant.
+    /// An expression that cannot be compiled here. It matches every text: any missing rule may be one that it removes.
     Anything,
 }
 
@@ -121,7 +125,7 @@ impl Pattern {
     }
 }
 
-/// `5` or `5-9`.
+/// Reads an id (`5`) or a range of ids (`5-9`).
 fn range(word: &str) -> Option<(i64, i64)> {
     let word = word.trim_matches(['"', '\'']);
     let (from, to) = word.split_once('-').unwrap_or((word, word));

@@ -1,5 +1,7 @@
 //! The words of a directive's arguments: what is between blanks, or between quotes.
 
+use crate::rules::version::EngineVersion;
+
 /// A word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
@@ -20,6 +22,14 @@ impl Word {
     /// With `\"` and `\\` taken for one character: what ModSecurity 2 goes by.
     pub(crate) fn text(&self) -> String {
         unescaped(&self.raw, self.quote)
+    }
+
+    /// As this engine goes by it.
+    pub(crate) fn as_read_by(&self, version: EngineVersion) -> String {
+        match version {
+            EngineVersion::V2 => self.text(),
+            EngineVersion::V3 => self.raw.clone(),
+        }
     }
 }
 

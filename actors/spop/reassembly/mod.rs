@@ -1,23 +1,23 @@
 //! Reassembly: the payload of a NOTIFY that comes in fragments (doc/SPOE.txt, sections 3.2 and 3.2.6).
 //!
-//! HAProxy up to 3.0 sends one at a time on each link: a NOTIFY without FIN, UNSET frames, the last of them with FIN.
-//! Memory grows with what has come, never with what is announced: up to a limit for each payload, and out of a
-//! [`Budget`] that all links share. The bytes of a payload count against the budget until nobody has it any more, so
-//! those that wait for a worker are bounded too.
+//! HAProxy up to 3.0 sends one payload in fragments at a time on each link: a NOTIFY without FIN, then UNSET frames, the
+//! last with FIN. Memory grows with the bytes that have arrived: up to a limit for each payload, and out of a [`Budget`]
+//! that all links share. The bytes of a payload count against the budget until the payload is dropped, so payloads that
+//! wait for a worker are bounded too.
 //!
 //! A payload that grows too large is not aborted: its other fragments are ignored, and it is answered after the last of
-//! them. SPOP has ACK with ABORT for this, but HAProxy 2.6 and 3.0 then drop what the ACK says and lose count of the
-//! frames in flight, so that the link is never used again. An ACK without ABORT they ignore while fragments are to come.
+//! them. SPOP has ACK with ABORT for this, but HAProxy 2.6 and 3.0 then ignore the actions of the ACK and lose count of the
+//! frames in flight, so that the link is never used again. They ignore an ACK without ABORT while fragments are to come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use crate::spop::disconnect::{Disconnect, Status};
 use crate::spop::frame::{Frame, FrameId};
+use crate::spop::status::{ProtocolError, Status};
 
-/// How many of the largest payloads all links together may have at a time.
+/// The budget of all links together, in payloads of the largest size.
 pub const LARGEST_AT_A_TIME: usize = 64;
 
 /// Bytes of fragmented payloads that all links together may have.
@@ -27,13 +27,13 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many bytes; its clones are the same budget.
+    /// A budget of this size; its clones share it.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         Self { left: Arc::new(AtomicUsize::new(bytes)) }
     }
 
-    /// Bytes that nobody has.
+    /// Bytes that are not in use.
     #[must_use]
     pub fn left(&self) -> usize {
         self.left.load(Ordering::Relaxed)
@@ -45,12 +45,12 @@ impl Budget {
     }
 }
 
-/// Why a payload is not put together.
+/// Why a payload in fragments is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
-    /// It is larger than a payload may be.
+    /// The payload is larger than a payload may be.
     Payload,
-    /// The payloads of all links together are.
+    /// The payloads of all links together have used up the budget, or memory is short.
     Budget,
 }
 
@@ -67,7 +67,7 @@ impl Collected {
         Self { bytes: Vec::new(), taken: 0, budget }
     }
 
-    /// Adds a fragment. Memory at least doubles, so that no byte is copied often, and never exceeds `limit`.
+    /// Adds a fragment. When memory grows it at least doubles, so that bytes are copied seldom; it never exceeds `limit`.
     fn push(&mut self, fragment: &[u8], limit: usize) -> Result<(), Excess> {
         let length = self.bytes.len().saturating_add(fragment.len());
         if length > limit {
@@ -99,26 +99,26 @@ impl Drop for Collected {
     }
 }
 
-/// What became of a fragment.
+/// What a fragment has led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// More are to come.
+    /// More fragments are to come.
     More,
-    /// It was the last, and here is the payload.
+    /// The last fragment has come; this is the payload.
     Whole(Bytes),
-    /// It was the last of a payload that was too large.
+    /// The last fragment of a payload that is refused has come.
     TooMuch(Excess),
-    /// HAProxy has given the payload up.
+    /// HAProxy has aborted the payload.
     GivenUp,
-    /// It was the last of one that was answered before.
+    /// The last fragment has come of a payload that was answered before.
     Answered,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Every NOTIFY is whole.
+    /// No payload has begun.
     Idle,
-    /// Fragments are kept.
+    /// Fragments are collected.
     Collecting(FrameId, Collected),
     /// Fragments are ignored; the payload is answered after the last of them.
     TooMuch(FrameId, Excess),
@@ -135,24 +135,24 @@ pub(super) struct Reassembly {
 }
 
 impl Reassembly {
-    /// Payloads of at most `limit` bytes, out of this budget.
+    /// For payloads of at most `limit` bytes, out of this budget.
     pub(super) fn new(limit: usize, budget: Budget) -> Self {
         Self { limit, budget, state: State::Idle }
     }
 
-    /// Checks that a NOTIFY may come now.
-    pub(super) fn check_idle(&self) -> Result<(), Disconnect> {
+    /// Checks that a NOTIFY is allowed now.
+    pub(super) fn check_idle(&self) -> Result<(), ProtocolError> {
         match self.state {
-            // HAProxy that was told of the abort goes on with the next request, without another word on this one.
+            // After an ACK with ABORT, HAProxy goes on with the next request and sends no more fragments of this one.
             State::Idle | State::Answered(_) => Ok(()),
             State::Collecting(..) | State::TooMuch(..) => {
-                Err(Disconnect::new(Status::Interlaced, "a notify came between the fragments of another"))
+                Err(ProtocolError::new(Status::Interlaced, "a notify came between the fragments of another"))
             }
         }
     }
 
     /// Takes a NOTIFY without FIN.
-    pub(super) fn begin(&mut self, frame: &Frame) -> Result<(), Disconnect> {
+    pub(super) fn begin(&mut self, frame: &Frame) -> Result<(), ProtocolError> {
         self.check_idle()?;
         if frame.is_abort() {
             return Err(abort_without_fin());
@@ -166,12 +166,12 @@ impl Reassembly {
     }
 
     /// Takes an UNSET frame.
-    pub(super) fn go_on(&mut self, frame: &Frame) -> Result<Step, Disconnect> {
+    pub(super) fn go_on(&mut self, frame: &Frame) -> Result<Step, ProtocolError> {
         let (State::Collecting(id, _) | State::TooMuch(id, _) | State::Answered(id)) = self.state else {
-            return Err(Disconnect::new(Status::Interlaced, "a fragment came without a notify before it"));
+            return Err(ProtocolError::new(Status::Interlaced, "a fragment came without a notify before it"));
         };
         if id != frame.id {
-            return Err(Disconnect::new(Status::Interlaced, "a fragment came of another notify"));
+            return Err(ProtocolError::new(Status::Interlaced, "a fragment came of another notify"));
         }
         if frame.is_abort() && !frame.is_final() {
             return Err(abort_without_fin());
@@ -195,7 +195,7 @@ impl Reassembly {
         })
     }
 
-    /// Forgets what has come of a payload that is being answered, and gives its identifiers.
+    /// Drops the fragments of the payload that has begun, because it is answered now. Returns its identifiers.
     pub(super) fn abort(&mut self) -> Option<FrameId> {
         let (State::Collecting(id, _) | State::TooMuch(id, _)) = self.state else {
             return None;
@@ -204,15 +204,15 @@ impl Reassembly {
         Some(id)
     }
 
-    /// Forgets everything.
+    /// Drops the fragments of the payload that has begun.
     pub(super) fn clear(&mut self) {
         self.state = State::Idle;
     }
 }
 
 /// "When it is set, the FIN bit must also be set" (SPOE.txt, 3.2).
-fn abort_without_fin() -> Disconnect {
-    Disconnect::new(Status::Invalid, "a fragment has the ABORT flag and not FIN")
+fn abort_without_fin() -> ProtocolError {
+    ProtocolError::new(Status::Invalid, "a fragment has the ABORT flag and not FIN")
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! What a peer must get done in time: the rest of a frame that it has begun, and reading what it is sent.
+//! The two things that a peer must do in time: send the rest of a frame that it has begun, and read what it is sent.
 //!
-//! Nothing else on a link has a time limit: HAProxy keeps idle ones for as long as it likes. The clocks stand still while
-//! the agent itself is what holds the peer up.
+//! A link may be idle without limit, as HAProxy keeps idle links open. The clock of a frame stands still while the agent
+//! itself does not read.
 
 use std::time::{Duration, Instant};
 
 /// How long a frame may take from its first byte to its last. HAProxy writes frames whole.
 pub(crate) const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a peer may take none of what waits to be written.
+/// How long a peer may read nothing while output waits for it.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Since when the peer owes something.
+/// Since when the peer owes the rest of a frame, or a read.
 #[derive(Debug, Default)]
 pub(crate) struct Stalls {
     frame: Option<Instant>,
@@ -19,21 +19,21 @@ pub(crate) struct Stalls {
     watched: bool,
 }
 
-/// What to do when it is time to look.
+/// What a look at the clocks has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// A frame was begun and not completed.
+    /// A frame was not completed in time.
     Frame,
-    /// Nothing of the output was taken.
+    /// The peer has read nothing for too long.
     Write,
-    /// The peer owes something, but not for long enough: look again after this time.
+    /// No time limit has passed yet: look again after this time.
     Wait(Duration),
-    /// The peer owes nothing.
+    /// No clock runs.
     Nothing,
 }
 
 impl Stalls {
-    /// Bytes were read: `whole` says whether they completed a frame, `begun` whether some of another are left.
+    /// Bytes were read. `whole`: they completed a frame; `begun`: bytes of an incomplete frame are left.
     pub(crate) fn read(&mut self, whole: bool, begun: bool) {
         if !begun {
             self.frame = None;
@@ -42,29 +42,30 @@ impl Stalls {
         }
     }
 
-    /// The agent does not read: the peer cannot go on with its frame.
+    /// The agent has stopped reading, so the peer cannot go on with its frame.
     pub(crate) fn reading_stopped(&mut self) {
         self.frame = None;
     }
 
-    /// Reading goes on, or there was nothing to read: `begun` says whether a frame was begun.
+    /// The agent reads, and nothing more has arrived. `begun`: bytes of an incomplete frame are there.
     pub(crate) fn reading(&mut self, begun: bool) {
         if begun && self.frame.is_none() {
             self.frame = Some(Instant::now());
         }
     }
 
-    /// The peer took some of the output, or there is none.
+    /// The peer has read some of the output.
     pub(crate) fn written(&mut self) {
         self.write = None;
     }
 
-    /// The peer takes nothing of the output now.
+    /// The socket takes no more output now.
     pub(crate) fn blocked(&mut self) {
         self.write.get_or_insert_with(Instant::now);
     }
 
-    /// When to look for the first time; once, until [`Stalls::find`] has said that there is nothing more to look for.
+    /// The time to the first look, when a clock has begun to run. `None` while looks are under way, until [`Stalls::find`]
+    /// has returned [`Finding::Nothing`].
     pub(crate) fn watch(&mut self) -> Option<Duration> {
         if self.watched || (self.frame.is_none() && self.write.is_none()) {
             return None;

@@ -1,4 +1,4 @@
-//! The sockets under Listener and Connection: TCP and Unix behind one face. TLS would be a third.
+//! The sockets of Listener and Connection: TCP and Unix sockets as one type.
 
 use std::io;
 use std::net::IpAddr;
@@ -9,7 +9,8 @@ use bytes::BytesMut;
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// A socket that is bound and listening, made before the tree starts so that a taken address stops the program.
+/// A socket that is bound and listening. The program makes it before the tree starts, so that it does not start with an
+/// address that is taken.
 pub enum Socket {
     /// TCP.
     Tcp(std::net::TcpListener),
@@ -24,7 +25,7 @@ pub(crate) enum Acceptor {
 }
 
 impl Acceptor {
-    /// Takes the socket into the reactor of the current thread.
+    /// Puts the socket into the reactor of the current thread.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         match socket {
             Socket::Tcp(socket) => {
@@ -38,7 +39,7 @@ impl Acceptor {
         }
     }
 
-    /// The address as people write it.
+    /// The address as the operator writes it: `127.0.0.1:9000`, `unix:/run/agent.sock`.
     pub(crate) fn address(&self) -> String {
         match self {
             Self::Tcp(socket) => socket.local_addr().map(|address| address.to_string()),
@@ -50,12 +51,12 @@ impl Acceptor {
         .unwrap_or_else(|error| format!("unknown ({error})"))
     }
 
-    /// The next link, with a name for its other end.
+    /// The next link, with the name of its peer for the log.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, String)>> {
         Poll::Ready(Ok(match self {
             Self::Tcp(socket) => {
                 let (stream, peer) = ready!(socket.poll_accept(cx))?;
-                // An ACK that waits for more to send with it is time that the client waits.
+                // The client waits for the ACK: it must not wait in the kernel for more bytes to leave with it.
                 stream.set_nodelay(true)?;
                 (Stream::Tcp(stream), peer.to_string())
             }
@@ -71,10 +72,10 @@ impl Acceptor {
     }
 }
 
-/// Who is at the other end of a link, as far as the system knows.
+/// The peer of a link, as far as the system knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Peer {
-    /// Somebody at this address.
+    /// A process at this address.
     Address(IpAddr),
     /// This process of this user, on this machine.
     Process { uid: u32, pid: i32 },
@@ -84,18 +85,18 @@ pub(crate) enum Peer {
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// A socket that was given up.
+    /// The link has ended.
     Closed,
 }
 
 impl Stream {
-    /// Who is at the other end, if the system says so.
+    /// The peer, if the system knows it.
     pub(crate) fn peer(&self) -> Option<Peer> {
         match self {
             Self::Tcp(stream) => Some(Peer::Address(stream.peer_addr().ok()?.ip().to_canonical())),
             Self::Unix(stream) => {
                 let peer = stream.peer_cred().ok()?;
-                // 0 is any process that this one cannot see: one of another container.
+                // 0 stands for every process that this one cannot see, for instance in another container.
                 let pid = peer.pid().filter(|&pid| pid != 0)?;
                 Some(Peer::Process { uid: peer.uid(), pid })
             }
@@ -107,7 +108,7 @@ impl Stream {
         matches!(self, Self::Closed)
     }
 
-    /// Reads into the room that `input` has; 0 is the end of the stream.
+    /// Reads into the spare capacity of `input` and returns the number of bytes; 0 is the end of the stream.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
         loop {
             let read = match self {
@@ -128,7 +129,7 @@ impl Stream {
         }
     }
 
-    /// Writes as much of `output` as the socket takes now.
+    /// Writes as much of `output` as the socket takes now, and returns the number of bytes.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, output: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let written = match self {
@@ -149,7 +150,7 @@ impl Stream {
         }
     }
 
-    /// Ends the sending side, so that the peer reads all that was sent and then the end.
+    /// Ends the sending direction: the peer reads all that was sent, and then the end of the stream.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),

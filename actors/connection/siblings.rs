@@ -1,15 +1,15 @@
-//! Which links come from the same HAProxy, so that one can bring the answers that another owes (capability `async`).
+//! Which links come from the same HAProxy, so that one can carry the answers that another owes (capability `async`).
 //!
-//! An answer goes back on the link that its request came on. Only when that is gone another one has it: HAProxy takes an
-//! ACK on any link of the same engine then. Links are of one engine when they give the same engine-id and come from the
-//! same address or, on a Unix socket, from the same process of the same user.
+//! An answer goes back on the link that its request came on. When that link is gone, another link carries it: with `async`
+//! HAProxy takes an ACK on any link of the same SPOE engine. Links belong to one engine when they give the same engine-id
+//! and come from the same address or, on a Unix socket, from the same process of the same user.
 //!
-//! So somebody elsewhere who has learned an engine-id gains nothing. Somebody at HAProxy's own address could do two things
-//! with it: take answers away (HAProxy then has none, which is never "clean"), and slip in answers, by sending a clean
-//! request with the number of one that HAProxy waits for and closing the link. So there the engine-id is a secret of
-//! HAProxy and its agents. This one logs none; HAProxy draws it from the generator of `uuid()`, which is not made for
-//! secrets. Nothing in the protocol proves more over TCP. On a Unix socket the kernel vouches for the process, and nobody
-//! else gets in.
+//! An engine-id is therefore of no use to an attacker at another address. An attacker at HAProxy's own address could use
+//! it in two ways: to take answers away (HAProxy then has no answer, which never counts as clean), and to forge answers, by
+//! sending a clean request with the number of one that HAProxy waits for and closing the link. At that address the
+//! engine-id is a secret of HAProxy and its agents: this agent does not log it, but HAProxy makes it with the generator of
+//! `uuid()`, which is not meant for secrets. Over TCP the protocol has no better proof. On a Unix socket the kernel names
+//! the process, so another process cannot join.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -24,22 +24,22 @@ use crate::stream::Peer;
 /// What links of the same HAProxy share: where it is, and its engine-id.
 type Group = (Peer, Bytes);
 
-/// Asks a Connection to write an ACK that another one owes.
+/// Asks a Connection to write an ACK that another Connection owes.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Carry<D> {
-    /// Which request it is for.
+    /// The NOTIFY that it acknowledges.
     pub(crate) id: FrameId,
-    /// How that is answered, should the actions not fit.
+    /// The dialect of an error, in case the actions do not fit in a frame.
     pub(crate) dialect: D,
-    /// The answer.
+    /// The payload of the ACK.
     pub(crate) actions: Actions,
 }
 
 /// The links of each group, by number.
 type Groups<D> = HashMap<Group, BTreeMap<u64, Recipient<Carry<D>>>>;
 
-/// All links that take the ACKs of others: at most one entry for each that is open, of all Listeners.
+/// The links that carry the ACKs of others, of all Listeners: at most one entry for each open link.
 pub(crate) struct Siblings<D: Send + 'static> {
     groups: RefCell<Groups<D>>,
     next: Cell<u64>,
@@ -51,7 +51,7 @@ impl<D: Send + 'static> Default for Siblings<D> {
     }
 }
 
-/// A link's place among them. Dropped, it is left.
+/// The membership of one link in its group, which ends when this is dropped.
 pub(crate) struct Membership<D: Send + 'static> {
     siblings: Rc<Siblings<D>>,
     group: Group,
@@ -59,7 +59,7 @@ pub(crate) struct Membership<D: Send + 'static> {
 }
 
 impl<D: Send + 'static> Membership<D> {
-    /// Adds a link, which takes ACKs from now on.
+    /// Adds a link to its group: from now on it carries the ACKs of others.
     pub(crate) fn join(siblings: &Rc<Siblings<D>>, group: Group, link: Recipient<Carry<D>>) -> Self {
         let number = siblings.next.get();
         siblings.next.set(number + 1);
@@ -67,8 +67,8 @@ impl<D: Send + 'static> Membership<D> {
         Self { siblings: Rc::clone(siblings), group, number }
     }
 
-    /// The link is closed, so it takes no ACKs any more. Who brings those that it owes: the youngest of the others, which
-    /// HAProxy will hardly close next.
+    /// Called when the link is closed: it leaves its group. Returns the link that carries the ACKs that it owes: the youngest
+    /// in the group, which HAProxy is least likely to close next.
     pub(crate) fn heir(&self) -> Option<Recipient<Carry<D>>> {
         self.leave();
         let groups = self.siblings.groups.borrow();

@@ -1,27 +1,27 @@
-//! Requests that killed engines: after the second, a request like it is answered without touching a third.
+//! Quarantine: a request that has killed two engines gets no third.
 //!
-//! The list is bounded and forgets: an attacker can fill it only with requests that do kill engines, and then pushes out
-//! the oldest.
+//! The list of such requests is bounded, and entries expire. An attacker can fill it only with requests that do kill
+//! engines; the oldest entries are dropped for the new ones.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Engines that a request may kill.
+/// The number of engines that a request may kill.
 const TOLERATED: u32 = 2;
 
-/// Fingerprints kept.
+/// The most fingerprints in the list.
 const CAPACITY: usize = 1024;
 
-/// How long a fingerprint is kept after it killed the last time.
+/// How long a fingerprint stays in the list after its last kill.
 const MEMORY: Duration = Duration::from_secs(600);
 
-/// Shared by Connections and workers.
+/// The list, shared by Connections and workers.
 #[derive(Debug, Default)]
 pub(crate) struct Quarantine {
     suspects: Mutex<HashMap<u64, Suspect>>,
-    /// Length of the map, so that in the usual case nobody makes a fingerprint or takes the lock.
+    /// Length of the map: while it is empty, no fingerprint is computed and the lock is not taken.
     len: AtomicUsize,
 }
 
@@ -32,7 +32,7 @@ struct Suspect {
 }
 
 impl Quarantine {
-    /// Whether the request with this fingerprint is to be kept from engines.
+    /// Whether the request with this fingerprint is in quarantine.
     pub(crate) fn holds(&self, fingerprint: impl FnOnce() -> u64, now: Instant) -> bool {
         if self.len.load(Ordering::Relaxed) == 0 {
             return false;
@@ -49,7 +49,7 @@ impl Quarantine {
         holds
     }
 
-    /// The request with this fingerprint killed an engine. Whether it is held from now on.
+    /// Counts that the request with this fingerprint killed an engine. Returns whether its quarantine begins now.
     pub(crate) fn killed(&self, fingerprint: u64, now: Instant) -> bool {
         let Ok(mut suspects) = self.suspects.lock() else { return false };
         if suspects.len() >= CAPACITY && !suspects.contains_key(&fingerprint) {

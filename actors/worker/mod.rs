@@ -1,7 +1,9 @@
 //! A Worker: one actor with one guarded thread that owns an engine.
 //!
-//! The thread takes jobs from the queue and settles each. A panic in the engine is caught: the job is settled as
-//! crashed, the thread ends, and a drop guard reports the end, whatever it was, to the actor and by it to the Pool.
+//! The thread takes jobs from the queue and settles each. A panic in the engine is caught: the job is settled as a crash,
+//! and the thread ends. However the thread ends, a drop guard reports it to the actor, and the actor to the Pool.
+
+mod batch;
 
 use std::any::Any;
 use std::fmt;
@@ -13,57 +15,57 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use slog::{Logger, debug, o};
+use slog::{Logger, o};
 
-use crate::engine::{Agent, Engine, Failure, FailureKind};
-use crate::job::{Job, Queue};
+use crate::agent::Agent;
+use crate::engine::Engine;
+use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
+use crate::queue::{Job, Queue};
 
-mod batch;
-
-/// Which worker, and which of the threads that bore its number.
+/// Names one thread of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerId {
     /// From 1 to the size of the pool.
     pub(crate) number: usize,
-    /// 1 for the first, one more after each restart.
+    /// 1 for the first thread, one more after each restart.
     pub(crate) generation: u64,
 }
 
 /// What the Pool gives each of its Workers.
 pub(crate) struct WorkerContext<A: Agent> {
-    /// Makes the engine, and the answers.
+    /// Makes engines and answers.
     pub(crate) agent: Arc<A>,
-    /// Where jobs come from.
+    /// Holds the jobs.
     pub(crate) queue: Queue<A>,
-    /// How long to wait before each job (`-t`).
+    /// The pause before each job (`-t`).
     pub(crate) throttle: Duration,
-    /// Where failures are logged, within bounds.
+    /// Logs failures, within bounds.
     pub(crate) peer_log: Arc<PeerLog>,
     /// The program's log.
     pub(crate) log: Logger,
 }
 
-/// What the Pool hears from its Workers.
+/// What a Worker reports to the Pool.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct WorkerReport {
-    /// Who.
+    /// The worker and its generation.
     pub(crate) worker: WorkerId,
-    /// What.
+    /// What happened to it.
     pub(crate) event: WorkerEvent,
 }
 
 /// What happens to a Worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WorkerEvent {
-    /// Its engine is ready.
+    /// The engine is ready.
     Started,
-    /// Its thread has ended.
+    /// The thread has ended.
     Ended {
-        /// Why.
+        /// The reason.
         exit: Exit,
-        /// How long it ran.
+        /// The life time of the thread.
         uptime: Duration,
     },
 }
@@ -71,25 +73,25 @@ pub(crate) enum WorkerEvent {
 /// Why a worker's thread ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It was told to.
+    /// The Worker was told to stop.
     Stopped,
     /// The engine could not start.
     NoEngine(String),
-    /// It panicked outside its engine.
+    /// The thread panicked outside the engine.
     Panicked(String),
-    /// Its engine died, or had to be ended.
+    /// The engine died, or had to be ended.
     EngineDied {
-        /// Of what.
+        /// How the engine died, or why it was ended.
         cause: String,
-        /// The request that it had, as the log names it.
+        /// The request that it inspected, as the log names it.
         request: String,
-        /// No engine gets a request like this any more.
+        /// The request is in quarantine from now on.
         quarantined: bool,
     },
 }
 
 impl Exit {
-    /// The engine ended while it had nothing to do.
+    /// The engine died while it had no request, or none that is to blame.
     fn idle_end(cause: String) -> Self {
         Self::EngineDied { cause, request: "none".to_owned(), quarantined: false }
     }
@@ -106,17 +108,17 @@ impl fmt::Display for Exit {
     }
 }
 
-/// The actor that stands for one thread, from its start to its end.
+/// The actor of one thread: it lives from the start of the thread to its end.
 pub(crate) struct Worker<A: Agent> {
     id: WorkerId,
     context: Arc<WorkerContext<A>>,
     pool: Recipient<WorkerReport>,
-    /// Tells the thread to renew its engine; dropped, to stop.
-    control: Option<Sender<Renew>>,
+    /// A message in it tells the thread to reload its engine; dropping it tells the thread to stop.
+    control: Option<Sender<ReloadEngine>>,
 }
 
 impl<A: Agent> Worker<A> {
-    /// Starts the actor, which starts the thread; `pool` hears of both.
+    /// Starts the actor, which starts the thread. `pool` gets a report when the engine is ready, and when the thread ends.
     pub(crate) fn spawn(
         id: WorkerId,
         context: Arc<WorkerContext<A>>,
@@ -130,25 +132,29 @@ impl<A: Agent> Actor for Worker<A> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // One wish is enough: what is renewed later is newer.
-        let (control, wishes) = channel::bounded(1);
+        // Room for one is enough: a reload takes the newest rules, whenever it was asked for.
+        let (control, reloads) = channel::bounded(1);
         self.control = Some(control);
-        let guard =
+        let mut guard =
             Guard { actor: ctx.address().recipient(), id: self.id, started: Instant::now(), exit: None };
+        let (give_guard, take_guard) = channel::bounded(1);
         let context = Arc::clone(&self.context);
         let log = context.log.new(o!("worker" => self.id.number));
         let thread = thread::Builder::new().name(format!("worker-{}", self.id.number));
         let spawned = thread.spawn(move || {
-            let mut guard = guard;
-            let body = AssertUnwindSafe(|| run(&context, &guard, &wishes, &log));
+            let Ok(mut guard): Result<Guard, _> = take_guard.recv() else { return };
+            let body = AssertUnwindSafe(|| run(&context, &guard, &reloads, &log));
             guard.exit = Some(catch_unwind(body).unwrap_or_else(|panic| Exit::Panicked(text_of(&*panic))));
-            // Before the guard tells of the end: who hears of it may end the process, which waits for engines only when the
-            // last hold on them is given up, and must not leave that to this thread.
+            // Before the guard reports the end: whoever gets the report may end the process, which waits for engines only when
+            // the last hold on them is given up, and this thread must not have that hold.
             drop(context);
         });
-        // Without a thread the closure is dropped, and the guard in it reports that.
-        if let Err(error) = spawned {
-            debug!(self.context.log, "no thread"; "worker" => self.id.number, "error" => %error);
+        match spawned {
+            // The channel has room for the guard, and the thread waits for it.
+            Ok(_) => give_guard.send(guard).unwrap_or_default(),
+            Err(error) => {
+                guard.exit = Some(Exit::NoEngine(format!("the system gives it no thread: {error}")));
+            }
         }
     }
 }
@@ -165,7 +171,7 @@ impl<A: Agent> Handler<WorkerReport> for Worker<A> {
     }
 }
 
-/// Tells a Worker to let its thread finish the job at hand and end.
+/// Tells a Worker to end when the job at hand is settled.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopWorker;
@@ -178,23 +184,23 @@ impl<A: Agent> Handler<StopWorker> for Worker<A> {
     }
 }
 
-/// Tells a Worker to renew its engine between two jobs.
-#[derive(Clone, Copy, Debug, Message)]
+/// Tells a Worker to reload its engine between two jobs.
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Renew;
+pub(crate) struct ReloadEngine;
 
-impl<A: Agent> Handler<Renew> for Worker<A> {
+impl<A: Agent> Handler<ReloadEngine> for Worker<A> {
     type Result = ();
 
-    fn handle(&mut self, wish: Renew, _: &mut Self::Context) {
+    fn handle(&mut self, reload: ReloadEngine, _: &mut Self::Context) {
         if let Some(control) = &self.control {
-            // Full: it has the wish already.
-            let _ = control.try_send(wish);
+            // Full: a reload is already due.
+            let _ = control.try_send(reload);
         }
     }
 }
 
-/// Reports the end of the thread when it is dropped, however the thread came to its end.
+/// Reports the end of the thread when it is dropped, whatever ended the thread.
 struct Guard {
     actor: Recipient<WorkerReport>,
     id: WorkerId,
@@ -210,16 +216,21 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let exit = self.exit.take().unwrap_or_else(|| Exit::NoEngine("no thread".to_owned()));
+        let exit = self.exit.take().unwrap_or_else(|| Exit::Panicked("no message".to_owned()));
         self.report(WorkerEvent::Ended { exit, uptime: self.started.elapsed() });
     }
 }
 
-/// The thread: one engine, one job after the other.
-fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Renew>, log: &Logger) -> Exit {
+/// What the thread does: starts one engine, and takes jobs for it until the Worker is told to stop or the engine dies.
+fn run<A: Agent>(
+    context: &WorkerContext<A>,
+    guard: &Guard,
+    reloads: &Receiver<ReloadEngine>,
+    log: &Logger,
+) -> Exit {
     let mut engine = match context.agent.start_engine(guard.id.number, log) {
         Ok(engine) => engine,
-        Err(error) => return Exit::NoEngine(error.0),
+        Err(error) => return Exit::NoEngine(error.to_string()),
     };
     guard.report(WorkerEvent::Started);
     let [own, returned, shared] = context.queue.receivers(guard.id.number);
@@ -227,23 +238,23 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
     let mut is_outdated = false;
     loop {
         if std::mem::take(&mut is_outdated) {
-            match engine.renew() {
+            match engine.reload() {
                 Ok(()) => end = engine.end(),
-                Err(error) => return Exit::NoEngine(error.0),
+                Err(error) => return Exit::NoEngine(error.to_string()),
             }
         } else if engine.recycle() {
             end = engine.end();
         }
-        let more_to_do = engine.tidy_up().map_or_else(channel::never, channel::after);
+        let more_to_do = engine.housekeeping().map_or_else(channel::never, channel::after);
         let (job, is_own) = crossbeam::channel::select_biased! {
-            recv(wishes) -> wish => match wish {
-                Ok(Renew) => {
+            recv(reloads) -> reload => match reload {
+                Ok(ReloadEngine) => {
                     is_outdated = true;
                     continue;
                 }
                 Err(_) => return Exit::Stopped,
             },
-            recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_default()),
+            recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_else(|| "the engine ended".to_owned())),
             recv(own) -> job => (job, true),
             recv(returned) -> job => (job, false),
             recv(shared) -> job => (job, false),
@@ -255,20 +266,20 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
         let mut others = 0;
         if !context.throttle.is_zero() {
             if start + context.throttle >= job.deadline {
-                // It would be late after the wait, which others can still make use of.
+                // The job would be late after the pause, and a job with more time can use the pause.
                 settle(context, job, &Failure::new(FailureKind::Timeout, "overdue before its turn"));
                 continue;
             }
             let until = start + context.throttle;
             loop {
-                match wishes.recv_deadline(until) {
-                    Ok(Renew) => is_outdated = true,
+                match reloads.recv_deadline(until) {
+                    Ok(ReloadEngine) => is_outdated = true,
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return Exit::Stopped,
                 }
             }
         } else if !is_own {
-            others = context.queue.load().at_a_time().min(engine.at_a_time()).saturating_sub(1);
+            others = context.queue.admission().at_a_time().min(engine.at_a_time()).saturating_sub(1);
         }
         let others = context.queue.more(others).filter_map(|job| batch::due(job, start));
         if let Err(exit) = batch::process(context, &mut engine, iter::once(job).chain(others), start, log) {
@@ -277,9 +288,9 @@ fn run<A: Agent>(context: &WorkerContext<A>, guard: &Guard, wishes: &Receiver<Re
     }
 }
 
-/// Answers a job that no engine gets.
+/// Answers a job with a failure, without an engine.
 fn settle<A: Agent>(context: &WorkerContext<A>, job: Job<A>, failure: &Failure) {
-    job.reply.settle(context.agent.answer(Ok(&job.request), Err(failure)).into_payload());
+    job.reply.settle(context.agent.answer(job.dialect, Some(&job.request), Err(failure)).into_payload());
     context.peer_log.failure(failure, &job.request);
 }
 
@@ -293,15 +304,15 @@ fn description(request: &impl slog::KV) -> String {
         }
     }
     let mut pairs = Pairs(Vec::new());
-    // What cannot be described is left out.
+    // A pair that cannot be written is left out.
     let _ =
         request.serialize(&slog::record!(slog::Level::Error, "", &format_args!(""), slog::b!()), &mut pairs);
-    // slog gives the last pair first.
+    // slog serializes the last pair first.
     pairs.0.reverse();
     pairs.0.join(" ")
 }
 
-/// What a panic said, without control characters: it may quote the request.
+/// The message of a panic, with control characters escaped: it may quote the request.
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

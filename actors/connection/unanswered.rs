@@ -1,4 +1,4 @@
-//! The NOTIFYs of one link that have no ACK yet, and when each is due.
+//! The NOTIFYs of one link that have no ACK yet, and the deadline of each.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -10,21 +10,21 @@ use actix_rt::time::{Sleep, sleep};
 
 use crate::spop::FrameId;
 
-/// Whoever takes one out answers it, so each is answered once.
+/// NOTIFYs by ticket. Whoever takes one out answers it, so each is answered once.
 pub(crate) struct Unanswered<D> {
-    /// How long each may take; the same for all, so they are due in the order in which they came.
+    /// The time to the deadline; the same for all, so deadlines are in the order of tickets.
     time: Duration,
-    /// Whom to answer, and in which dialect, by ticket.
+    /// The frame to acknowledge and the dialect of the answer, by ticket.
     by_ticket: HashMap<u64, (FrameId, D)>,
     next_ticket: u64,
-    /// When they are due, in that order; those answered meanwhile among them.
+    /// Deadlines, the earliest first; NOTIFYs that were answered are still among them.
     deadlines: VecDeque<(Instant, u64)>,
-    /// Runs until the first of them.
+    /// Runs until the first deadline.
     timer: Pin<Box<Sleep>>,
 }
 
 impl<D: Copy> Unanswered<D> {
-    /// None yet; each is due so long after it came.
+    /// Empty; each NOTIFY is due this time after it came.
     pub(crate) fn new(time: Duration) -> Self {
         Self {
             time,
@@ -35,20 +35,20 @@ impl<D: Copy> Unanswered<D> {
         }
     }
 
-    /// A ticket for what comes now, and when that is due. It is not awaited yet.
+    /// A ticket for a NOTIFY that comes now, and its deadline. [`insert`](Self::insert) makes it one that is waited for.
     pub(crate) fn ticket(&mut self) -> (u64, Instant) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         (ticket, Instant::now() + self.time)
     }
 
-    /// Awaits the answer to the one with this ticket, the latest that was given.
+    /// Adds the NOTIFY with this ticket, which is the latest that was given.
     pub(crate) fn insert(&mut self, (ticket, deadline): (u64, Instant), whom: (FrameId, D)) {
         self.by_ticket.insert(ticket, whom);
         self.deadlines.push_back((deadline, ticket));
     }
 
-    /// Takes one out, if it is still there.
+    /// Removes the NOTIFY with this ticket, if it has no answer yet.
     pub(crate) fn take(&mut self, ticket: u64) -> Option<(FrameId, D)> {
         self.by_ticket.remove(&ticket)
     }
@@ -57,13 +57,13 @@ impl<D: Copy> Unanswered<D> {
         self.by_ticket.is_empty()
     }
 
-    /// The tickets of all.
+    /// All tickets.
     pub(crate) fn tickets(&self) -> Vec<u64> {
         self.by_ticket.keys().copied().collect()
     }
 
-    /// The next one that is overdue, which the caller takes out. `Pending` when there is none, and the task wakes when
-    /// there is.
+    /// The ticket of a NOTIFY that is overdue; the caller takes it out. `Pending` when there is none: the task is woken at the
+    /// next deadline.
     pub(crate) fn poll_overdue(&mut self, task: &mut Context<'_>) -> Poll<u64> {
         while let Some(&(due, ticket)) = self.deadlines.front() {
             if !self.by_ticket.contains_key(&ticket) {
@@ -75,7 +75,7 @@ impl<D: Copy> Unanswered<D> {
                 if self.timer.deadline() != due.into() {
                     self.timer.as_mut().reset(due.into());
                 }
-                // Done already: the clock has moved on since it was looked at.
+                // `Ready`: the deadline has passed since the comparison above, so the loop finds it overdue.
                 if self.timer.as_mut().poll(task).is_pending() {
                     break;
                 }

@@ -1,11 +1,14 @@
-//! A Connection: one actor for one link of HAProxy's.
+//! A Connection: the actor of one link from HAProxy.
 //!
-//! All its input and output is one future over the socket's readiness ([`Io`]): flush, read, decode, offer, flush. It
-//! stops reading while more than [`HIGH_WATER`] bytes wait to be written. Settled jobs come as messages; actix polls the
-//! future after them, so the ACKs of all that settled meanwhile leave in one write.
+//! One future over the readiness of the socket ([`Io`]) does all input and output: flush, read, decode, offer, flush. It
+//! does not read while more than [`HIGH_WATER`] bytes wait to be written. The answers of Workers come as messages; actix
+//! polls the future after them, so the ACKs of all jobs that were settled meanwhile leave in one write.
 
 mod answers;
 mod orphan;
+mod siblings;
+mod stall;
+mod unanswered;
 
 use std::io;
 use std::pin::Pin;
@@ -19,30 +22,31 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use bytes::{Buf, BytesMut};
 use slog::{Logger, debug, o};
 
-use crate::engine::{Agent, Failure, FailureKind};
-use crate::job::Queue;
-use crate::later::run_later;
+use crate::agent::Agent;
+use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
-use crate::siblings::{Membership, Siblings};
-use crate::spop::{Budget, Disconnect, Event, Limits, Session, Status};
-use crate::stall::{Finding, Stalls};
+use crate::queue::Queue;
+use crate::spop::{Budget, Event, Limits, ProtocolError, Session, Status};
 use crate::stream::Stream;
-use crate::unanswered::Unanswered;
+use crate::timer::{milliseconds, run_later};
+use siblings::{Membership, Siblings};
+use stall::{Finding, Stalls};
+use unanswered::Unanswered;
 
-/// Unwritten bytes above which nothing more is read.
+/// Bytes of unwritten output above which the Connection stops reading.
 const HIGH_WATER: usize = 256 * 1024;
 
-/// Room made before a read: never by what a peer announces, always by this.
+/// Bytes of room for one read, whatever length the peer announces.
 const READ_ROOM: usize = 16 * 1024;
 
 /// Reads in a row before the other actors of the thread get their turn.
 const READS_PER_TURN: usize = 16;
 
-/// How long a peer may take to say hello.
+/// How long a peer may take to send its HELLO.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait for the peer's end of stream after ours, so that it can read the DISCONNECT: closing a socket with
-/// unread input resets it.
+/// How long to wait for the peer to close the link after the DISCONNECT: closing a socket that has unread input resets the
+/// link, and the peer could not read the DISCONNECT any more.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What the Listener gives each of its Connections.
@@ -61,16 +65,16 @@ fn going_down() -> Failure {
     Failure::new(FailureKind::Shutdown, "the agent is going down")
 }
 
-/// What is to be done with the link.
+/// The state of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Read and answer.
     Serving,
-    /// Read what is there already, answer all of it, then disconnect with what is in `farewell`.
+    /// Read what has arrived, answer all of it, then disconnect with the status in `farewell`.
     Draining { all_read: bool },
-    /// The session is closed: write what is left, then shut our side.
+    /// The session is closed: write the rest of the output, then end the sending direction.
     Flushing,
-    /// Our side is shut: wait for the peer's.
+    /// The sending direction has ended: wait until the peer ends the other.
     Lingering,
 }
 
@@ -80,15 +84,15 @@ pub(crate) struct Connection<A: Agent> {
     stream: Stream,
     session: Session,
     phase: Phase,
-    farewell: Disconnect,
+    farewell: Status,
     input: BytesMut,
     output: BytesMut,
-    /// The NOTIFYs without an ACK. Whoever settles one first takes it out.
+    /// The NOTIFYs without an ACK. Whoever settles one first removes it.
     unanswered: Unanswered<A::Dialect>,
-    /// The one of them that comes in fragments and has not come whole, and when it is due.
+    /// The ticket and the deadline of the NOTIFY whose fragments have not all come.
     begun: Option<(u64, Instant)>,
     stalls: Stalls,
-    /// With `async`: its place among the links of the same HAProxy.
+    /// With `async`: the membership in the group of links from the same HAProxy.
     membership: Option<Membership<A::Dialect>>,
     peer: String,
     log: Logger,
@@ -100,7 +104,7 @@ pub(crate) struct Connection<A: Agent> {
 #[rtype(result = "()")]
 pub(crate) struct Gone(pub(crate) u64);
 
-/// Part of a Connection: dropped with it, whatever ends it, it tells the Listener.
+/// Dropped with its Connection, whatever ends that, it tells the Listener.
 pub(crate) struct Presence {
     pub(crate) number: u64,
     pub(crate) listener: Recipient<Gone>,
@@ -121,7 +125,7 @@ impl<A: Agent> Connection<A> {
         presence: Presence,
     ) -> Addr<Self> {
         let mut limits = context.limits;
-        // Of somebody unknown it cannot be told which links are of the same HAProxy.
+        // Without an address it is not known which links come from the same HAProxy.
         limits.capabilities.asynchronous &= stream.peer().is_some();
         Self {
             log: context.log.new(o!("peer" => peer.clone())),
@@ -130,7 +134,7 @@ impl<A: Agent> Connection<A> {
             context,
             stream,
             phase: Phase::Serving,
-            farewell: Disconnect::new(Status::Normal, "the agent is going down"),
+            farewell: Status::Normal,
             input: BytesMut::new(),
             output: BytesMut::new(),
             begun: None,
@@ -142,7 +146,7 @@ impl<A: Agent> Connection<A> {
         .start()
     }
 
-    /// As much input and output as is possible now. `Ready` at the end of the link.
+    /// Does as much input and output as is possible now. `Ready` at the end of the link.
     fn poll_io(&mut self, ctx: &mut Context<Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         for _ in 0..READS_PER_TURN {
             self.settle_overdue(task);
@@ -155,7 +159,7 @@ impl<A: Agent> Connection<A> {
                     if !self.unanswered.is_empty() {
                         return Poll::Pending;
                     }
-                    self.disconnect(&self.farewell.clone());
+                    self.disconnect(self.farewell);
                     continue;
                 }
                 Phase::Flushing if flushed => {
@@ -177,7 +181,7 @@ impl<A: Agent> Connection<A> {
                 Poll::Pending => {
                     self.stalls.reading(!self.input.is_empty());
                     if self.input.is_empty() {
-                        // An idle link keeps no buffer.
+                        // So that an idle link has no buffer.
                         self.input = BytesMut::new();
                     }
                     if self.phase != (Phase::Draining { all_read: false }) {
@@ -194,11 +198,11 @@ impl<A: Agent> Connection<A> {
         Poll::Pending
     }
 
-    /// Reads no more from a peer that breaks off, answers what it has asked, and closes the link.
-    fn part_with(&mut self, cause: Disconnect) {
+    /// Stops reading from a peer that broke the protocol, answers what it has asked, and closes the link.
+    fn part_with(&mut self, cause: &ProtocolError) {
         if self.phase == Phase::Serving {
-            self.context.peer_log.rejection(&self.peer, &cause);
-            self.farewell = cause;
+            self.context.peer_log.rejection(&self.peer, cause);
+            self.farewell = cause.status();
             self.phase = Phase::Draining { all_read: true };
         }
     }
@@ -218,18 +222,19 @@ impl<A: Agent> Connection<A> {
         Poll::Ready(Ok(()))
     }
 
-    /// Deals with the frames that are whole.
+    /// Handles the frames in the input that are whole.
     fn receive(&mut self, ctx: &mut Context<Self>) {
         if self.session.is_closed() {
             self.input.clear();
         }
-        self.session.set_healthy(!self.context.queue.load().is_down());
+        self.session.set_healthy(!self.context.queue.admission().is_down());
         let mut whole = false;
         while let Some(event) = self.session.receive(&mut self.input, &mut self.output) {
             whole = true;
             match event {
                 Event::Open(agreed) => {
-                    debug!(self.log, "link open"; "agreed" => ?agreed);
+                    debug!(self.log, "link open"; "max_frame_size_bytes" => agreed.max_frame_size,
+                        "capabilities" => agreed.capabilities.names());
                     self.join_siblings(ctx);
                 }
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
@@ -263,19 +268,19 @@ impl<A: Agent> Connection<A> {
         self.stalls.read(whole, !self.input.is_empty());
     }
 
-    fn disconnect(&mut self, cause: &Disconnect) {
-        self.session.disconnect(cause, &mut self.output);
+    fn disconnect(&mut self, status: Status) {
+        self.session.disconnect(status, &mut self.output);
         self.phase = Phase::Flushing;
     }
 
     fn hello_is_due(&mut self, _: &mut Context<Self>) {
         if self.session.awaits_hello() {
-            debug!(self.log, "no hello within {:?}", HELLO_TIMEOUT);
-            self.disconnect(&Disconnect::new(Status::Timeout, "no hello"));
+            debug!(self.log, "no hello in time"; "timeout_ms" => milliseconds(HELLO_TIMEOUT));
+            self.disconnect(Status::Timeout);
         }
     }
 
-    /// Sees to it that the clocks of a peer that owes something are looked at.
+    /// Starts a timer when the peer has begun to owe a frame or a read.
     fn watch(&mut self, ctx: &mut Context<Self>) {
         if let Some(after) = self.stalls.watch() {
             run_later(ctx, after, Self::stall_is_due);
@@ -290,8 +295,8 @@ impl<A: Agent> Connection<A> {
                 run_later(ctx, left, Self::stall_is_due);
                 return;
             }
-            Finding::Frame => Disconnect::new(Status::Timeout, "the rest of a frame does not come"),
-            Finding::Write => Disconnect::new(
+            Finding::Frame => ProtocolError::new(Status::Timeout, "the rest of a frame does not come"),
+            Finding::Write => ProtocolError::new(
                 Status::Timeout,
                 format!("it does not read, {} bytes wait for it", self.output.len()),
             ),
@@ -301,13 +306,13 @@ impl<A: Agent> Connection<A> {
             self.lose_link();
             return;
         }
-        self.part_with(cause);
-        // It may have to be watched once more, for the DISCONNECT.
+        self.part_with(&cause);
+        // The peer may also not read the DISCONNECT: the timer goes on.
         self.stalls.reading_stopped();
         self.stall_is_due(ctx);
     }
 
-    /// Settles what the workers did not settle in time and closes the link.
+    /// Settles the jobs that workers have not settled within the grace; then the link is closed.
     fn drain_is_due(&mut self, _: &mut Context<Self>) {
         let failure = going_down();
         for ticket in self.unanswered.tickets() {
@@ -325,7 +330,7 @@ impl<A: Agent> Actor for Connection<A> {
     }
 }
 
-/// The Connection's input and output.
+/// The future that does a Connection's input and output.
 struct Io;
 
 impl<A: Agent> ActorFuture<Connection<A>> for Io {
@@ -342,7 +347,7 @@ impl<A: Agent> ActorFuture<Connection<A>> for Io {
             connection.watch(ctx);
             match ready!(io) {
                 Ok(()) => debug!(connection.log, "link closed"),
-                // HAProxy closes idle links by a reset as often as not.
+                // HAProxy often closes an idle link with a reset.
                 Err(error) => debug!(connection.log, "link closed"; "error" => %error),
             }
             connection.lose_link();
@@ -353,7 +358,8 @@ impl<A: Agent> ActorFuture<Connection<A>> for Io {
     }
 }
 
-/// Tells a Connection to answer what it has read, disconnect and close; what is not settled after `grace` is given up.
+/// Tells a Connection to answer what it has read, to disconnect and to end. Jobs that are not settled after `grace` are
+/// answered as `shutdown`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Drain {
@@ -368,7 +374,7 @@ impl<A: Agent> Handler<Drain> for Connection<A> {
             self.phase = Phase::Draining { all_read: false };
             run_later(ctx, drain.grace, Self::drain_is_due);
         }
-        // A peer that never reads must not hold up the end.
+        // A peer that never reads must not delay the end.
         run_later(ctx, drain.grace + LINGER, |_, ctx| ctx.stop());
     }
 }
