@@ -8,7 +8,7 @@ use crate::settings::Settings;
 
 /// Loads the default rules and those of each application, and prints a line for each; the exit status is 1 when
 /// some are wrong.
-pub(super) fn check(settings: &Settings) -> ExitCode {
+pub(super) fn check(settings: &Settings, _is_strict: bool) -> ExitCode {
     match Rules::load(&settings.rules) {
         Ok((_, summaries)) => {
             let lines = settings.rules.each().zip(summaries).map(|((application, source), summary)| {

@@ -24,11 +24,14 @@ pub trait Library: Send + Sync + Sized + 'static {
     /// What the transactions of one thread share.
     type Memory;
 
-    /// The settings that apply without `-f`.
+    /// The settings that apply without `-f`, before the Core Rule Set.
     const DEFAULT_SETTINGS: &str;
 
-    /// Loads directives and then files, as one configuration: the last word counts.
-    fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError>;
+    /// The rules that apply without `-f`, behind the Core Rule Set.
+    const LAST_RULES: &str;
+
+    /// Loads directives, then files, then more directives, as one configuration: the last word counts.
+    fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Self, LoadError>;
 
     /// Some settings, and the rules of all phases.
     fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String>;

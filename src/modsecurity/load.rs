@@ -10,7 +10,7 @@ use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
 use crate::rules::check::check;
 use crate::rules::directives::{Counts, Directives, compare};
-use crate::rules::sources::{RuleSource, RuleSources, core_rule_set};
+use crate::rules::sources::{RuleSource, RuleSources, core_rule_set, include_core_rule_set};
 use crate::rules::version::EngineVersion;
 
 /// The program in audit logs.
@@ -40,14 +40,17 @@ pub struct Summary {
 
 /// Loads the rules into a library of their own.
 pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
-    let (settings, files) = match source {
-        RuleSource::Default => (L::DEFAULT_SETTINGS, &core_rule_set().map_err(LoadError::NoCoreRuleSet)?),
-        RuleSource::Files(files) => ("", files),
+    let (settings, files, last) = match source {
+        RuleSource::Default => {
+            let files = core_rule_set().map_err(LoadError::NoCoreRuleSet)?;
+            (L::DEFAULT_SETTINGS, &files.clone(), L::LAST_RULES)
+        }
+        RuleSource::Files(files) => ("", files, ""),
     };
     // First, as engines say less of files that they cannot read, and one ends the process over a folder.
-    let directives = read(settings, files, L::VERSION)?;
+    let directives = read(settings, files, last, L::VERSION)?;
     check(&directives).map_err(LoadError::Wrong)?;
-    let library = L::load(settings, files)?;
+    let library = L::load(settings, files, last)?;
     let failed = |cause| LoadError::Engine { source: "the rules".to_owned(), cause };
     let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =
         library.contents().map_err(failed)?;
@@ -58,11 +61,23 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     Ok((RuleSet { library: Arc::new(library), body_checks }, summary))
 }
 
+/// What is loaded without `-f`, as the text of a file.
+pub(super) fn default_rules<L: Library>() -> Result<String, LoadError> {
+    let core_rule_set = include_core_rule_set().map_err(LoadError::NoCoreRuleSet)?;
+    Ok([L::DEFAULT_SETTINGS, "\n", &core_rule_set, L::LAST_RULES].concat())
+}
+
 /// The directives as this version should read them.
-fn read(settings: &str, files: &[PathBuf], version: EngineVersion) -> Result<Directives, LoadError> {
+fn read(
+    settings: &str,
+    files: &[PathBuf],
+    last: &str,
+    version: EngineVersion,
+) -> Result<Directives, LoadError> {
     let mut directives = Directives::new(version);
     directives.add(settings, "built-in settings").map_err(LoadError::Read)?;
     files.iter().try_for_each(|path| directives.add_file(path)).map_err(LoadError::Read)?;
+    directives.add(last, "built-in last rules").map_err(LoadError::Read)?;
     Ok(directives)
 }
 
@@ -95,4 +110,20 @@ pub(super) fn load_all<L: Library>(
         summaries.push(summary);
     }
     Ok((RuleSets { default, applications }, summaries))
+}
+
+#[cfg(all(test, feature = "engine2"))]
+mod tests {
+    use super::*;
+    use crate::ffi::v2::Ruleset;
+
+    #[test]
+    fn the_last_rules_of_modsecurity_2_are_the_last_of_their_phases() {
+        let (rules, _) = load::<Ruleset>(&RuleSource::Default).unwrap();
+        let (_, loaded) = rules.library.contents().unwrap();
+        // The phases follow one another.
+        let body = loaded.iter().position(|rule| rule.of_body).unwrap();
+        assert_eq!(loaded[body - 1].rule, 8_700_008);
+        assert_eq!(loaded.iter().rfind(|rule| rule.of_body).unwrap().rule, 8_700_007);
+    }
 }

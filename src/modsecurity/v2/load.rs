@@ -13,17 +13,16 @@ use crate::ffi::v2::{Error, Ruleset};
 use crate::modsecurity::error::LoadError;
 use crate::modsecurity::load::CONNECTOR;
 
-/// Loads directives and then files.
-pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {
+/// Loads directives, then files, then more directives.
+pub(super) fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Ruleset, LoadError> {
     let engine = |trouble: Error| failed("the engine", &trouble.0);
     let name = CString::new(CONNECTOR).map_err(|error| failed("the engine", &error.to_string()))?;
     let mut rules = Ruleset::new(&name).map_err(engine)?;
-    if !directives.is_empty() {
-        add_text(&mut rules, directives)?;
-    }
+    add_text(&mut rules, first)?;
     for path in files {
         add_file(&mut rules, path, false)?;
     }
+    add_text(&mut rules, last)?;
     Ok(rules)
 }
 
@@ -33,6 +32,9 @@ fn failed(source: &str, cause: &str) -> LoadError {
 
 /// The engine reads files only: the directives become one that nobody else sees.
 fn add_text(rules: &mut Ruleset, directives: &str) -> Result<(), LoadError> {
+    if directives.is_empty() {
+        return Ok(());
+    }
     let file = || -> io::Result<File> {
         let mut file = File::from(memfd_create(c"directives", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(directives.as_bytes())?;

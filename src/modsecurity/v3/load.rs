@@ -9,24 +9,24 @@ use crate::ffi::v3::{self, Ruleset};
 use crate::modsecurity::error::LoadError;
 use crate::modsecurity::load::CONNECTOR;
 
-/// Loads directives and then files.
-pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {
+/// Loads directives, then files, then more directives.
+pub(super) fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Ruleset, LoadError> {
     let failed = |cause: v3::RulesError| LoadError::Engine {
         source: "libmodsecurity".to_owned(),
         cause: cause.to_string(),
     };
     let mut engine = Ruleset::new(CONNECTOR).map_err(failed)?;
     match files {
-        [file] if directives.is_empty() => add_file(&mut engine, file)?,
-        files => add_together(&mut engine, directives, files)?,
+        [file] if first.is_empty() && last.is_empty() => add_file(&mut engine, file)?,
+        files => add_together(&mut engine, first, files, last)?,
     }
     Ok(engine)
 }
 
-/// Loads directives and then files as one configuration, so that what comes later counts. Of files that are loaded one by
+/// Loads directives, files and more directives as one configuration, so that what comes later counts. Of files that are loaded one by
 /// one the engine keeps the settings of the first.
-fn add_together(engine: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
-    let mut text = directives.to_owned();
+fn add_together(engine: &mut Ruleset, first: &str, files: &[PathBuf], last: &str) -> Result<(), LoadError> {
+    let mut text = first.to_owned();
     for path in files {
         let cause = |cause| LoadError::File { path: path.clone(), cause };
         let absolute = std::path::absolute(path).map_err(cause)?;
@@ -37,6 +37,7 @@ fn add_together(engine: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Re
         }
         text.push_str(&format!("Include {}\n", absolute.display()));
     }
+    text.push_str(last);
     engine.add(&text, "").map_err(|cause: v3::RulesError| {
         // Of included files the engine does not always know the name. One that is wrong is so on its own.
         let alone = |path: &PathBuf| Ruleset::new("").map(|mut engine| add_file(&mut engine, path));
