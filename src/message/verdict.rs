@@ -133,12 +133,6 @@ impl Verdict {
         Self { intervention, message: message.as_bytes().to_vec(), ..Self::default() }
     }
 
-    /// The anomaly score as the log shows it, `none` without one.
-    #[must_use]
-    pub fn score(&self) -> String {
-        self.anomaly_score.map_or_else(|| "none".to_owned(), |score| score.to_string())
-    }
-
     /// The ids of the rules that matched, separated by commas.
     #[must_use]
     pub fn rule_ids(&self) -> String {
