@@ -5,14 +5,15 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::ffi::rules::{RuleEngine, RuleSettings};
+use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::body_checks;
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
 use crate::rules::check::check;
-use crate::rules::directives::{Counts, Directives, compare};
+use crate::rules::directives::{Counts, Directives, compare, remaining};
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set, include_core_rule_set};
 use crate::rules::version::EngineVersion;
+use crate::rules::warnings::{self, Warnings};
 
 /// The program's name and version, as audit logs have it.
 pub(super) const CONNECTOR: &CStr =
@@ -38,10 +39,8 @@ pub struct Summary {
     pub rules: Counts,
     /// The value of `SecRuleEngine`.
     pub engine: RuleEngine,
-    /// Whether `SecRequestBodyAccess` is on.
-    pub request_body_access: bool,
-    /// Whether `SecResponseBodyAccess` is on.
-    pub response_body_access: bool,
+    /// What the rules let pass.
+    pub warnings: Warnings,
 }
 
 /// Loads the rules into a library of their own.
@@ -62,11 +61,11 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     check(&directives).map_err(LoadError::Wrong)?;
     let library = L::load(settings, files, last)?;
     let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
-    let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =
-        library.contents().map_err(failed)?;
+    let (settings_in_engine, loaded) = library.contents().map_err(failed)?;
     let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
-    let summary = Summary { rules, engine, request_body_access, response_body_access };
+    let warnings = warnings::find(&directives, &remaining(&directives, &ids), &settings_in_engine);
+    let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
     let body_checks = body_checks::find(loaded, settings);
     Ok((RuleSet { library: Arc::new(library), body_checks }, summary))
 }

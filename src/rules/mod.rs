@@ -4,3 +4,4 @@ pub mod check;
 pub mod directives;
 pub mod sources;
 pub mod version;
+pub mod warnings;

@@ -124,7 +124,7 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "FILE", parse(from_os_str))]
     pub(super) block_page: Option<PathBuf>,
 
-    /// Loads the rules, reports what is wrong with them, and exits
+    /// Loads the rules, reports what is wrong with them, warns of what they let pass, and exits
     #[structopt(long)]
     pub(super) check: bool,
 

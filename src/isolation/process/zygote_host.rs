@@ -373,13 +373,15 @@ impl ZygoteProcess {
     /// Carries out the zygote's reports until the zygote ends. Returns how it ended. `first` is taken when a first
     /// zygote has loaded its rules.
     fn serve(self, shared: &SharedState, log: &Logger, first: &mut Option<&Ready>) -> String {
-        let mut buffer = [0; MAX_MESSAGE];
+        let (mut buffer, mut summaries) = ([0; MAX_MESSAGE], Vec::new());
         loop {
             let received =
                 processes::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
             let Some(report) = Report::decode(buffer.get(..received).unwrap_or_default()) else { break };
             match report {
-                Report::Ready(summaries) => {
+                Report::Loaded(some) => summaries.extend(some),
+                Report::Ready => {
+                    let summaries = std::mem::take(&mut summaries);
                     let Ok(control) = self.control.try_clone() else { break };
                     let mut state = shared.lock();
                     if state.stopping {

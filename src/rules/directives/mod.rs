@@ -21,6 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use compare::remaining;
 pub use compare::{Counts, Missing, compare};
 pub use rules::Rule;
 use words::words;

@@ -1,6 +1,6 @@
 //! The targets of a rule: `ARGS|!ARGS:a|&REQUEST_HEADERS:/^x-/`.
 
-use super::actions::actions;
+use super::actions::{Action, actions};
 use crate::rules::version::EngineVersion;
 
 /// A target.
@@ -12,6 +12,8 @@ pub(crate) struct Target {
     pub(crate) is_counted: bool,
     /// The variable, as it is written.
     pub(crate) name: String,
+    /// What selects elements, as it is written; empty where nothing does.
+    pub(crate) selector: String,
     /// The regular expression that selects elements.
     pub(crate) expression: Option<String>,
 }
@@ -20,21 +22,21 @@ pub(crate) struct Target {
 pub(crate) fn targets(list: &str, version: EngineVersion) -> Vec<Target> {
     match version {
         // It reads them as it reads actions.
-        EngineVersion::V2 => actions(list, version)
-            .iter()
-            .map(|target| Target::new(&target.name, enclosed(&target.value)))
-            .collect(),
+        EngineVersion::V2 => {
+            let target = |target: &Action| Target::new(&target.name, &target.value, enclosed(&target.value));
+            actions(list, version).iter().map(target).collect()
+        }
         EngineVersion::V3 => scan(list),
     }
 }
 
 impl Target {
-    fn new(name: &str, expression: Option<&str>) -> Self {
+    fn new(name: &str, selector: &str, expression: Option<&str>) -> Self {
         let (is_excluded, is_counted) = (name.starts_with('!'), name.starts_with('&'));
         let name = name.trim_start_matches(['!', '&']);
         // Those of XML are paths.
         let expression = expression.filter(|_| !name.eq_ignore_ascii_case("XML")).map(str::to_owned);
-        Self { is_excluded, is_counted, name: name.to_owned(), expression }
+        Self { is_excluded, is_counted, name: name.to_owned(), selector: selector.to_owned(), expression }
     }
 }
 
@@ -56,11 +58,13 @@ fn scan(list: &str) -> Vec<Target> {
         let Some((name, behind)) = rest.split_at_checked(length).filter(|(name, _)| !name.is_empty()) else {
             break;
         };
-        let (expression, behind) = match behind.strip_prefix([':', '.']) {
-            Some(selector) => select(selector),
-            None => (None, behind),
+        let selected = behind.strip_prefix([':', '.']).unwrap_or_default();
+        let (expression, behind) = match selected {
+            "" => (None, behind),
+            selector => select(selector),
         };
-        targets.push(Target::new(name, expression));
+        let length = selected.len().saturating_sub(behind.len());
+        targets.push(Target::new(name, selected.get(..length).unwrap_or_default(), expression));
         // Anything else the engine does not understand, and says so.
         if !behind.starts_with(['|', ',']) {
             break;
