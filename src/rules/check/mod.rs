@@ -130,3 +130,106 @@ fn is_disruptive(rule: &Rule<'_>) -> bool {
     let names = ["allow", "block", "deny", "drop", "pass", "proxy", "redirect"];
     rule.actions.iter().any(|action| names.iter().any(|name| action.is(name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffi::rules::{RuleEngine, RuleSettings};
+    use crate::rules::warnings;
+
+    /// Pieces that directives are made of, and some that break them.
+    const PIECES: [&str; 58] = [
+        "SecRule ",
+        "SecAction ",
+        "SecMarker ",
+        "SecDefaultAction ",
+        "SecRuleScript ",
+        "SecRuleRemoveByTag ",
+        "SecRuleUpdateTargetById ",
+        "SecAuditLogRelevantStatus ",
+        "ARGS",
+        "&ARGS",
+        "!ARGS",
+        "TX",
+        "XML",
+        "HTTP_",
+        "@rx ",
+        "@rx",
+        "@pm ",
+        "@streq ",
+        "@detectSQLi",
+        "@contanis ",
+        "@",
+        "!@",
+        "(",
+        ")",
+        "[",
+        "\\",
+        "\\\n",
+        "\n",
+        "\r\n",
+        "\"",
+        "'",
+        "|",
+        ",",
+        ":",
+        "/",
+        ".",
+        ";",
+        "=",
+        " ",
+        "\t",
+        "#",
+        "%{",
+        "}",
+        "id:1",
+        "id:0",
+        "id:99999999999999999999",
+        "chain",
+        "deny",
+        "t:none",
+        "t:",
+        "msg:'",
+        "ctl:",
+        "ctl:ruleRemoveByTag=",
+        "é",
+        "\u{b}",
+        "a",
+        "1",
+        "phase:2",
+    ];
+
+    #[test]
+    fn whatever_directives_are_there_is_an_answer() {
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let settings =
+            RuleSettings { engine: RuleEngine::On, request_body_access: true, response_body_access: true };
+        let mut counts = [0, 0];
+        for _ in 0..20_000 {
+            let mut text = Vec::new();
+            for _ in 0..random(24) {
+                text.extend_from_slice(PIECES[random(PIECES.len())].as_bytes());
+                if random(20) == 0 {
+                    text.push(random(256) as u8);
+                }
+            }
+            for version in [EngineVersion::V2, EngineVersion::V3] {
+                let mut directives = Directives::new(version);
+                if directives.add(&text, "rules.conf").is_err() {
+                    continue;
+                }
+                let found = check(&directives);
+                counts[usize::from(found.is_err())] += 1;
+                assert!(found.err().is_none_or(|faults| !faults.to_string().contains('\n')));
+                warnings::find(&directives, &directives.rules(), &settings);
+            }
+        }
+        assert!(counts.iter().all(|count| *count > 1_000), "{counts:?}");
+    }
+}

@@ -126,8 +126,8 @@ impl Directives {
     ///
     /// # Errors
     /// When the text has a zero byte, or a file that it includes cannot be read.
-    pub fn add(&mut self, text: &str, name: &str) -> Result<(), ReadError> {
-        self.add_content(text.as_bytes(), &Arc::from(Path::new(name)), 0)
+    pub fn add(&mut self, text: impl AsRef<[u8]>, name: &str) -> Result<(), ReadError> {
+        self.add_content(text.as_ref(), &Arc::from(Path::new(name)), 0)
     }
 
     /// Adds the directives of a file and of the files that it includes.
