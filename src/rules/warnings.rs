@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::ffi::rules::{RuleEngine, RuleSettings};
 use crate::rules::directives::targets::{Target, targets};
-use crate::rules::directives::words::words;
 use crate::rules::directives::{Directives, Rule};
 use crate::rules::version::EngineVersion;
 
@@ -189,7 +188,7 @@ fn rule_targets(rule: &Rule<'_>, version: EngineVersion) -> Vec<Target> {
     if !rule.directive.name.eq_ignore_ascii_case("SecRule") {
         return Vec::new();
     }
-    let words = words(&rule.directive.arguments);
+    let words = rule.directive.words(version);
     words.first().map(|word| targets(&word.as_read_by(version), version)).unwrap_or_default()
 }
 
@@ -207,7 +206,7 @@ fn can_deny(directives: &Directives, rules: &[Rule<'_>]) -> bool {
     let version = directives.version();
     let by_default = directives.all().iter().filter(|all| all.name.eq_ignore_ascii_case("SecDefaultAction"));
     let mut by_default = by_default.flat_map(|directive| {
-        let words = words(&directive.arguments);
+        let words = directive.words(version);
         let list = words.first().map(|word| word.as_read_by(version)).unwrap_or_default();
         crate::rules::directives::actions::actions(&list, version)
     });

@@ -137,6 +137,7 @@ fn what_one_engine_alone_would_take_otherwise() {
     let apart = "SecRule ARGS @rx a \"id:1,phase:1,deny\"\n";
     let lines = "SecRule ARGS \"@pm a\n b\"\n  \"id:1,phase:1,deny\"\n";
     let crash = "SecRuleRemoveByTag \"(\"\n";
+    let quotes = "SecAction \"id:1,phase:1,pass,msg:'say \"hi, x\" there',tag:'\"'\"\n";
     if engine() == 2 {
         taken(&detect);
         taken(&empty);
@@ -144,11 +145,12 @@ fn what_one_engine_alone_would_take_otherwise() {
         refused(twice, "FILE:2: id 1 is that of the rule at FILE:1 as well");
         refused(unnamed, "FILE:1: the rule has no id");
         refused(lines, "FILE:1: a quote (\") is not closed");
+        refused(quotes, "FILE:1: a quote (') is not closed");
         refused(crash, "FILE:1: bad regular expression in SecRuleRemoveByTag");
     } else {
         refused(&detect, "FILE:1: operator @detectSQLi takes no argument, and has \"foo\"");
         refused(&empty, "FILE:1: operator @streq has no argument");
-        for rules in [letters.as_str(), twice, unnamed, apart, lines, crash] {
+        for rules in [letters.as_str(), twice, unnamed, apart, lines, crash, quotes] {
             taken(rules);
         }
     }

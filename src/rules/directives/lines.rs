@@ -104,8 +104,8 @@ fn begins_with(text: &str, name: &str) -> bool {
 
 /// Whether the directive ends within double quotes.
 fn has_open_quote(text: &str) -> bool {
-    let arguments = text.split_once(|char: char| char.is_ascii_whitespace()).unwrap_or_default().1;
-    words(arguments).iter().any(|word| word.quote == Some('"') && !word.is_closed)
+    let (name, arguments) = text.split_once(|char: char| char.is_ascii_whitespace()).unwrap_or((text, ""));
+    words(name, arguments, EngineVersion::V3).iter().any(|word| word.quote == Some('"') && !word.is_closed)
 }
 
 /// Whether ModSecurity 3 takes the line for a comment.

@@ -57,6 +57,13 @@ pub struct Directive {
     pub arguments: String,
 }
 
+impl Directive {
+    /// The words of its arguments, as this engine reads them.
+    pub(crate) fn words(&self, version: EngineVersion) -> Vec<words::Word> {
+        words(&self.name, &self.arguments, version)
+    }
+}
+
 /// Why files cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
@@ -168,7 +175,7 @@ impl Directives {
         if depth > MAX_DEPTH {
             return Err(ReadError::TooDeep(at.clone()));
         }
-        let pattern = words(what).first().map(words::Word::text).unwrap_or_default();
+        let pattern = words("Include", what, self.version).first().map(words::Word::text).unwrap_or_default();
         let files = include::files(&pattern, &at.file, self.version);
         if files.is_empty() && !(is_optional && include::is_wildcard(&pattern)) {
             return Err(ReadError::NoFile { place: at.clone(), pattern });

@@ -3,7 +3,7 @@
 
 use super::Directive;
 use super::actions::{Action, actions};
-use super::words::{Word, words};
+use super::words::Word;
 use crate::rules::version::EngineVersion;
 
 /// A rule in a file: `SecRule`, `SecAction` or `SecRuleScript`.
@@ -39,7 +39,7 @@ pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rul
             "secaction" => 0,
             _ => continue,
         };
-        let words = words(&directive.arguments);
+        let words = directive.words(version);
         let actions: Vec<_> = words
             .iter()
             .skip(before_actions)
@@ -72,7 +72,7 @@ impl Removal {
     /// What a directive removes; `None` for a directive that does not remove rules.
     pub(super) fn of(directive: &Directive, version: EngineVersion) -> Option<Self> {
         let name = directive.name.to_ascii_lowercase();
-        let words: Vec<_> = words(&directive.arguments).iter().map(Word::text).collect();
+        let words: Vec<_> = directive.words(version).iter().map(Word::text).collect();
         let pattern = || Pattern::new(words.join(" "), version);
         Some(match name.as_str() {
             "secruleremovebyid" => {

@@ -44,8 +44,15 @@ pub(super) fn unescaped(raw: &str, quote: Option<char>) -> String {
     text
 }
 
-/// The words of these arguments. A backslash keeps a quote between quotes from ending the word.
-pub(crate) fn words(arguments: &str) -> Vec<Word> {
+/// The words of a directive's arguments, as this engine reads them.
+///
+/// A backslash keeps a quote between quotes from ending the word. In ModSecurity 3 a value between single quotes in a list
+/// of actions may have double quotes.
+pub(crate) fn words(name: &str, arguments: &str, version: EngineVersion) -> Vec<Word> {
+    let has_actions = match version {
+        EngineVersion::V2 => None,
+        EngineVersion::V3 => actions_in(name),
+    };
     let mut words = Vec::new();
     let mut rest = arguments.trim_ascii_start();
     while let Some(first) = rest.chars().next() {
@@ -53,6 +60,7 @@ pub(crate) fn words(arguments: &str) -> Vec<Word> {
         let start = quote.map_or(0, char::len_utf8);
         let body = rest.get(start..).unwrap_or_default();
         let end = match quote {
+            Some('"') if has_actions.is_some_and(|first| words.len() >= first) => closing_actions(body),
             Some(quote) => closing(body, quote),
             None => Some(body.find(|char: char| char.is_ascii_whitespace()).unwrap_or(body.len())),
         };
@@ -61,6 +69,30 @@ pub(crate) fn words(arguments: &str) -> Vec<Word> {
         rest = behind.get(start..).unwrap_or_default().trim_ascii_start();
     }
     words
+}
+
+/// The first word that can have the actions of this directive.
+fn actions_in(name: &str) -> Option<usize> {
+    match name.to_ascii_lowercase().as_str() {
+        "secaction" | "secdefaultaction" => Some(0),
+        "secrulescript" | "secruleupdateactionbyid" => Some(1),
+        "secrule" => Some(2),
+        _ => None,
+    }
+}
+
+/// Where the double quote is that ends a list of actions. A value that is not closed protects no quote.
+fn closing_actions(list: &str) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        let rest = list.get(end..)?;
+        let quote = closing(rest, '"')?;
+        let Some(open) = rest.find(":'").filter(|open| *open < quote) else { return Some(end + quote) };
+        let Some(length) = rest.get(open + 2..).and_then(|value| closing(value, '\'')) else {
+            return closing(list, '"');
+        };
+        end += open + 2 + length + 1;
+    }
 }
 
 /// Where the quote is that is not behind a backslash, which may be behind another itself.
@@ -92,7 +124,8 @@ mod tests {
             ("é \"ü\"", &["é", "ü"]),
             (" ", &[]),
         ] {
-            let words: Vec<_> = words(arguments).iter().map(Word::text).collect();
+            let words: Vec<_> =
+                words("SecRule", arguments, EngineVersion::V2).iter().map(Word::text).collect();
             assert_eq!(words, expected, "{arguments}");
         }
     }
@@ -108,8 +141,24 @@ mod tests {
             (r#""a\\\""#, false),
             ("\"", false),
         ] {
-            assert_eq!(words(arguments).iter().all(|word| word.is_closed), is_closed, "{arguments}");
+            let words = words("Include", arguments, EngineVersion::V3);
+            assert_eq!(words.iter().all(|word| word.is_closed), is_closed, "{arguments}");
         }
-        assert_eq!(words(r#""\\d\"""#).first().unwrap().raw(), r#"\\d\""#);
+        let words = words("Include", r#""\\d\"""#, EngineVersion::V3);
+        assert_eq!(words.first().unwrap().raw(), r#"\\d\""#);
+    }
+
+    #[test]
+    fn modsecurity_3_has_double_quotes_in_the_values_of_actions() {
+        let raw = |name, arguments, version| -> Vec<String> {
+            words(name, arguments, version).iter().map(|word| word.raw().to_owned()).collect()
+        };
+        let actions = r#""id:1,msg:'a "b, c" d',tag:'"',deny" x"#;
+        let whole = r#"id:1,msg:'a "b, c" d',tag:'"',deny"#;
+        assert_eq!(raw("SecAction", actions, EngineVersion::V3), [whole, "x"]);
+        assert_eq!(raw("SecAction", actions, EngineVersion::V2)[0], "id:1,msg:'a ");
+        let rule = format!(r#"ARGS "@rx a:'b" {actions}"#);
+        assert_eq!(raw("secrule", &rule, EngineVersion::V3), ["ARGS", "@rx a:'b", whole, "x"]);
+        assert_eq!(raw("SecAction", r#""msg:'a" "b""#, EngineVersion::V3), ["msg:'a", "b"]);
     }
 }
