@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod body_processor;
 pub mod descriptor;
 pub mod fault;
 pub mod intervention;

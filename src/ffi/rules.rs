@@ -21,18 +21,3 @@ pub struct RuleSettings {
     /// `SecResponseBodyAccess`.
     pub response_body_access: bool,
 }
-
-/// A loaded rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadedRule {
-    /// Its id; 0 without one.
-    pub rule: i64,
-    /// It is of the phase that follows the request's body.
-    pub of_body: bool,
-    /// It is a link of a chain, and not the first.
-    pub is_chained: bool,
-    /// The file, or the name that was given for it.
-    pub file: Vec<u8>,
-    /// A line of the directive, from 1.
-    pub line: usize,
-}

@@ -27,7 +27,7 @@ impl<L: Library> Inspector<L> {
     /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
     /// after the fork.
     pub fn new(rules: Arc<RuleSets<L>>, bounds: RetentionLimits) -> Result<Self, String> {
-        let memory = rules.of(None).library.prepare()?;
+        let memory = rules.of(None).prepare()?;
         Ok(Self { rules, waiting: ParkedTransactions::new(bounds), memory })
     }
 
@@ -38,8 +38,8 @@ impl<L: Library> Inspector<L> {
 
     fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
         let rules = self.rules.of(request.application.as_deref());
-        let mut transaction = rules.library.begin(&self.memory, id(request))?;
-        let denied = transaction.request(request, &rules.body_checks)?;
+        let mut transaction = rules.begin(&self.memory, id(request))?;
+        let denied = transaction.request(request)?;
         if denied.is_some() || !self.waiting.is_possible() {
             return close(&mut transaction, denied, 0, OF_REQUEST);
         }
@@ -60,7 +60,7 @@ impl<L: Library> Inspector<L> {
             Some(kept) => (kept.transaction, kept.told, Some(kept.request)),
             None => {
                 let rules = self.rules.of(response.application.as_deref());
-                let mut transaction = rules.library.begin(&self.memory, response.id.as_bytes())?;
+                let mut transaction = rules.begin(&self.memory, response.id.as_bytes())?;
                 transaction.placeholder_request()?;
                 let told = transaction.matches(0)?.count();
                 (transaction, told, None)

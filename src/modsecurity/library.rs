@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::rules::RuleSettings;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::modsecurity::error::{InspectionError, LoadError};
@@ -30,8 +30,8 @@ pub trait Library: Send + Sync + Sized + 'static {
     /// Loads directives and then files, as one configuration: the last word counts.
     fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError>;
 
-    /// Some settings, and the rules of all phases.
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String>;
+    /// Some settings, and the ids of the rules of all phases, 0 for one without.
+    fn contents(&self) -> Result<(RuleSettings, Vec<i64>), String>;
 
     /// Readies this process, and this thread, for transactions. In a process of its own: after the fork.
     fn prepare(&self) -> Result<Self::Memory, String>;
@@ -46,13 +46,8 @@ pub trait Library: Send + Sync + Sized + 'static {
 
 /// A transaction. After an error only logging and dropping make sense.
 pub trait Transaction {
-    /// Takes the request through its phases until one intervenes. `body_checks` are the rules that ask whether a body
-    /// could be parsed.
-    fn request(
-        &mut self,
-        request: &Request,
-        body_checks: &[i64],
-    ) -> Result<Option<Intervention>, InspectionError>;
+    /// Takes the request through its phases until one intervenes.
+    fn request(&mut self, request: &Request) -> Result<Option<Intervention>, InspectionError>;
 
     /// The phases of a request that nobody has, so that a response can follow: they run the rules that set variables.
     fn placeholder_request(&mut self) -> Result<(), InspectionError>;

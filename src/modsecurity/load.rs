@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ffi::rules::{RuleEngine, RuleSettings};
-use crate::modsecurity::body_checks;
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
 use crate::rules::directives::{Counts, Directives, compare};
@@ -14,15 +13,6 @@ use crate::rules::version::EngineVersion;
 
 /// The program in audit logs.
 pub(super) const CONNECTOR: &str = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
-
-/// Rules that are loaded, and what is known of them.
-#[derive(Debug)]
-pub struct RuleSet<L> {
-    /// The library with the rules.
-    pub library: Arc<L>,
-    /// The rules that ask whether a body could be parsed.
-    pub body_checks: Vec<i64>,
-}
 
 /// What loaded rules amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +28,7 @@ pub struct Summary {
 }
 
 /// Loads the rules into a library of their own.
-pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
+pub fn load<L: Library>(source: &RuleSource) -> Result<(Arc<L>, Summary), LoadError> {
     let (settings, files) = match source {
         RuleSource::Default => (L::DEFAULT_SETTINGS, &core_rule_set().map_err(LoadError::NoCoreRuleSet)?),
         RuleSource::Files(files) => ("", files),
@@ -47,13 +37,11 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     let directives = read(settings, files, L::VERSION)?;
     let library = L::load(settings, files)?;
     let failed = |cause| LoadError::Engine { source: "the rules".to_owned(), cause };
-    let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =
+    let (RuleSettings { engine, request_body_access, response_body_access }, ids) =
         library.contents().map_err(failed)?;
-    let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
     let summary = Summary { rules, engine, request_body_access, response_body_access };
-    let body_checks = body_checks::find(loaded, settings);
-    Ok((RuleSet { library: Arc::new(library), body_checks }, summary))
+    Ok((Arc::new(library), summary))
 }
 
 /// The directives as this version should read them.
@@ -67,14 +55,14 @@ fn read(settings: &str, files: &[PathBuf], version: EngineVersion) -> Result<Dir
 /// All sets of rules.
 #[derive(Debug)]
 pub struct RuleSets<L> {
-    default: RuleSet<L>,
-    applications: HashMap<Vec<u8>, RuleSet<L>>,
+    default: Arc<L>,
+    applications: HashMap<Vec<u8>, Arc<L>>,
 }
 
 impl<L> RuleSets<L> {
-    /// The rules of an application; the default ones where it is not named or not known.
+    /// The library with the rules of an application; the default ones where it is not named or not known.
     #[must_use]
-    pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
+    pub fn of(&self, application: Option<&[u8]>) -> &Arc<L> {
         application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
     }
 }

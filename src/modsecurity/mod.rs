@@ -1,6 +1,5 @@
 //! ModSecurity, in the version that the operator wants.
 
-mod body_checks;
 pub mod error;
 mod inspector;
 pub(crate) mod library;

@@ -5,9 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::{Mutex, Once, PoisonError};
 
-use super::{Error, copy, sys, try_call};
-use crate::ffi::matches::MAX_TEXT;
-use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
+use super::{Error, sys, try_call};
+use crate::ffi::rules::{RuleEngine, RuleSettings};
 
 /// Ruleset that were loaded. The engine has no way to give their memory back.
 #[derive(Debug)]
@@ -71,10 +70,10 @@ impl Ruleset {
         }
     }
 
-    /// The rules of all phases, those of a chain one after the other; no markers.
+    /// The ids of the rules of all phases, 0 for one without, those of a chain one after the other; no markers.
     #[must_use]
-    pub fn loaded(&self) -> Vec<LoadedRule> {
-        let mut rules = Vec::<LoadedRule>::new();
+    pub fn loaded(&self) -> Vec<i64> {
+        let mut rules = Vec::<i64>::new();
         let context = (&raw mut rules).cast::<c_void>();
         // SAFETY: the rules are live; `visit` gets the list that it expects, which nobody else uses during the call.
         unsafe { sys::ms2_rules_each(self.0.as_ptr(), Some(visit), context) };
@@ -89,19 +88,12 @@ impl Ruleset {
 /// Called by the shim for each rule.
 ///
 /// # Safety
-/// `context` is a live list that nobody else uses; `found` and the bytes that it points to live during the call.
-unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::ms2_rule) {
+/// `context` is a live list that nobody else uses.
+unsafe extern "C" fn visit(context: *mut c_void, rule: i64) {
     // A panic must not run into C: the rule is left out instead.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as promised by the caller.
-        let (rules, found) = unsafe { (&mut *context.cast::<Vec<LoadedRule>>(), &*found) };
-        rules.push(LoadedRule {
-            rule: found.rule,
-            of_body: found.of_body != 0,
-            is_chained: found.chained != 0,
-            // SAFETY: as promised by the caller, these point to live bytes.
-            file: unsafe { copy(found.file, MAX_TEXT) }.unwrap_or_default(),
-            line: usize::try_from(found.line).unwrap_or_default(),
-        });
+        let rules = unsafe { &mut *context.cast::<Vec<i64>>() };
+        rules.push(rule);
     }));
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Error, Ruleset, copy, matches, sys, try_call, view};
+use crate::ffi::body_processor::BodyProcessor;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
@@ -92,20 +93,19 @@ impl Transaction {
         unsafe { sys::ms2_ignore_rule(self.raw.as_ptr(), rule) }
     }
 
-    /// Hides the variable of this name from one rule.
-    pub fn hide_from(&mut self, rule: i64, variable: &[u8]) -> Result<(), Error> {
-        let variable = text(variable)?;
-        // SAFETY: the transaction is live, the name is copied.
-        unsafe { sys::ms2_hide_from(self.raw.as_ptr(), rule, variable) }
-        Ok(())
-    }
-
     /// Phase 1. There will be so many bytes of a body.
     pub fn process_request_headers(&mut self, body: usize) -> Result<Option<Intervention>, Error> {
         let raw = self.raw.as_ptr();
         // SAFETY: the transaction is live.
         let outcome = try_call(|error| unsafe { sys::ms2_process_request_headers(raw, body, error) })?;
         Ok(self.intervention(outcome))
+    }
+
+    /// Which parser will read the body; to be asked between the phases 1 and 2.
+    #[must_use]
+    pub fn body_processor(&self) -> Option<BodyProcessor> {
+        // SAFETY: the transaction is live.
+        BodyProcessor::from_shim(unsafe { sys::ms2_body_processor(self.raw.as_ptr()) })
     }
 
     /// Phase 2, also for a request without a body.

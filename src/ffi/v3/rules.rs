@@ -5,10 +5,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use super::matches::copy;
 use super::output::captured;
 use super::{Exception, compiled_version, sys, try_call};
-use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
+use crate::ffi::rules::{RuleEngine, RuleSettings};
 
 /// libmodsecurity with the rules that were loaded into it.
 ///
@@ -143,9 +142,9 @@ impl Ruleset {
         })
     }
 
-    /// The rules of all phases, those of a chain one after the other; no markers.
-    pub fn loaded(&self) -> Result<Vec<LoadedRule>, Exception> {
-        let mut rules = Vec::<LoadedRule>::new();
+    /// The ids of the rules of all phases, 0 for one without, those of a chain one after the other; no markers.
+    pub fn loaded(&self) -> Result<Vec<i64>, Exception> {
+        let mut rules = Vec::<i64>::new();
         let context = (&raw mut rules).cast::<c_void>();
         // SAFETY: the rules are live; `visit` gets the list that it expects, which nobody else uses during the call.
         try_call(|error| unsafe { sys::mss_rules(self.rules.as_ptr(), Some(visit), context, error) })?;
@@ -164,20 +163,13 @@ impl Ruleset {
 /// Called by the shim for each rule.
 ///
 /// # Safety
-/// `context` is a live list that nobody else uses; `found` and the bytes that it points to live during the call.
-unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_rule) {
+/// `context` is a live list that nobody else uses.
+unsafe extern "C" fn visit(context: *mut c_void, rule: i64) {
     // A panic must not run into C++: the rule is left out instead.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as promised by the caller.
-        let (rules, found) = unsafe { (&mut *context.cast::<Vec<LoadedRule>>(), &*found) };
-        rules.push(LoadedRule {
-            rule: found.rule,
-            of_body: found.of_body != 0,
-            is_chained: found.chained != 0,
-            // SAFETY: as promised by the caller, these point to live bytes.
-            file: unsafe { copy(found.file) },
-            line: usize::try_from(found.line).unwrap_or_default(),
-        });
+        let rules = unsafe { &mut *context.cast::<Vec<i64>>() };
+        rules.push(rule);
     }));
 }
 

@@ -48,19 +48,6 @@ typedef struct mss_match {
     mss_bytes tags;
 } mss_match;
 
-/* A loaded rule. */
-typedef struct mss_rule {
-    /* 0: it has no id. */
-    long long rule;
-    /* It is of the phase that follows the request's body. */
-    int of_body;
-    /* It is a link of a chain, and not the first. */
-    int chained;
-    /* Where it stands. */
-    int line;
-    mss_bytes file;
-} mss_rule;
-
 /* How the loaded directives leave some settings. */
 typedef struct mss_settings {
     /* 1: rules deny. 0: detection only. -1: off or not set, nothing is evaluated. */
@@ -88,8 +75,8 @@ int mss_rules_add_file(RulesSet *rules, const char *path, mss_error *error);
 int mss_rules_add(RulesSet *rules, const char *directives, const char *name, mss_error *error);
 int mss_rules_settings(RulesSet *rules, mss_settings *settings, mss_error *error);
 
-/* Tells all rules, those of a chain one after the other; no markers. */
-int mss_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context, mss_error *error);
+/* Tells the ids of all rules, 0 for one without, those of a chain one after the other; no markers. */
+int mss_rules(RulesSet *rules, void (*visit)(void *context, long long rule), void *context, mss_error *error);
 
 /* NULL after an exception. The id is copied. */
 Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const char *id, mss_error *error);
@@ -97,14 +84,14 @@ Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const cha
 int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error);
 /* The rule does not apply. */
 int mss_ignore_rule(Transaction *transaction, long long rule, mss_error *error);
-/* The rule does not see the variable of this name. */
-int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error);
 int mss_process_connection(Transaction *transaction, const char *client, int client_port, const char *server,
                            int server_port, mss_error *error);
 int mss_process_uri(Transaction *transaction, const char *uri, const char *method, const char *version,
                     mss_error *error);
 int mss_add_request_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error);
 int mss_process_request_headers(Transaction *transaction, mss_error *error);
+/* Which parser will read the body, as phase 1 leaves it: 0 none, 1 URLENCODED, 2 MULTIPART, 3 JSON, 4 XML. */
+int mss_body_processor(Transaction *transaction, mss_error *error);
 int mss_append_request_body(Transaction *transaction, mss_bytes body, mss_error *error);
 int mss_process_request_body(Transaction *transaction, mss_error *error);
 int mss_add_response_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error);

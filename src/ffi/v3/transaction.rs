@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{Exception, Ruleset, matches, sys, text_of, try_call};
+use crate::ffi::body_processor::BodyProcessor;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
@@ -48,12 +49,6 @@ impl Transaction {
         self.call(|raw, error| unsafe { sys::mss_ignore_rule(raw, rule, error) }).map(drop)
     }
 
-    /// Hides the variable of this name from one rule.
-    pub fn hide_from(&mut self, rule: i64, variable: &CStr) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, the name is terminated and copied.
-        self.call(|raw, error| unsafe { sys::mss_hide_from(raw, rule, variable.as_ptr(), error) }).map(drop)
-    }
-
     /// Phase 0: who talks to whom. Addresses as text.
     pub fn process_connection(
         &mut self,
@@ -88,6 +83,12 @@ impl Transaction {
     pub fn process_request_headers(&mut self) -> Result<(), Exception> {
         // SAFETY: the transaction is live.
         self.call(|raw, error| unsafe { sys::mss_process_request_headers(raw, error) }).map(drop)
+    }
+
+    /// Which parser will read the body; to be asked between the phases 1 and 2.
+    pub fn body_processor(&mut self) -> Result<Option<BodyProcessor>, Exception> {
+        // SAFETY: the transaction is live.
+        self.call(|raw, error| unsafe { sys::mss_body_processor(raw, error) }).map(BodyProcessor::from_shim)
     }
 
     /// A piece of the body.

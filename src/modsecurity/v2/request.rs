@@ -2,22 +2,19 @@
 
 use super::failed;
 use crate::ffi::intervention::Intervention;
-use crate::ffi::v2::{Error, Transaction};
+use crate::ffi::v2::Transaction;
 use crate::message::request::{Endpoint, Request};
-use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
 use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
-use crate::modsecurity::truncated_body;
+use crate::modsecurity::truncated_body::{TRUNCATED, with_ending};
 
-/// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
-/// body could be parsed.
+/// Feeds the request to the engine, phase by phase, until one intervenes.
 pub(super) fn phases(
     transaction: &mut Transaction,
     request: &Request,
-    body_checks: &[i64],
 ) -> Result<Option<Intervention>, InspectionError> {
     if request.truncated {
-        mark_truncated(transaction, body_checks).map_err(failed)?;
+        transaction.set_tx(TRUNCATED.to_bytes(), b"1").map_err(failed)?;
     }
     for &rule in &request.ignored_rules {
         transaction.ignore_rule(rule);
@@ -32,26 +29,18 @@ pub(super) fn phases(
         let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
         transaction.add_request_header(name, value).map_err(failed)?;
     }
-    let body = match request.truncated && !request.body.is_empty() {
-        true => truncated_body::readable(request.headers.first("content-type"), &request.body),
+    let denied = transaction.process_request_headers(request.body.len()).map_err(failed)?;
+    if denied.is_some() {
+        return Ok(denied);
+    }
+    let body = match request.truncated {
+        true => {
+            let content_type = request.headers.first("content-type");
+            with_ending(transaction.body_processor(), content_type, &request.body)
+        }
         false => request.body[..].into(),
     };
-    let denied = transaction.process_request_headers(body.len()).map_err(failed)?;
-    match denied {
-        Some(denied) => Ok(Some(denied)),
-        None => transaction.process_request_body(&body).map_err(failed),
-    }
-}
-
-/// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it.
-fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), Error> {
-    transaction.set_tx(TRUNCATED.to_bytes(), b"1")?;
-    for &rule in body_checks {
-        for variable in VARIABLES {
-            transaction.hide_from(rule, variable.to_bytes())?;
-        }
-    }
-    Ok(())
+    transaction.process_request_body(&body).map_err(failed)
 }
 
 /// The phases of a request that nobody has.

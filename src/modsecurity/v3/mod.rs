@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::rules::RuleSettings;
 use crate::ffi::v3::{self, Exception, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
@@ -32,7 +32,7 @@ impl Library for Ruleset {
         load::load(directives, files)
     }
 
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
+    fn contents(&self) -> Result<(RuleSettings, Vec<i64>), String> {
         let contents = self.settings().and_then(|settings| Ok((settings, self.loaded()?)));
         contents.map_err(|exception| exception.0)
     }
@@ -48,12 +48,8 @@ impl Library for Ruleset {
 }
 
 impl Transaction for v3::Transaction {
-    fn request(
-        &mut self,
-        request: &Request,
-        body_checks: &[i64],
-    ) -> Result<Option<Intervention>, InspectionError> {
-        request::phases(self, request, body_checks)
+    fn request(&mut self, request: &Request) -> Result<Option<Intervention>, InspectionError> {
+        request::phases(self, request)
     }
 
     fn placeholder_request(&mut self) -> Result<(), InspectionError> {

@@ -6,20 +6,17 @@ use super::{failed, text};
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
 use crate::message::request::{Endpoint, Request};
-use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
 use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
-use crate::modsecurity::truncated_body;
+use crate::modsecurity::truncated_body::{TRUNCATED, with_ending};
 
-/// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
-/// body could be parsed.
+/// Feeds the request to the engine, phase by phase, until one intervenes.
 pub(super) fn phases(
     transaction: &mut Transaction,
     request: &Request,
-    body_checks: &[i64],
 ) -> Result<Option<Intervention>, InspectionError> {
     if request.truncated {
-        mark_truncated(transaction, body_checks)?;
+        transaction.set_tx(TRUNCATED, c"1").map_err(failed)?;
     }
     for &rule in &request.ignored_rules {
         transaction.ignore_rule(rule).map_err(failed)?;
@@ -44,11 +41,14 @@ pub(super) fn phases(
     if let Some(found) = transaction.intervention().map_err(failed)? {
         return Ok(Some(found));
     }
-    if !request.body.is_empty() {
-        let body = match request.truncated {
-            true => truncated_body::readable(request.headers.first("content-type"), &request.body),
-            false => request.body[..].into(),
-        };
+    let body = match request.truncated {
+        true => {
+            let processor = transaction.body_processor().map_err(failed)?;
+            with_ending(processor, request.headers.first("content-type"), &request.body)
+        }
+        false => request.body[..].into(),
+    };
+    if !body.is_empty() {
         transaction.append_request_body(&body).map_err(failed)?;
         if let Some(found) = transaction.intervention().map_err(failed)? {
             return Ok(Some(found));
@@ -56,17 +56,6 @@ pub(super) fn phases(
     }
     transaction.process_request_body().map_err(failed)?;
     transaction.intervention().map_err(failed)
-}
-
-/// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it.
-fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), InspectionError> {
-    transaction.set_tx(TRUNCATED, c"1").map_err(failed)?;
-    for &rule in body_checks {
-        for variable in VARIABLES {
-            transaction.hide_from(rule, variable).map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 /// The phases of a request that nobody has.
