@@ -3,7 +3,7 @@
 # exit status.
 #
 #   test.sh               all
-#   test.sh --engine 2    only the tests that ModSecurity 2.9 passes through
+#   test.sh --engine 2    only the tests, with ModSecurity 2.9
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -56,6 +56,99 @@ readme_commands() {
   done <<<"$expected"
 }
 
+# Every relative link in the texts leads to a file that is there, and every #anchor to a heading of it.
+links_of_texts() {
+  local text line target file anchor wrong=0
+  local texts=(README.md .github/*.md deploy/guide/*.md tests/README.md)
+  while IFS=$'\t' read -r text line target; do
+    file=${target%%#*} anchor=
+    [[ $target != *'#'* ]] || anchor=${target#*#}
+    if [[ -n $file ]]; then file=$(dirname "$text")/$file; else file=$text; fi
+    if [[ ! -e $file ]]; then
+      echo "$text:$line: there is no $target" >&2
+      wrong=1
+    elif [[ -n $anchor ]] && ! grep -qxF -- "$anchor" <(anchors "$file"); then
+      echo "$text:$line: $file has no heading for #$anchor" >&2
+      wrong=1
+    fi
+  done < <(outside_of_code "${texts[@]}" | awk -F '\t' -v OFS='\t' '{
+    rest = $3
+    while (match(rest, /\]\([^)]*\)/)) {
+      target = substr(rest, RSTART + 2, RLENGTH - 3)
+      rest = substr(rest, RSTART + RLENGTH)
+      if (target !~ /^[a-z]+:/) print $1, $2, target
+    }
+  }')
+  # Every page is in the index.
+  for text in deploy/guide/*.md; do
+    if [[ $text != */README.md ]] && ! grep -qF "(${text##*/})" deploy/guide/README.md; then
+      echo "deploy/guide/README.md: no link to ${text##*/}" >&2
+      wrong=1
+    fi
+  done
+  return "$wrong"
+}
+
+# outside_of_code FILE...: prints file, line number and text of each line that is not in a block of code.
+outside_of_code() {
+  awk -v OFS='\t' 'FNR == 1 { code = 0 } /^ *```/ { code = !code; next } !code { print FILENAME, FNR, $0 }' "$@"
+}
+
+# anchors FILE: prints the anchors of its headings, as GitHub makes them.
+anchors() {
+  outside_of_code "$1" | cut -f 3- | sed -nE 's/^#{1,6} +//p' | tr '[:upper:]' '[:lower:]' |
+    sed -E 's/[^a-z0-9 _-]//g; s/ /-/g' | awk '{ print $0 (seen[$0]++ ? "-" seen[$0] - 1 : "") }'
+}
+
+# The guide has the options of --help, with their environment variables and defaults.
+guide_options() {
+  diff <(cargo run --quiet --locked --all-features -- --help | awk '
+    function finish(  name, value) {
+      if (option == "") return
+      match(option, /--[a-z-]+/)
+      name = substr(option, RSTART, RLENGTH)
+      variable = name ~ /^--(help|version)$/ ? "" : "MODSECURITY_SPOA_" toupper(substr(name, 3))
+      gsub(/-/, "_", variable)
+      value = match(option, /\[default: [^\]]*\]/) ? substr(option, RSTART + 10, RLENGTH - 11) : ""
+      print name "|" variable "|" value
+      option = ""
+    }
+    /^ +(-[a-zA-Z], )?--/ { finish(); option = $0; next }
+    /^$/ { finish() }
+    option != "" { gsub(/^ +/, " "); option = option $0 }
+    END { finish() }' | sort) <(awk -F ' *[|] *' '/^\| `-/ {
+      match($2, /--[a-z-]+/)
+      variable = $3
+      gsub(/`/, "", variable)
+      print substr($2, RSTART, RLENGTH) "|" variable "|" $4
+    }' deploy/guide/options.md | sort) || {
+    echo "deploy/guide/options.md (>) differs from --help (<)" >&2
+    return 1
+  }
+}
+
+# HAProxy takes the lines that the README has for an existing configuration, with a site around them.
+readme_haproxy() {
+  local folder
+  folder=$(mktemp -d)
+  # shellcheck disable=SC2064 # The folder of now.
+  trap "rm -rf '$folder'" EXIT
+  {
+    printf 'defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n'
+    awk '/^```/ { if (inside) exit; inside = $0 == "```haproxy"; next } inside' README.md |
+      sed "s|/etc/haproxy/spoe-modsecurity.conf|$PWD/deploy/spoe-modsecurity.conf|; s|# \.\.\. your bind.*|bind 127.0.0.1:8080|"
+    printf 'backend app\n  server app1 127.0.0.1:8081\n'
+  } >"$folder/haproxy.cfg"
+  grep -q '^ *filter spoe' "$folder/haproxy.cfg"
+  "${HAPROXY:-haproxy}" -c -dW -f "$folder/haproxy.cfg"
+}
+
+texts() {
+  links_of_texts
+  readme_haproxy
+  guide_options
+}
+
 # Both engines are built, and tests use libmodsecurity 3 unless ENGINE says otherwise.
 modsecurity2() {
   deploy/modsecurity2.sh "${MODSECURITY2:-target/modsecurity2}"
@@ -68,28 +161,17 @@ lints() {
   cargo clippy --no-default-features --features engine2 --locked -- -D warnings
 }
 
-# What asks something of the engine, with the other one. The rest does not depend on it.
+# With the other engine: all but what measures (load) and what compares with libmodsecurity 3 (differential).
 tests_with_engine_2() {
-  local test tests=()
-  for test in applications audit_log crashes crs dialects elsewhere findings headers log methods misconfigured \
-    modsecurity2 recycling reload request_view responses rules_loaded statuses thread_isolation transport truncated \
-    verdicts; do
-    tests+=(--test "$test")
-  done
-  ENGINE=2 cargo test --locked --all-features "${tests[@]}"
+  ENGINE=2 cargo test --locked --all-features --test protocol --test haproxy --test engine --test faults \
+    --test operation --test crs
 }
 
-# The tests that have HAProxy in them, with the one of another Debian suite.
+# With the HAProxy of another Debian suite.
 tests_with_haproxy() {
-  local program files file tests=()
-  program=$(deploy/haproxy-version.sh "$1" target/haproxy)
-  files=$(grep -lE 'support::(haproxy|site)\b' tests/*.rs)
-  for file in $files; do
-    # What these ask does not depend on HAProxy's version, and takes long.
-    case $file in tests/overload.rs | tests/endurance.rs | tests/crashes.rs | tests/differential.rs) continue ;; esac
-    tests+=(--test "$(basename "$file" .rs)")
-  done
-  HAPROXY=$program cargo test --locked --all-features "${tests[@]}"
+  local program
+  program=$(tests/haproxy/get-haproxy.sh "$1" target/haproxy)
+  HAPROXY=$program cargo test --locked --all-features --test haproxy
 }
 
 # -dW: a warning is a failure.
@@ -139,7 +221,7 @@ fi
 step "packages" deploy/install-packages.sh shellcheck
 step "cargo's tools" cargo_tools
 step "README's commands" readme_commands
-step "shell scripts" shellcheck deploy/*.sh .ci/run
+step "shell scripts" shellcheck deploy/*.sh tests/*/*.sh .ci/run
 step "HAProxy's configuration" haproxy_configuration
 step "format" cargo fmt --all --check
 step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
@@ -147,12 +229,13 @@ step "dependencies" dependencies
 step "ModSecurity 2.9" modsecurity2
 step "lints" lints
 step "lints of the fuzz targets" fuzz_lints
+step "texts" texts
 step "tests" cargo test --workspace --locked --all-features
 step "tests with ModSecurity 2.9" tests_with_engine_2
 step "tests with HAProxy 3.0" tests_with_haproxy trixie
 step "tests with HAProxy 3.2" tests_with_haproxy forky
 step "documentation" documentation
-step "fuzzing" deploy/fuzz.sh 12
+step "fuzzing" tests/fuzz/run.sh 12
 step "demo" deploy/demo.sh --once
 step "demo with ModSecurity 2.9" deploy/demo.sh --once --engine 2
 step "installed rules" ./target/release/modsecurity-spoa --check

@@ -1,4 +1,4 @@
-//! The daemon. See README.md for what it does and how to run it.
+//! The daemon. README.md and deploy/guide say what it does and how to run it.
 
 use std::process::ExitCode;
 

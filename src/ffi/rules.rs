@@ -1,23 +1,23 @@
-//! What an engine tells of the rules that were loaded into it.
+//! The rules that were loaded into an engine, and some of its settings, for both engines.
 
-/// `SecRuleEngine`, as the loaded rules leave it.
+/// The value of `SecRuleEngine` after loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleEngine {
     /// Rules are evaluated and deny.
     On,
     /// Rules are evaluated and logged, and never deny.
     DetectionOnly,
-    /// Nothing is evaluated, or no file says.
+    /// No rule is evaluated; also when no file sets `SecRuleEngine`.
     Off,
 }
 
-/// How the loaded directives leave some settings.
+/// Settings after loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleSettings {
-    /// `SecRuleEngine`.
+    /// The value of `SecRuleEngine`.
     pub engine: RuleEngine,
-    /// `SecRequestBodyAccess`.
+    /// Whether `SecRequestBodyAccess` is on.
     pub request_body_access: bool,
-    /// `SecResponseBodyAccess`.
+    /// Whether `SecResponseBodyAccess` is on.
     pub response_body_access: bool,
 }

@@ -1,4 +1,4 @@
-//! An engine process: reads jobs, inspects, writes verdicts, until its worker lets it go.
+//! An engine process: reads jobs, inspects them, and writes verdicts, until its worker lets it go.
 
 use std::fs::File;
 use std::io;
@@ -18,23 +18,25 @@ use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{ModSecurity, Rules};
 
-/// The life of an engine process; what it returns is its exit status.
-pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: &Rules, bounds: RetentionLimits) -> i32 {
-    // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
+/// Runs an engine process, after the fork, until its worker lets it go. `memory` is shared with the worker. Returns the
+/// exit status.
+pub(super) fn run(zygote: Pid, worker: u64, memory: OwnedFd, rules: &Rules, limits: RetentionLimits) -> i32 {
+    // The kernel kills the engine when the zygote dies. A zygote that died before this call sends no signal: the parent
+    // is another process then.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
         return 1;
     }
     let name = std::ffi::CString::new(format!("engine-{worker}")).unwrap_or_default();
-    // A process without a name of its own works just as well.
+    // The name is for ps(1); an engine works without one, too.
     let _ = prctl::set_name(&name);
-    // Standard input is the zygote's control socket: not for an engine's hands.
+    // Standard input is the zygote's control socket, through which an exploited engine could give orders as the front.
     let closed = File::open("/dev/null").map(dup2_stdin);
     if !matches!(closed, Ok(Ok(()))) {
         return 1;
     }
-    let channel = EngineEnd::open(file.as_fd());
-    drop(file);
-    let engine = || ModSecurity::new(rules, bounds).map_err(io::Error::other);
+    let channel = EngineEnd::open(memory.as_fd());
+    drop(memory);
+    let engine = || ModSecurity::new(rules, limits).map_err(io::Error::other);
     match channel.and_then(|channel| serve(channel, engine()?)) {
         Ok(()) => 0,
         Err(error) => {
@@ -62,7 +64,7 @@ fn serve(mut channel: EngineEnd, mut engine: ModSecurity) -> io::Result<()> {
 fn inspect(engine: &mut ModSecurity, job: bytes::Bytes) -> Result<Verdict, InspectionError> {
     let (id, payload) = wire::decode_job(job).map_err(|cause| InspectionError(cause.to_string()))?;
     let message = decode(&payload, id).map_err(|failure| InspectionError(failure.cause.into_owned()))?;
-    // A panic is as much a crash as a signal is.
+    // A panic leaves the engine in an unknown state, as a fault does: both end the process.
     let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&message)));
     inspected.unwrap_or_else(|_| std::process::abort())
 }
