@@ -8,6 +8,8 @@ mod applications;
 mod audit;
 // The engine's audit logs are whole, though several workers write to one of them.
 mod audit_log;
+// The built-in settings bound what is inspected, and refuse what is not.
+mod bounds;
 // A body that HAProxy cut is judged as far as it came.
 mod cut_bodies;
 // Whatever the engine found reaches HAProxy, and the log.
