@@ -43,8 +43,15 @@ impl Body<'_> {
 
 /// The agent with the built-in settings alone, or with more rules behind them.
 fn agent(more: &str) -> Agent {
+    isolated("process", more)
+}
+
+fn isolated(isolation: &str, more: &str) -> Agent {
     let settings = std::fs::read_to_string(repository("src/modsecurity/default.conf")).unwrap();
-    Agent::with_rules(&format!("{settings}\n{more}"), &["--max-frame-size", "1048576"])
+    Agent::with_rules(
+        &format!("{settings}\n{more}"),
+        &["--max-frame-size", "1048576", "--isolation", isolation],
+    )
 }
 
 /// Asks about all, a few at a time. Gives what the agent says to each.
@@ -204,13 +211,19 @@ fn faulty() -> Vec<(&'static str, Vec<u8>, usize)> {
 
 #[test]
 fn blanks_behind_a_faulty_body_do_not_help() {
-    let agent = agent("");
-    for (kind, whole, fault) in faulty() {
-        assert_cuts(&agent, kind, &whole, fault, 400);
-        let padded = [&whole[..], &b" ".repeat(20_000)].concat();
-        let cut = Body { kind, came: &padded[..15_000], size: padded.len() };
-        let ack = &ask(&agent, &[cut])[0];
-        assert_eq!(ack.code(), Some(400), "{kind}: {}\n{ack:?}", String::from_utf8_lossy(&whole));
+    for isolation in ["process", "thread"] {
+        let agent = isolated(isolation, "");
+        for (kind, whole, fault) in faulty() {
+            assert_cuts(&agent, kind, &whole, fault, 400);
+            let padded = [&whole[..], &b" ".repeat(20_000)].concat();
+            let cut = Body { kind, came: &padded[..15_000], size: padded.len() };
+            let ack = &ask(&agent, &[cut])[0];
+            let text = String::from_utf8_lossy(&whole);
+            assert_eq!(ack.code(), Some(400), "{isolation}, {kind}: {text}\n{ack:?}");
+        }
+        for (kind, whole) in valid() {
+            assert_cuts(&agent, kind, &whole, whole.len() / 2, 0);
+        }
     }
 }
 
