@@ -9,7 +9,6 @@
 //! like one that came whole.
 
 mod characters;
-mod doctype;
 mod form;
 mod json;
 mod multipart;

@@ -1,7 +1,8 @@
 //! The document type declaration of XML. It stands before everything that is inspected, and few documents have one.
 
-use super::xml::{comment, instruction, is_blank, is_name, reference};
-use super::{Cursor, Stop, cut};
+use super::reference::reference;
+use super::{comment, instruction, is_blank, is_name};
+use crate::modsecurity::truncated_body::{Cursor, Stop, cut};
 
 /// Reads `<!DOCTYPE name SYSTEM "…" [ … ]>`, and adds the entities that it declares.
 pub(super) fn doctype<'a>(cursor: &mut Cursor<'a>, entities: &mut Vec<&'a [u8]>) -> Result<(), Stop> {
@@ -96,7 +97,7 @@ fn entity<'a>(
         cursor.skip(1);
         declared = parameters;
     } else {
-        cursor.at -= usize::from(is_apart);
+        cursor.at = cursor.at.saturating_sub(usize::from(is_apart));
     }
     let name = name(cursor).map_err(|stop| stop.then(b" \"\">"))?;
     let is_apart = !cursor.take_while(is_blank).is_empty();
@@ -259,7 +260,7 @@ fn attributes(cursor: &mut Cursor) -> Result<(), Stop> {
                 cursor.skip(1);
                 return Ok(());
             }
-            Some(_) => cursor.at -= usize::from(is_apart),
+            Some(_) => cursor.at = cursor.at.saturating_sub(usize::from(is_apart)),
         }
         name(cursor).map_err(|stop| stop.then(b" CDATA #IMPLIED>"))?;
         kind(cursor).map_err(|stop| stop.then(b" #IMPLIED>"))?;

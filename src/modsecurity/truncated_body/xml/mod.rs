@@ -1,8 +1,14 @@
 //! The ending of XML (1.0, with namespaces), as the engines' parser libxml2 reads it.
 
+mod declaration;
+mod doctype;
+mod reference;
+
 use super::characters::rest_of_character;
-use super::doctype::doctype;
 use super::{Cursor, Stop, cut};
+use declaration::declaration;
+use doctype::doctype;
+use reference::reference;
 
 /// The byte order mark in UTF-8, which may stand before a document.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -247,141 +253,6 @@ pub(super) fn instruction(cursor: &mut Cursor) -> Result<(), Stop> {
         // The name xml is none.
         None if name.is_empty() || name.eq_ignore_ascii_case(b"xml") => cut("a?>"),
         _ => cursor.behind(b"?>"),
-    }
-}
-
-/// `&lt;`, `&name;`, `&#60;`, `&#x3c;`.
-pub(super) fn reference(cursor: &mut Cursor, declared: &[&[u8]]) -> Result<(), Stop> {
-    cursor.skip(1);
-    if cursor.peek() == Some(b'#') {
-        cursor.skip(1);
-        return number(cursor).map_err(|stop| stop.then(b";"));
-    }
-    let name = cursor.take_while(is_name);
-    if cursor.peek().is_none() {
-        let known = [&b"amp"[..], b"lt", b"gt", b"quot", b"apos"];
-        let mut known = declared
-            .iter()
-            .copied()
-            .filter(|known| *known == name)
-            .chain(known)
-            .chain(declared.iter().copied());
-        let missing = known.find_map(|known| known.strip_prefix(name)).unwrap_or_default();
-        return cut([missing, b";"].concat());
-    }
-    match cursor.word(b";")? {
-        true => Ok(()),
-        false => Err(Stop::Fault),
-    }
-}
-
-/// The number of a character, up to its semicolon.
-fn number(cursor: &mut Cursor) -> Result<(), Stop> {
-    let radix = if cursor.peek() == Some(b'x') { 16 } else { 10 };
-    cursor.skip(usize::from(radix == 16));
-    let digits = cursor.take_while(|byte| char::from(byte).is_digit(radix));
-    match cursor.peek() {
-        Some(b';') => {
-            cursor.skip(1);
-            Ok(())
-        }
-        Some(_) => Err(Stop::Fault),
-        None => {
-            let digits = std::str::from_utf8(digits).unwrap_or_default();
-            let is_character = |more: &&str| {
-                let number = u32::from_str_radix(&format!("{digits}{more}"), radix);
-                number
-                    .ok()
-                    .and_then(char::from_u32)
-                    .is_some_and(|char| !char.is_control() || "\t\r\n".contains(char))
-            };
-            let more = ["", "9", "0", "00", "32", "20", "032", "020"].into_iter().find(is_character);
-            more.map_or(Err(Stop::Fault), cut)
-        }
-    }
-}
-
-/// The encodings of a declaration that was cut.
-const ENCODINGS: [&str; 12] = [
-    "UTF-8",
-    "utf-8",
-    "UTF-16",
-    "utf-16",
-    "ISO-8859-15",
-    "iso-8859-15",
-    "ISO-8859-1",
-    "iso-8859-1",
-    "US-ASCII",
-    "us-ascii",
-    "windows-1252",
-    "Windows-1252",
-];
-
-/// `<?xml version="1.0" encoding="UTF-8"?>`, where it stands.
-fn declaration(cursor: &mut Cursor) -> Result<(), Stop> {
-    let rest = cursor.rest();
-    if !(rest.starts_with(b"<?xml") && rest.get(5).is_some_and(|&byte| is_blank(byte))) {
-        return Ok(());
-    }
-    if rest.windows(2).any(|bytes| bytes == b"?>") {
-        return cursor.behind(b"?>");
-    }
-    cursor.skip(5);
-    let mut names: Vec<&[u8]> = Vec::new();
-    loop {
-        let is_apart = !cursor.take_while(is_blank).is_empty();
-        let name = cursor.take_while(is_name);
-        match (cursor.peek(), name) {
-            (None, b"") if names.is_empty() => {
-                return cut(if is_apart { "version=\"1.0\"?>" } else { " version=\"1.0\"?>" });
-            }
-            (None, b"") => return cut("?>"),
-            (Some(b'?'), b"") => return cut(">"),
-            (None, name) => {
-                let known = [("version", "1.0"), ("encoding", "UTF-8"), ("standalone", "no")];
-                let missing = known.iter().find_map(|(known, value)| {
-                    let missing = known.as_bytes().strip_prefix(name)?;
-                    Some([missing, b"=\"", value.as_bytes(), b"\"?>"].concat())
-                });
-                return missing.map_or(Err(Stop::Fault), cut);
-            }
-            (Some(_), _) => {}
-        }
-        names.push(name);
-        let values: &[&str] = match name {
-            b"version" => &["1.0"],
-            b"encoding" => &ENCODINGS,
-            _ => &["no", "yes"],
-        };
-        value(cursor, values).map_err(|stop| stop.then(b"?>"))?;
-    }
-}
-
-/// ` = "value"`, which becomes one of these.
-fn value(cursor: &mut Cursor, values: &[&str]) -> Result<(), Stop> {
-    let usual = values.first().copied().unwrap_or_default();
-    cursor.take_while(is_blank);
-    if !cursor.word(b"=").map_err(|stop| stop.then(format!("\"{usual}\"").as_bytes()))? {
-        return Err(Stop::Fault);
-    }
-    cursor.take_while(is_blank);
-    let quote = match cursor.peek() {
-        None => return cut(format!("\"{usual}\"")),
-        Some(quote @ (b'"' | b'\'')) => quote,
-        Some(_) => return Err(Stop::Fault),
-    };
-    cursor.skip(1);
-    let begun = cursor.take_while(|byte| byte != quote);
-    match cursor.peek() {
-        Some(_) => {
-            cursor.skip(1);
-            Ok(())
-        }
-        None => {
-            let whole = values.iter().filter(|known| known.as_bytes() == begun).chain(values);
-            let missing = whole.filter_map(|known| known.as_bytes().strip_prefix(begun)).next();
-            cut([missing.unwrap_or_default(), &[quote]].concat())
-        }
     }
 }
 
