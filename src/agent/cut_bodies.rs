@@ -84,7 +84,7 @@ mod tests {
     fn each_minute_has_one_line_and_no_body_is_left_out() {
         let (lines, cut, start) = (Lines::default(), CutBodies::default(), Instant::now());
         let log = Logger::root(lines.clone().fuse(), o!());
-        let mut told = |seconds: u64, requests: u64, largest: u64| {
+        let told = |seconds: u64, requests: u64, largest: u64| {
             cut.requests.fetch_add(requests, Ordering::Relaxed);
             cut.largest.fetch_max(largest, Ordering::Relaxed);
             cut.review(&log, start + Duration::from_secs(seconds));

@@ -132,6 +132,13 @@ impl Request {
         }
     }
 
+    /// Whether the path has an escaped question mark.
+    pub fn has_escaped_question_mark(&self) -> bool {
+        let uri = self.uri();
+        let path = uri.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap();
+        path.windows(3).any(|escape| escape.eq_ignore_ascii_case(b"%3f"))
+    }
+
     /// Whether the agent may put an ending to its body when that was cut: to all that the engine parses, and to a form that
     /// ends in an escape.
     pub fn may_get_an_ending(&self) -> bool {
