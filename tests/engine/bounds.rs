@@ -1,5 +1,5 @@
-//! What the built-in settings let through: bodies of types that are inspected, and as many cookies, arguments and values
-//! as can be inspected in time.
+//! What the built-in settings let through: bodies of types that are inspected, and no more cookies, arguments and values
+//! than can be inspected in time.
 
 use crate::support::agent::Agent;
 use crate::support::spop::{Ack, Message, hello};
@@ -93,7 +93,7 @@ fn a_body_of_no_type_is_refused() {
     }
 }
 
-/// This many of them, each made from its number.
+/// A list of `count` items, each made from its number.
 fn many(count: usize, between: &str, one: impl Fn(usize) -> String) -> String {
     (0..count).map(one).collect::<Vec<_>>().join(between)
 }

@@ -260,7 +260,7 @@ fn the_depth_limit_is_the_engines() {
     }
 }
 
-/// So many sources of random numbers.
+/// Sources of random numbers, each with a seed of its own.
 fn seeds(count: u64) -> impl Iterator<Item = Rng> {
     let seed = std::env::var("CUT_SEED").map_or(20_261_124, |text| text.parse().unwrap());
     println!("CUT_SEED={seed}");

@@ -1,7 +1,7 @@
 //! Characters that were cut in the middle.
 
-/// What is missing of the character that a text in UTF-8 ends in. Where there is a choice, it becomes a letter, which may
-/// stand everywhere.
+/// Returns the bytes that complete the character at the end of a text in UTF-8. Where several would do, the character
+/// becomes a letter, which may stand everywhere.
 pub(super) fn rest_of_character(text: &[u8]) -> Vec<u8> {
     let is_continuation = |byte: u8| byte & 0xC0 == 0x80;
     let have = text.iter().rev().take(3).take_while(|&&byte| is_continuation(byte)).count() + 1;
@@ -37,8 +37,8 @@ fn begins_a_name(char: char) -> bool {
         | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
 }
 
-/// What is missing of a number of two or four hexadecimal digits. Where there is a choice, it becomes a blank, a tab, a
-/// letter or a digit, and never one that rules mind.
+/// Returns the digits that complete a hexadecimal number of two or four digits. Where several would do, the number becomes
+/// that of a blank, a tab, a letter or a digit, which no rule minds.
 pub(super) fn rest_of_hex(digits: &[u8], length: usize) -> &'static [u8] {
     match (length.saturating_sub(digits.len()), digits.last()) {
         (4, _) => b"0020",

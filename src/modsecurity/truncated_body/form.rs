@@ -2,7 +2,7 @@
 
 use super::characters::rest_of_hex;
 
-/// What is missing of the escape (`%41`) that the form ends in: broken ones are an offence of their own.
+/// Returns the digits that complete the escape (`%41`) at the end of the form, as rules mind broken escapes.
 pub(super) fn ending(body: &[u8]) -> Vec<u8> {
     let missing = match body {
         [.., b'%'] => rest_of_hex(b"", 2),

@@ -3,7 +3,7 @@
 use super::characters::{rest_of_character, rest_of_hex};
 use super::{Cursor, Stop, cut};
 
-/// What makes a whole of the text. Nothing where it is one, and where no ending could make it one.
+/// Returns the bytes that complete the text: none where the text is complete, and where nothing could complete it.
 pub(super) fn ending(body: &[u8]) -> Vec<u8> {
     let mut scan = Scan { cursor: Cursor::new(body), open: Vec::new(), expects: Expects::Value };
     match scan.run() {

@@ -127,3 +127,113 @@ impl<'a> Cursor<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        ":",
+        ",",
+        "\\",
+        "\\u00",
+        "1",
+        "-",
+        ".",
+        "e",
+        "tru",
+        "null",
+        " ",
+        "\n",
+        "\r\n",
+        "\r",
+        "<",
+        ">",
+        "/",
+        "/>",
+        "</",
+        "<a",
+        "<a>",
+        "</a>",
+        "a",
+        "b=",
+        "'",
+        "&",
+        "&#",
+        "&#x",
+        ";",
+        "<!",
+        "<!--",
+        "-->",
+        "--",
+        "<![CDATA[",
+        "]]>",
+        "<?",
+        "?>",
+        "<?xml ",
+        "version",
+        "encoding=",
+        "<!DOCTYPE ",
+        "SYSTEM ",
+        "PUBLIC ",
+        "<!ENTITY ",
+        "% ",
+        "<!ELEMENT ",
+        "(",
+        "|",
+        ")",
+        "*",
+        "#PCDATA",
+        "<!ATTLIST ",
+        "#FIXED ",
+        "NOTATION ",
+        "<!NOTATION ",
+        "NDATA ",
+        "%",
+        "--xy",
+        "--xy\r\n",
+        "--xy--",
+        "Content-Disposition: ",
+        "form-data",
+        "; name=",
+        "filename=",
+        "\0",
+        "\u{e9}",
+        "\u{1f600}",
+        "\u{feff}",
+    ];
+
+    #[test]
+    fn whatever_comes_only_an_ending_is_added() {
+        let mut state = 1_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % end
+        };
+        for _ in 0..100_000 {
+            let mut body: Vec<u8> =
+                (0..below(12)).flat_map(|_| PIECES[below(PIECES.len())].bytes()).collect();
+            body.truncate(body.len().saturating_sub(below(4)));
+            if below(8) == 0 {
+                body = body.iter().flat_map(|byte| [*byte, 0]).collect();
+            }
+            for processor in
+                [BodyProcessor::UrlEncoded, BodyProcessor::Multipart, BodyProcessor::Json, BodyProcessor::Xml]
+            {
+                let whole = with_ending(Some(processor), Some(b"multipart/form-data; boundary=xy"), &body);
+                let kept = if processor == BodyProcessor::Xml { xml::whole_units(&body) } else { &body };
+                assert!(
+                    whole.starts_with(kept) && kept.len() + 1 >= body.len(),
+                    "{processor:?}: {}",
+                    body.escape_ascii()
+                );
+            }
+            assert_eq!(with_ending(None, None, &body), body);
+        }
+    }
+}

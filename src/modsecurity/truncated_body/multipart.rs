@@ -1,11 +1,11 @@
 //! The ending of a multipart body (RFC 7578), as both engines read it: line by line.
 
-/// The name of what must have one.
+/// The name of a part or file that the ending adds.
 const NAME: &[u8] = b"\"x\"";
 
 const DISPOSITION: &[u8] = b"content-disposition";
 
-/// What makes a whole of the body: the part that was cut is closed, and the last delimiter put behind it.
+/// Returns the bytes that complete the body: they close the part that was cut, and end in the last delimiter.
 pub(super) fn ending(content_type: &[u8], body: &[u8]) -> Vec<u8> {
     let Some(boundary) = boundary(content_type) else { return Vec::new() };
     let delimiter = [b"--", boundary].concat();
@@ -57,7 +57,7 @@ enum Place {
     Before,
     /// Among the headers of a part.
     Headers,
-    /// Behind them: a delimiter cannot follow at once.
+    /// Behind the headers: a delimiter cannot follow at once.
     EmptyPart,
     /// In the part's data, behind a line.
     Data,
@@ -97,7 +97,7 @@ impl Headers {
         self.names.iter().any(|name| name == DISPOSITION)
     }
 
-    /// What makes whole headers of these and of the line that was cut, the empty line behind them included.
+    /// Returns the bytes that complete the line that was cut and the headers, with the empty line behind them.
     fn ending(mut self, cut: &[u8]) -> Vec<u8> {
         let line = match cut.iter().position(|&byte| byte == b':') {
             _ if cut.is_empty() => Vec::new(),
@@ -121,7 +121,8 @@ impl Headers {
         [&line[..], &disposition, b"\r\n"].concat()
     }
 
-    /// What makes a header of the beginning of a name: the one that is still missing, if it can be that.
+    /// Returns the bytes that complete a header of which a part of the name came. The header becomes Content-Disposition, if
+    /// the name allows it and the part lacks that one.
     fn rest_of_name(&self, begun: &[u8]) -> Vec<u8> {
         let begun = begun.to_ascii_lowercase();
         match DISPOSITION.strip_prefix(&begun[..]) {
@@ -139,7 +140,7 @@ impl Headers {
     }
 }
 
-/// What makes a whole of the beginning of `form-data; name="…"; filename="…"`.
+/// Returns the bytes that complete the value `form-data; name="…"; filename="…"`.
 fn rest_of_disposition(value: &[u8]) -> Vec<u8> {
     let named = [b"; name=", NAME].concat();
     let kind = b"form-data";
@@ -172,7 +173,7 @@ fn rest_of_disposition(value: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What makes a whole of the beginning of a parameter's name.
+/// Returns the bytes that complete a parameter of which a part of the name came.
 fn rest_of_parameter(begun: &[u8], names: &[&[u8]]) -> Vec<u8> {
     let name = begun.trim_ascii_end();
     for known in [&b"name"[..], b"filename"] {
@@ -185,7 +186,7 @@ fn rest_of_parameter(begun: &[u8], names: &[&[u8]]) -> Vec<u8> {
     Vec::new()
 }
 
-/// What stands behind the closing quote; without one, what is missing of it.
+/// Returns the text behind the closing quote, or the bytes that complete a text without one.
 fn behind_quote(quoted: &[u8], quote: u8) -> Result<&[u8], Vec<u8>> {
     // libmodsecurity takes no empty name.
     if quoted.is_empty() {

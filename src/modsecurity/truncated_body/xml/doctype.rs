@@ -129,7 +129,7 @@ fn name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Stop> {
     }
 }
 
-/// What stands behind `PUBLIC`.
+/// The number of literals behind `PUBLIC`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Literals {
     Both,

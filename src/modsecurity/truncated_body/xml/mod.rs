@@ -13,7 +13,7 @@ use reference::reference;
 /// The byte order mark in UTF-8, which may stand before a document.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What makes a whole of the document. Nothing where it is one, and where no ending could make it one.
+/// Returns the bytes that complete the document: none where the document is complete, and where nothing could complete it.
 pub(super) fn ending(body: &[u8]) -> Vec<u8> {
     match body {
         [0xFF, 0xFE, ..] | [b'<', 0, ..] => in_utf16(body, u16::from_le_bytes, u16::to_le_bytes),
@@ -58,7 +58,7 @@ fn in_utf16(body: &[u8], read: fn([u8; 2]) -> u16, write: fn(u16) -> [u8; 2]) ->
     pair.iter().copied().chain(ending.encode_utf16()).flat_map(write).collect()
 }
 
-/// What a scan finds.
+/// The outcome of a scan.
 struct Found {
     ending: Vec<u8>,
     /// The end of the document's last character is known, and part of the ending.
