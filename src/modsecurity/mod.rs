@@ -1,7 +1,6 @@
 //! ModSecurity in either version: loaded rules, and engines that inspect messages with them. All that is not the same
 //! in the two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
 
-mod body_checks;
 pub mod error;
 mod inspector;
 pub(crate) mod library;
