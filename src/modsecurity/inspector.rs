@@ -45,7 +45,7 @@ impl<L: Library> Inspector<L> {
     fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
         let rules = self.rules.of(request.application.as_deref());
         let mut transaction = rules.library.begin(&self.memory, id(request))?;
-        let denied = transaction.request(request, &rules.body_checks)?;
+        let denied = transaction.request(request)?;
         if denied.is_some() || !self.parked.is_enabled() {
             return close(&mut transaction, denied, 0, OF_REQUEST, (&rules.audit, &mut self.losses));
         }

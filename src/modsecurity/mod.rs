@@ -2,7 +2,6 @@
 //! in the two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
 
 mod audit;
-mod body_checks;
 pub mod error;
 mod inspector;
 pub(crate) mod library;

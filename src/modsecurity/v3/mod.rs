@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::ffi::audit::AuditRecord;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::rules::RuleSettings;
 use crate::ffi::v3::{self, Exception, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
@@ -35,7 +35,7 @@ impl Library for Ruleset {
         load::load(first, files, last)
     }
 
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError> {
+    fn contents(&self) -> Result<(RuleSettings, Vec<i64>), LibraryError> {
         Ok((self.settings()?, self.loaded()?))
     }
 
@@ -51,12 +51,8 @@ impl Library for Ruleset {
 }
 
 impl Transaction for v3::Transaction {
-    fn request(
-        &mut self,
-        request: &Request,
-        body_checks: &[i64],
-    ) -> Result<Option<Intervention>, InspectionError> {
-        request::phases(self, request, body_checks)
+    fn request(&mut self, request: &Request) -> Result<Option<Intervention>, InspectionError> {
+        request::phases(self, request)
     }
 
     fn placeholder_request(&mut self) -> Result<(), InspectionError> {
