@@ -18,6 +18,7 @@ use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
 use crate::rules::sources::RuleSources;
 use arguments::{Arguments, Parsed};
+pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::BadOption;
 pub use listen::ListenAddress;
 
@@ -76,7 +77,7 @@ pub fn read(
 fn check(arguments: &Arguments, unknown_variables: Vec<String>) -> Result<Settings, BadOption> {
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;
-    let limits = engine::limits(arguments, tree.workers)?;
+    let limits = engine::limits(arguments, &tree)?;
     Ok(Settings {
         debug: arguments.debug,
         check: arguments.check,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
 /// values from the environment alone.
-const ROWS: [(&str, &str, &[&str]); 23] = [
+const ROWS: [(&str, &str, &[&str]); 24] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
@@ -25,6 +25,7 @@ const ROWS: [(&str, &str, &[&str]); 23] = [
     ("engine", "3", &["4", "three"]),
     ("isolation", "thread", &["fork"]),
     ("engine-limit", "1s", &["99ms", "soon"]),
+    ("stall-limit", "1s", &["99ms", "soon"]),
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
     ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),
