@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::fairness::{Account, AccountIndex, Accounts, ClientKey, is_unfair};
+use super::fairness::{Account, AccountIndex, Accounts, ClientKey, is_hogging, is_unfair};
 use super::recent::Recent;
 
 /// A job is admitted when it is expected to take at most this share of its deadline, in percent. At 100 % the queue of a
@@ -116,13 +116,16 @@ impl Admission {
         let index = client.map(|client| self.clients.index(client, now));
         let account = index.and_then(|index| self.clients.get(index));
         let price = account.and_then(Account::mean);
+        let own = account.map_or(0, Account::in_flight);
+        if account.is_some_and(Account::is_known_well)
+            && price.is_some_and(|price| is_hogging(price, own, self.workers, self.budget))
+        {
+            return Err(UNFAIR);
+        }
         if waiting > 0 || self.in_flight.load(Ordering::Relaxed) as u64 >= self.workers {
             let time = self.price(price, now);
             let load = self.load(now);
-            if account.is_some_and(|account| {
-                let own = account.in_flight();
-                own > 0 && self.is_unfair(time.saturating_mul(own + 1), load.saturating_add(time))
-            }) {
+            if own > 0 && self.is_unfair(time.saturating_mul(own + 1), load.saturating_add(time)) {
                 return Err(UNFAIR);
             }
             if waiting > 0 && load / self.workers + time > self.budget {

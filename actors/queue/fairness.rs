@@ -81,6 +81,11 @@ impl Account {
         (self.samples.load(Ordering::Relaxed) > 0).then(|| self.mean.load(Ordering::Relaxed))
     }
 
+    /// Whether the mean is that of several jobs: one may have been slow because the machine was busy.
+    pub(super) fn is_known_well(&self) -> bool {
+        self.samples.load(Ordering::Relaxed) >= 3
+    }
+
     /// Counts a job that was admitted.
     pub(super) fn admitted(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -166,6 +171,13 @@ impl Accounts {
     }
 }
 
+/// Whether a client whose jobs take `time` each, with `own` of them in flight, has all the workers that it may have. Behind two
+/// jobs that each take more than half of `budget`, the time that a job may be expected to take, nobody else is in time: then
+/// one client gets half of the workers, even while others are idle.
+pub(super) fn is_hogging(time: u64, own: u64, workers: u64, budget: u64) -> bool {
+    time > budget / 2 && own >= (workers / 2).max(1)
+}
+
 /// Whether a client that has `load` has more than its share, when `all` is the load of all clients and `room` what may
 /// wait. All of them are times of engines in nanoseconds.
 pub(super) fn is_unfair(load: u64, all: u64, room: u64) -> bool {
@@ -216,6 +228,13 @@ mod tests {
         assert_eq!(mean(10), Some(200), "it still waits");
         account.settled();
         assert_eq!(mean(20), None);
+    }
+
+    #[test]
+    fn a_client_with_very_slow_requests_gets_half_of_the_workers() {
+        let hogs = |time, workers| (0..10).find(|&own| is_hogging(time, own, workers, 400));
+        assert_eq!([1, 2, 3, 4, 5].map(|workers| hogs(201, workers)), [1, 1, 1, 2, 2].map(Some));
+        assert_eq!(hogs(200, 2), None);
     }
 
     #[test]
