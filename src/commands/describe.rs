@@ -3,6 +3,7 @@
 use slog::{Logger, info, warn};
 
 use crate::ffi::rules::RuleEngine;
+use crate::message::block_page::BlockPage;
 use crate::settings::{MIN_ENGINE_LIMIT, Settings};
 use crate::{modsecurity::load::Summary, rules::sources::RuleSource};
 
@@ -29,6 +30,10 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
     }
     if let Err(error) = std::fs::read("/proc/self/stat") {
         warn!(log, "cannot read /proc, engines that stand still will not be ended"; "cause" => %error);
+    }
+    let page = settings.agent.answers.block_page.as_ref();
+    for element in page.map(BlockPage::broken_elements).unwrap_or_default() {
+        warn!(log, "the block page is shown on one line, which changes an element that has more"; "element" => element);
     }
     for name in &settings.unknown_variables {
         warn!(log, "unknown environment variable"; "name" => name);
