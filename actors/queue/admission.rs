@@ -132,7 +132,7 @@ impl Admission {
                 return Err(TOO_LATE);
             }
         }
-        Ok(Place::new(self, index, price))
+        Ok(Place::new(self, index, price, now))
     }
 
     /// Whether a job is likely to be answered within its deadline that only one worker may take; `waiting` others are for
@@ -183,11 +183,16 @@ impl Admission {
 }
 
 impl Place {
-    fn new(admission: &Arc<Admission>, account: Option<AccountIndex>, price: Option<u64>) -> Self {
+    fn new(
+        admission: &Arc<Admission>,
+        account: Option<AccountIndex>,
+        price: Option<u64>,
+        now: Instant,
+    ) -> Self {
         let half = price.map_or(0, |price| (price.max(admission.throttle) / 2).max(1));
         let place = Self { admission: Arc::clone(admission), account, half, begun: false };
         admission.in_flight.fetch_add(1, Ordering::Relaxed);
-        place.account().into_iter().for_each(Account::admitted);
+        place.account().into_iter().for_each(|account| admission.clients.admitted(account, now));
         place.load_by(2, AtomicU64::fetch_add);
         place
     }

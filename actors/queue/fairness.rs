@@ -66,7 +66,7 @@ pub(super) struct Account {
     samples: AtomicU32,
     /// The mean time of a job, in nanoseconds.
     mean: AtomicU64,
-    /// When a job was measured or admitted last, in milliseconds since the table was made.
+    /// When a job was admitted or measured last, in milliseconds since the table was made.
     last: AtomicU64,
 }
 
@@ -84,11 +84,6 @@ impl Account {
     /// Whether the mean is that of several jobs: one may have been slow because the machine was busy.
     pub(super) fn is_known_well(&self) -> bool {
         self.samples.load(Ordering::Relaxed) >= 3
-    }
-
-    /// Counts a job that was admitted.
-    pub(super) fn admitted(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a job that was settled.
@@ -136,7 +131,6 @@ impl Accounts {
                 if is_forgotten(account) {
                     account.samples.store(0, Ordering::Relaxed);
                 }
-                account.last.store(self.now(now), Ordering::Relaxed);
                 return place;
             }
         }
@@ -147,11 +141,16 @@ impl Accounts {
             let take = || account.owner.compare_exchange(owner, hash, Ordering::Relaxed, Ordering::Relaxed);
             if is_free && take().is_ok() {
                 account.samples.store(0, Ordering::Relaxed);
-                account.last.store(self.now(now), Ordering::Relaxed);
                 return place;
             }
         }
         AccountIndex(first + (hash >> 16) as u16 % WAYS)
+    }
+
+    /// Counts a job that was admitted. Only such jobs keep an account in use: refused ones cost their sender nothing.
+    pub(super) fn admitted(&self, account: &Account, now: Instant) {
+        account.in_flight.fetch_add(1, Ordering::Relaxed);
+        account.last.store(self.now(now), Ordering::Relaxed);
     }
 
     /// Counts the time that a job of this account took, in nanoseconds. Returns whether it is the first that was measured.
@@ -205,7 +204,12 @@ mod tests {
     fn clients_have_accounts_of_their_own_until_all_are_in_use() {
         let (accounts, now) = (Accounts::new(Duration::from_secs(2)), Instant::now());
         let client = |number| ClientKey::V6(number);
-        let mut indices: Vec<_> = (0..500).map(|number| accounts.index(client(number), now)).collect();
+        let admit = |number| {
+            let index = accounts.index(client(number), now);
+            accounts.admitted(accounts.get(index).unwrap(), now);
+            index
+        };
+        let mut indices: Vec<_> = (0..500).map(admit).collect();
         assert!((0..500).all(|number| accounts.index(client(number), now) == indices[number as usize]));
         indices.sort_unstable();
         indices.dedup();
@@ -222,7 +226,7 @@ mod tests {
             accounts.get(accounts.index(ClientKey::V6(1), now + Duration::from_secs(after))).unwrap().mean()
         };
         let account = accounts.get(accounts.index(ClientKey::V6(1), now)).unwrap();
-        account.admitted();
+        accounts.admitted(account, now);
         assert!(accounts.measured(account, 100, now) && !accounts.measured(account, 300, now));
         assert_eq!(mean(1), Some(200));
         assert_eq!(mean(10), Some(200), "it still waits");

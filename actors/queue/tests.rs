@@ -33,7 +33,7 @@ fn stream(
     rate: u32,
     takes_ms: u64,
     clients: impl Iterator<Item = u32> + Clone,
-) -> impl Iterator<Item = Offer> {
+) -> impl Iterator<Item = Offer> + Clone {
     let count = (seconds * f64::from(rate)) as u32;
     let at = move |number| Duration::from_secs_f64(from + f64::from(number) / f64::from(rate));
     (0..count).zip(clients.cycle()).map(move |(number, client)| Offer {
@@ -174,6 +174,21 @@ fn a_burst_that_comes_at_once_does_not_outlast_the_first_measurement() {
     let clean = stream((0.0, 2.0), 50, 2, 1000..1050);
     let fates = Pool::new(2).run(flood.chain(clean));
     assert_eq!(inspected(&fates, 2), 100);
+}
+
+#[test]
+fn who_looks_harmless_first_gains_a_moment() {
+    let trick = |second: u32| {
+        let from = f64::from(second) * 3.0;
+        let harmless = stream((from, 0.2), 100, 1, FLOODER..FLOODER + 1);
+        harmless.chain(stream((from + 0.3, 0.001), 300_000, 112, FLOODER..FLOODER + 1))
+    };
+    let clean = stream((0.0, 30.0), 50, 2, 1000..1050);
+    for workers in [1, 2, 5] {
+        let good = inspected(&Pool::new(workers).run((0..10).flat_map(trick).chain(clean.clone())), 2);
+        println!("{workers} workers: {good} % of the clean ones");
+        assert!(good >= 95, "{workers} workers: {good} %");
+    }
 }
 
 #[test]
