@@ -21,8 +21,9 @@ const GREED: u64 = 3;
 /// The part of the whole queue that a client may always have is one divided by this number: a page and what belongs to it.
 const LEAST_PART: u64 = 32;
 
-/// The mean time of a client's requests is that of about this many.
-const SAMPLES: u32 = 16;
+/// The mean time of a client's requests is that of about this many. With fewer, one slow request from an address that many
+/// share would make all that come after it look slow.
+const SAMPLES: u32 = 64;
 
 /// Accounts that a client's may be among, and the number of such sets: when all of a set are in use, clients share one.
 const WAYS: u16 = 4;

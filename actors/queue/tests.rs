@@ -180,7 +180,7 @@ fn a_burst_that_comes_at_once_does_not_outlast_the_first_measurement() {
 fn who_looks_harmless_first_gains_a_moment() {
     let trick = |second: u32| {
         let from = f64::from(second) * 3.0;
-        let harmless = stream((from, 0.2), 100, 1, FLOODER..FLOODER + 1);
+        let harmless = stream((from, 0.2), 500, 1, FLOODER..FLOODER + 1);
         harmless.chain(stream((from + 0.3, 0.001), 300_000, 112, FLOODER..FLOODER + 1))
     };
     let clean = stream((0.0, 30.0), 50, 2, 1000..1050);

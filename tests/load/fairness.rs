@@ -83,10 +83,15 @@ fn leaves_the_others_what_they_need(workers: &str, name: &str, flooder: impl Fn(
     };
     assert!((1..=5).any(is_fair), "who sends slow requests takes the service of the others, or gets none");
 
-    let plan = Plan { rate: 20_000.0, time: Duration::from_millis(4), ..plan };
-    let burst = flood(&agent, plan, |number| clean(5000 + number));
-    println!("{}", burst.row("burst"));
-    assert_eq!((burst.fates.len(), burst.kinds().get("overload")), (80, None), "{:?}", burst.kinds());
+    // The memory of the flood refuses nobody. A machine on which a clean request takes long may, and not for long.
+    let is_admitted = |attempt: usize| {
+        let plan = Plan { rate: 20_000.0, time: Duration::from_millis(2), ..plan };
+        let burst = flood(&agent, plan, |number| clean(5000 + 100 * attempt + number));
+        println!("{}", burst.row("burst"));
+        assert_eq!(burst.fates.len(), 40);
+        !burst.kinds().contains_key("overload")
+    };
+    assert!((1..=3).any(is_admitted), "a burst after the flood is refused");
 
     let (_, log) = agent.stop();
     let refused = log.iter().filter(|line| line.contains("cause: fairness: "));
