@@ -40,6 +40,9 @@ pub(super) fn check(arguments: &Arguments) -> Result<actors::Settings, BadOption
             .map_err(|BadOption(cause)| BadOption(format!("{cause} or auto")))?,
     };
     let deadline = time::parse("--deadline", arguments.deadline.as_deref().unwrap_or("500ms"))?;
+    if deadline.is_zero() {
+        return Err(BadOption("--deadline: 0 leaves no time to answer".to_owned()));
+    }
     let throttle = time::parse("--throttle", arguments.throttle.as_deref().unwrap_or("0"))?;
     if throttle >= deadline {
         let cause =
