@@ -106,14 +106,14 @@ fn an_exception_costs_its_request_and_no_engine() {
     subject.agent.log.wait_for_text("thrown on purpose");
 }
 
-/// An engine that hangs is ended at its limit, and everybody else goes on.
+/// An engine that hangs is ended at the limit that this option sets, and everybody else goes on.
 #[track_caller]
-fn is_ended(kind: &str, how: &str) {
-    let subject = Subject::with_options(&["--deadline", "10s", "--engine-limit", "250ms"]);
+fn is_ended(kind: &str, option: &str, how: &str) {
+    let subject = Subject::with_options(&["--deadline", "10s", option, "250ms"]);
     let before = Census::take(&subject);
     let outcomes = send(&subject, mix(0, 2_400, 12, &[(kind, "timeout")]));
     outcomes.expect_right();
-    // Four can hang at a time, and a busy machine makes 250 ms of CPU time long.
+    // Four can hang at a time, and a busy machine makes 250 ms long.
     outcomes.expect_waits_below(Duration::from_secs(3));
     subject.expect_restarts(12);
     before.expect_no_growth(&subject, GROWTH_KIB);
@@ -124,12 +124,23 @@ fn is_ended(kind: &str, how: &str) {
 
 #[test]
 fn an_endless_loop_is_ended_at_the_limit() {
-    is_ended("spin", "of CPU, 250ms allowed");
+    is_ended("spin", "--engine-limit", "of CPU, 250ms allowed");
+}
+
+#[test]
+fn the_limit_is_the_deadline_if_nothing_else_is_said() {
+    let subject = Subject::with_options(&["--deadline", "300ms"]);
+    assert_eq!(subject.agent.link().ask(&faulty("spin", 1)).error(), Some("timeout"));
+    subject.expect_restarts(1);
+    assert!(subject.crashes()[0].contains("of CPU, 300ms allowed"), "{:?}", subject.crashes());
+
+    let subject = Subject::with_options(&["--deadline", "300ms", "--engine-limit", "1s"]);
+    subject.agent.log.wait_for_text(" engines may work on after the deadline");
 }
 
 #[test]
 fn an_engine_that_stops_is_ended_at_the_limit() {
-    is_ended("stop", "stood still for");
+    is_ended("stop", "--stall-limit", "stood still for");
 }
 
 #[test]
@@ -200,7 +211,7 @@ fn engines_killed_from_outside_cost_at_most_the_request_in_each() {
 
 #[test]
 fn engines_stopped_from_outside_cost_at_most_the_request_in_each() {
-    let subject = Subject::with_options(&["--deadline", "10s", "--engine-limit", "250ms"]);
+    let subject = Subject::with_options(&["--deadline", "10s", "--stall-limit", "250ms"]);
     let outcomes = send_during(&subject, |load| {
         for worker in 1..=WORKERS {
             let engine = subject.engine(worker);
@@ -243,7 +254,7 @@ fn a_killed_zygote_is_rebuilt() {
 
 #[test]
 fn an_engine_that_nobody_reaps_is_missed_all_the_same() {
-    let subject = Subject::with_options(&["--deadline", "10s", "--engine-limit", "600s"]);
+    let subject = Subject::with_options(&["--deadline", "10s", "--stall-limit", "600s"]);
     let mut link = subject.agent.link();
     link.send(&faulty("stop", 1).notify(1, 1));
     let stopped = || subject.engines().into_iter().find(|engine| engine.state == 'T');
@@ -261,7 +272,8 @@ fn an_engine_that_nobody_reaps_is_missed_all_the_same() {
 
 /// An agent with four engines: one spins, one is stopped, two have nothing to do. With the zygote and the engines.
 fn agent_with_hanging_engines() -> (Subject, Link, Vec<Process>) {
-    let subject = Subject::with_options(&["--deadline", "500ms", "--engine-limit", "600s"]);
+    let subject =
+        Subject::with_options(&["--deadline", "500ms", "--engine-limit", "600s", "--stall-limit", "600s"]);
     let mut link = subject.agent.link();
     for (stream, kind) in [(1, "spin"), (2, "stop")] {
         link.send(&faulty(kind, stream).notify(stream, 1));
