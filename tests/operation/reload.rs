@@ -67,8 +67,8 @@ fn new_rules_take_the_place_of_the_old() {
         wait_for_code(&mut link, &word, 403);
         assert_eq!(ask(&mut link, "one").code(), Some(0), "an old rule still holds");
     }
-    // One zygote, one engine: the old ones are gone.
-    wait_until("the end of the old engines", || subject.agent.helpers().len() == 2);
+    // One zygote, its spare, one engine: the old ones are gone.
+    wait_until("the end of the old engines", || subject.agent.helpers().len() == 3);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn replaced_engines_end_when_nothing_can_wait_in_them() {
     let mut link = subject.agent.link();
     ask(&mut link, "x");
     subject.reload(&rules("two", ""), " rules reloaded, ");
-    wait_until("one zygote and two engines", || subject.agent.helpers().len() == 3);
+    wait_until("one zygote, its spare and two engines", || subject.agent.helpers().len() == 4);
     wait_for_code(&mut link, "two", 403);
 }
 
