@@ -30,7 +30,7 @@ impl<L: Library> Inspector<L> {
     /// When the library cannot be readied: it has no memory.
     pub fn new(rules: Arc<RuleSets<L>>, limits: RetentionLimits) -> Result<Self, LibraryError> {
         let memory = rules.of(None).library.prepare()?;
-        Ok(Self { rules, parked: ParkedTransactions::new(limits), memory })
+        Ok(Self { rules, parked: ParkedTransactions::new(limits, L::release_memory), memory })
     }
 
     /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before
@@ -51,7 +51,7 @@ impl<L: Library> Inspector<L> {
         let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
         verdict.is_parked = true;
         let summary = RequestSummary { client: request.client.to_string(), uri: request.uri.to_vec() };
-        let parked = Parked { transaction, reported, request: summary, bytes: request.payload.len() };
+        let parked = Parked { transaction, reported, request: summary };
         self.parked.park(request.id.clone(), parked, Instant::now());
         Ok(verdict)
     }

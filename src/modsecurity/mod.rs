@@ -7,6 +7,7 @@ mod inspector;
 pub(crate) mod library;
 pub mod load;
 pub mod parked;
+mod resident;
 mod truncated_body;
 #[cfg(feature = "engine2")]
 mod v2;

@@ -84,7 +84,12 @@ pub(super) fn limits(arguments: &Arguments, workers: usize) -> Result<EngineLimi
     let responses = number::parse("--responses", responses, 0, MAX_RESPONSES)?;
     let ttl = time::parse("--response-ttl", arguments.response_ttl.as_deref().unwrap_or("60s"))?;
     // Requests spread over all workers, so each engine has an equal share of the transactions.
-    Ok(EngineLimits { cpu, responses: RetentionLimits { count: responses.div_ceil(workers), ttl } })
+    let count = responses.div_ceil(workers);
+    let engines = match isolation(arguments)? {
+        IsolationMode::Process => 1,
+        IsolationMode::Thread => workers,
+    };
+    Ok(EngineLimits { cpu, responses: RetentionLimits { count, ttl, engines } })
 }
 
 /// Returns the value of `--max-requests`; 0 is no limit.

@@ -79,7 +79,7 @@ fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
             None => applications.push((name.to_owned(), vec![file.into()])),
         }
     }
-    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl }))
+    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl, engines: 1 }))
 }
 
 /// Runs a zygote, whose control socket is its standard input, until the front lets it go. Returns the exit status.
