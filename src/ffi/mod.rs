@@ -4,11 +4,13 @@
 
 #![allow(unsafe_code)]
 
+pub mod body_processor;
 mod callback;
 pub mod descriptor;
 pub mod fault;
 pub mod intervention;
 pub mod matches;
+pub mod pcre2;
 pub(crate) mod processes;
 pub mod rules;
 pub(crate) mod shared_memory;

@@ -31,6 +31,8 @@ pub struct Request {
     pub body: Bytes,
     /// The client's body is longer than `body`.
     pub truncated: bool,
+    /// Bytes of the client's body, as HAProxy announces them.
+    pub announced: u64,
     /// The name of the application whose rules are used, when HAProxy sends one.
     pub application: Option<Bytes>,
     /// How HAProxy's configuration wants the request answered.

@@ -29,7 +29,7 @@ impl<L: Library> Inspector<L> {
     /// # Errors
     /// When the library cannot be readied: it has no memory.
     pub fn new(rules: Arc<RuleSets<L>>, limits: RetentionLimits) -> Result<Self, LibraryError> {
-        let memory = rules.of(None).library.prepare()?;
+        let memory = rules.of(None).prepare()?;
         Ok(Self { rules, parked: ParkedTransactions::new(limits, L::release_memory), memory })
     }
 
@@ -41,8 +41,8 @@ impl<L: Library> Inspector<L> {
 
     fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
         let rules = self.rules.of(request.application.as_deref());
-        let mut transaction = rules.library.begin(&self.memory, id(request))?;
-        let denied = transaction.request(request, &rules.body_checks)?;
+        let mut transaction = rules.begin(&self.memory, id(request))?;
+        let denied = transaction.request(request)?;
         if denied.is_some() || !self.parked.is_enabled() {
             return close(&mut transaction, denied, 0, OF_REQUEST);
         }
@@ -63,7 +63,7 @@ impl<L: Library> Inspector<L> {
             Some(parked) => (parked.transaction, parked.reported, Some(parked.request)),
             None => {
                 let rules = self.rules.of(response.application.as_deref());
-                let mut transaction = rules.library.begin(&self.memory, response.id.as_bytes())?;
+                let mut transaction = rules.begin(&self.memory, response.id.as_bytes())?;
                 transaction.placeholder_request()?;
                 // Matches of the placeholder request are no findings.
                 let reported = transaction.matches(0)?.count();

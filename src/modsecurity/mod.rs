@@ -1,7 +1,6 @@
 //! ModSecurity in either version: loaded rules, and engines that inspect messages with them. All that is not the same
 //! in the two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
 
-mod body_checks;
 pub mod error;
 mod inspector;
 pub(crate) mod library;
@@ -67,6 +66,22 @@ impl Rules {
             version => Err(ApplicationError::NotBuilt(version)),
         }
     }
+}
+
+/// What is loaded without `-f`, as the text of a file for this engine.
+///
+/// # Errors
+/// When the Core Rule Set is not installed, or the engine was not built in.
+pub fn default_rules(version: EngineVersion) -> Result<String, ApplicationError> {
+    let rules = match version {
+        #[cfg(feature = "engine2")]
+        EngineVersion::V2 => load::default_rules::<ffi::v2::Ruleset>(),
+        #[cfg(feature = "engine3")]
+        EngineVersion::V3 => load::default_rules::<ffi::v3::Ruleset>(),
+        #[cfg(not(all(feature = "engine2", feature = "engine3")))]
+        version => return Err(ApplicationError::NotBuilt(version)),
+    };
+    rules.map_err(|cause| ApplicationError::Load { application: None, cause })
 }
 
 impl ModSecurity {

@@ -65,7 +65,6 @@ ms2_transaction *ms2_transaction_new(ms2_arena *arena, ms2_rules *rules, ms2_byt
     transaction->pool = pool;
     transaction->tx = apr_table_make(pool, 1);
     transaction->ignored = apr_array_make(pool, 1, sizeof(const char *));
-    transaction->hidden = apr_array_make(pool, 1, sizeof(hidden));
     transaction->matches = apr_array_make(pool, 8, sizeof(ms2_match));
 
     extern server_rec *server;
@@ -119,12 +118,13 @@ void ms2_set_connection(ms2_transaction *transaction, ms2_bytes client, int clie
     transaction->request->useragent_addr = connection->client_addr;
 }
 
-/* The version as a number in Apache's form: 1001 for "1.1". */
+/* The version as a number in Apache's form: 1001 for "1.1", 0 for what is no version of HTTP. */
 static int version_number(const char *version) {
     char *end;
-    long major = strtol(version, &end, 10);
-    long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
-    return (int)(major * 1000 + minor);
+    const long major = strtol(version, &end, 10);
+    const long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    const int is_version = major >= 0 && major <= 999 && minor >= 0 && minor <= 999;
+    return is_version ? (int)(major * 1000 + minor) : 0;
 }
 
 void ms2_set_request_line(ms2_transaction *transaction, ms2_bytes method, ms2_bytes uri, ms2_bytes version) {
@@ -175,11 +175,6 @@ void ms2_ignore_rule(ms2_transaction *transaction, long long rule) {
     APR_ARRAY_PUSH(transaction->ignored, const char *) = apr_psprintf(transaction->pool, "%" APR_INT64_T_FMT, (apr_int64_t)rule);
 }
 
-void ms2_hide_from(ms2_transaction *transaction, long long rule, ms2_bytes variable) {
-    const hidden entry = {apr_psprintf(transaction->pool, "%" APR_INT64_T_FMT, (apr_int64_t)rule), copy(transaction, variable)};
-    APR_ARRAY_PUSH(transaction->hidden, hidden) = entry;
-}
-
 /* Turns the status that a hook returns into MS2_GO_ON, MS2_INTERVENE or MS2_FAILED. */
 static int outcome(ms2_transaction *transaction, int status, ms2_error *error) {
     const modsec_rec *msr = transaction->msr;
@@ -206,6 +201,20 @@ int ms2_process_request_headers(ms2_transaction *transaction, size_t body_length
     const int status = hookfn_post_read_request(transaction->request);
     ms2_current = NULL;
     return outcome(transaction, status, error);
+}
+
+int ms2_body_processor(const ms2_transaction *transaction) {
+    static const char *const names[] = {"URLENCODED", "MULTIPART", "JSON", "XML"};
+    const modsec_rec *msr = transaction->msr;
+    if (msr == NULL || msr->msc_reqbody_processor == NULL) {
+        return 0;
+    }
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(msr->msc_reqbody_processor, names[i]) == 0) {
+            return i + 1;
+        }
+    }
+    return 0;
 }
 
 int ms2_process_request_body(ms2_transaction *transaction, ms2_bytes body, ms2_error *error) {

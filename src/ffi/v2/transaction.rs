@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Error, Ruleset, copy, matches, sys, try_call, view};
+use crate::ffi::body_processor::BodyProcessor;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
@@ -110,17 +111,6 @@ impl Transaction {
         unsafe { sys::ms2_ignore_rule(self.raw.as_ptr(), rule) }
     }
 
-    /// Hides the variable of this name from one rule. Before phase 1.
-    ///
-    /// # Errors
-    /// [`Error::ZeroByte`] in the name.
-    pub fn hide_from(&mut self, rule: i64, variable: &[u8]) -> Result<(), Error> {
-        let variable = text(variable)?;
-        // SAFETY: the transaction is live and not shared (`&mut`), and the shim copies the name during the call.
-        unsafe { sys::ms2_hide_from(self.raw.as_ptr(), rule, variable) }
-        Ok(())
-    }
-
     /// Runs phase 1. `body` is the number of bytes that the body will have.
     ///
     /// # Errors
@@ -130,6 +120,13 @@ impl Transaction {
         // SAFETY: the transaction is live and not shared (`&mut`).
         let outcome = try_call(|error| unsafe { sys::ms2_process_request_headers(raw, body, error) })?;
         Ok(self.intervention(outcome))
+    }
+
+    /// Returns the parser that will read the body. Between the phases 1 and 2.
+    #[must_use]
+    pub fn body_processor(&self) -> Option<BodyProcessor> {
+        // SAFETY: the transaction is live.
+        BodyProcessor::from_shim(unsafe { sys::ms2_body_processor(self.raw.as_ptr()) })
     }
 
     /// Runs phase 2, also for a request without a body.

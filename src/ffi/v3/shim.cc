@@ -121,18 +121,14 @@ int mss_rules_settings(RulesSet *rules, mss_settings *settings, mss_error *error
     });
 }
 
-int mss_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context, mss_error *error) {
+int mss_rules(RulesSet *rules, void (*visit)(void *context, long long rule), void *context, mss_error *error) {
     return guarded(error, [&] {
         for (int phase = 0; phase < modsecurity::NUMBER_OF_PHASES; phase++) {
             for (const auto &first : rules->m_rulesSetPhases.at(phase)->m_rules) {
                 // A marker has no actions.
                 const auto *rule = dynamic_cast<const modsecurity::RuleWithActions *>(first.get());
-                for (bool chained = false; rule != nullptr; chained = true) {
-                    const auto file = rule->getFileName();
-                    const mss_rule found = {rule->m_ruleId, phase == modsecurity::RequestBodyPhase ? 1 : 0,
-                                            chained ? 1 : 0, rule->getLineNumber(),
-                                            file ? view(*file) : mss_bytes{nullptr, 0}};
-                    visit(context, &found);
+                while (rule != nullptr) {
+                    visit(context, rule->m_ruleId);
                     rule = rule->m_chainedRuleChild.get();
                 }
             }
@@ -164,13 +160,6 @@ int mss_ignore_rule(Transaction *transaction, long long rule, mss_error *error) 
     });
 }
 
-int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error) {
-    return guarded(error, [&] {
-        transaction->m_ruleRemoveTargetById.emplace_back(static_cast<int>(rule), variable);
-        return 0;
-    });
-}
-
 int mss_process_connection(Transaction *transaction, const char *client, int client_port, const char *server,
                            int server_port, mss_error *error) {
     return guarded(error, [&] {
@@ -187,6 +176,25 @@ int mss_process_uri(Transaction *transaction, const char *uri, const char *metho
     });
 }
 
+int mss_restore_path(Transaction *transaction, mss_bytes path, mss_error *error) {
+    return guarded(error, [&] {
+        const std::string decoded(path.start, path.length);
+        const size_t question = decoded.find('?');
+        // Libraries from 3.0.12 on split before they decode: they have the whole path already.
+        if (question == std::string::npos ||
+            transaction->m_variableRequestFilename.m_value != decoded.substr(0, question)) {
+            return 0;
+        }
+        transaction->m_variableRequestFilename.m_value = decoded;
+        transaction->m_variablePathInfo.m_value = decoded;
+        const size_t separator = decoded.find_last_of("/\\");
+        if (separator != std::string::npos && separator + 1 < decoded.size()) {
+            transaction->m_variableRequestBasename.m_value = decoded.substr(separator + 1);
+        }
+        return 1;
+    });
+}
+
 int mss_add_request_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error) {
     return guarded(error, [&] {
         transaction->addRequestHeader(std::string(name.start, name.length), std::string(value.start, value.length));
@@ -198,6 +206,22 @@ int mss_process_request_headers(Transaction *transaction, mss_error *error) {
     return guarded(error, [&] {
         transaction->processRequestHeaders();
         return 0;
+    });
+}
+
+int mss_body_processor(Transaction *transaction, mss_error *error) {
+    return guarded(error, [&] {
+        // A processor that a rule has chosen comes before the type that the header names.
+        switch (transaction->m_requestBodyProcessor) {
+            case Transaction::XMLRequestBody: return 4;
+            case Transaction::JSONRequestBody: return 3;
+            default: break;
+        }
+        switch (transaction->m_requestBodyType) {
+            case Transaction::MultiPartRequestBody: return 2;
+            case Transaction::WWWFormUrlEncoded: return 1;
+            default: return 0;
+        }
     });
 }
 

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{Exception, Ruleset, matches, sys, text_of, try_call};
+use crate::ffi::body_processor::BodyProcessor;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
@@ -60,16 +61,6 @@ impl Transaction {
         self.call(|raw, error| unsafe { sys::mss_ignore_rule(raw, rule, error) }).map(drop)
     }
 
-    /// Hides the variable of this name from one rule. Before the first phase.
-    ///
-    /// # Errors
-    /// When the library throws a C++ exception.
-    pub fn hide_from(&mut self, rule: i64, variable: &CStr) -> Result<(), Exception> {
-        // SAFETY: the transaction is live and not shared (`&mut`), and the library copies the terminated name during
-        // the call.
-        self.call(|raw, error| unsafe { sys::mss_hide_from(raw, rule, variable.as_ptr(), error) }).map(drop)
-    }
-
     /// Sets the addresses, as text, and ports of client and server (phase 0).
     ///
     /// # Errors
@@ -101,6 +92,16 @@ impl Transaction {
         .map(drop)
     }
 
+    /// Gives rules the whole of this decoded path where [`Transaction::process_uri`] has cut it at a question mark that
+    /// was escaped. Before the headers.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
+    pub fn restore_path(&mut self, decoded: &[u8]) -> Result<(), Exception> {
+        // SAFETY: the transaction is live and not shared (`&mut`), and the bytes are live and copied during the call.
+        self.call(|raw, error| unsafe { sys::mss_restore_path(raw, view(decoded), error) }).map(drop)
+    }
+
     /// Adds a header of the request, in any bytes, also one whose name was added before. Before phase 1.
     ///
     /// # Errors
@@ -119,6 +120,15 @@ impl Transaction {
     pub fn process_request_headers(&mut self) -> Result<(), Exception> {
         // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_process_request_headers(raw, error) }).map(drop)
+    }
+
+    /// Returns the parser that will read the body. Between the phases 1 and 2.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
+    pub fn body_processor(&mut self) -> Result<Option<BodyProcessor>, Exception> {
+        // SAFETY: the transaction is live and not shared (`&mut`).
+        self.call(|raw, error| unsafe { sys::mss_body_processor(raw, error) }).map(BodyProcessor::from_shim)
     }
 
     /// Appends a piece of the request's body. After phase 1.

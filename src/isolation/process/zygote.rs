@@ -19,7 +19,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, close, dup2_stdin, getpid, getppid, setpgid};
 
-use super::control::{MAX_MESSAGE, Order, Report};
+use super::control::{MAX_MESSAGE, MAX_SUMMARIES, Order, Report};
 use super::engine_main;
 use crate::ffi::processes::{self, Twin};
 use crate::modsecurity::Rules;
@@ -185,7 +185,10 @@ impl Zygote {
         let children = watch_children().map_err(ServiceError::Children)?;
         let (engines, front) = (Vec::new(), getppid());
         let zygote = Self { control, children, rules, limits, engines, front, is_spare: false };
-        zygote.report(&Report::Ready(summaries)).map_err(ServiceError::Service)?;
+        for summaries in summaries.chunks(MAX_SUMMARIES) {
+            zygote.report(&Report::Loaded(summaries.to_vec())).map_err(ServiceError::Service)?;
+        }
+        zygote.report(&Report::Ready).map_err(ServiceError::Service)?;
         Ok(zygote)
     }
 

@@ -308,13 +308,13 @@ type Ready = mpsc::Sender<Result<Vec<Summary>, ZygoteError>>;
 
 /// The zygote host's thread: runs one zygote after the other. `ready` gets the first one's summaries or failure.
 fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &Ready) {
-    let mut first = Some(ready);
+    let (mut first, mut rules) = (Some(ready), 0);
     let mut spare = Spare::new();
     let (mut restarts, mut takeovers) = (Restarts::new(POLICY), Restarts::new(RestartPolicy::default()));
     let mut next = ZygoteProcess::start(args);
     loop {
         let ended = match (next, first) {
-            (Ok(zygote), _) => zygote.serve(shared, log, &mut first, &mut spare),
+            (Ok(zygote), _) => zygote.serve(shared, log, &mut first, &mut spare, &mut rules),
             (Err(error), Some(ready)) => {
                 // A failure means that the program has given up, and nobody waits any more.
                 let _ = ready.send(Err(ZygoteError::Start(error)));
@@ -350,17 +350,24 @@ fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &
 
 impl ZygoteProcess {
     /// Carries out the zygote's reports until the zygote ends, and keeps it in possession of a spare. Returns how it
-    /// ended. `first` is taken when a first zygote has loaded its rules.
+    /// ended. `first` is taken when a first zygote has loaded its rules; `rules` is how many the last one has loaded, whose
+    /// files may have changed since.
     fn serve(
         self,
         shared: &SharedState,
         log: &Logger,
         first: &mut Option<&Ready>,
         spare: &mut Spare,
+        rules: &mut usize,
     ) -> String {
+        let mut summaries = Vec::new();
         while let Some(report) = self.next_report(shared, spare, log) {
             match report {
-                Report::Ready(summaries) => {
+                Report::Loaded(some) => summaries.extend(some),
+                Report::Ready => {
+                    let summaries = std::mem::take(&mut summaries);
+                    let loaded = summaries.iter().map(|summary: &Summary| summary.rules.in_engine).sum();
+                    let rules_before = std::mem::replace(rules, loaded);
                     // Before any worker can order an engine, so that the spare is the zygote's first copy.
                     spare.zygote_is_ready();
                     spare.ask(&self, log);
@@ -370,8 +377,8 @@ impl ZygoteProcess {
                     match first.take() {
                         // A failure means that the program has given up, and nobody waits any more.
                         Some(ready) => ready.send(Ok(summaries)).unwrap_or_default(),
-                        None => warn!(log, "zygote restarted, rules read anew";
-                            "rules" => summaries.iter().map(|summary| summary.rules.in_engine).sum::<usize>()),
+                        None => warn!(log, "zygote restarted, rules read anew"; "rules" => loaded,
+                            "rules_before" => rules_before),
                     }
                 }
                 Report::Failed(cause) => match first {
