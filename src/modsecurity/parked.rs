@@ -8,9 +8,11 @@
 //! the transactions is finished, the memory is given back, and the next look follows.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::message::verdict::RequestSummary;
+use crate::message::verdict::{AuditLosses, RequestSummary};
+use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::library::Transaction;
 use crate::modsecurity::resident::Resident;
 
@@ -51,6 +53,8 @@ pub(super) struct Parked<T> {
     pub(super) reported: usize,
     /// What the log says of the request when the response is denied.
     pub(super) request: RequestSummary,
+    /// Where its audit record goes.
+    pub(super) audit: Arc<AuditLog>,
 }
 
 /// The parked transactions of one engine.
@@ -78,10 +82,11 @@ impl<T: Transaction> ParkedTransactions<T> {
         self.limits.count > 0
     }
 
-    /// Parks a transaction. Before that, finishes the oldest if there is no room.
-    pub(super) fn park(&mut self, id: String, parked: Parked<T>, now: Instant) {
-        while self.by_id.len() >= self.limits.count && self.finish_oldest() {}
-        self.shrink();
+    /// Parks a transaction. Before that, finishes the oldest if there is no room, and counts the audit records that are
+    /// lost.
+    pub(super) fn park(&mut self, id: String, parked: Parked<T>, now: Instant, losses: &mut AuditLosses) {
+        while self.by_id.len() >= self.limits.count && self.finish_oldest(losses) {}
+        self.shrink(losses);
         if self.order.len() > 2 * self.by_id.len() + AT_A_TIME {
             self.order.retain(|(_, id)| self.by_id.contains_key(id));
         }
@@ -90,7 +95,7 @@ impl<T: Transaction> ParkedTransactions<T> {
     }
 
     /// Finishes some of the oldest when the process has grown too large.
-    fn shrink(&mut self) {
+    fn shrink(&mut self, losses: &mut AuditLosses) {
         let count = self.by_id.len();
         let allowed = (self.limits.count * BYTES_EACH + KEPT) * self.limits.engines;
         if self.shrinking_to.is_none() && count > 0 && self.memory.grown() > allowed {
@@ -99,7 +104,7 @@ impl<T: Transaction> ParkedTransactions<T> {
         let Some(target) = self.shrinking_to else { return };
         for _ in 0..SHRINK_AT_A_TIME {
             if self.by_id.len() > target {
-                self.finish_oldest();
+                self.finish_oldest(losses);
             }
         }
         if self.by_id.len() <= target {
@@ -109,10 +114,10 @@ impl<T: Transaction> ParkedTransactions<T> {
     }
 
     /// Finishes the oldest transaction. Returns `false` when none is parked.
-    fn finish_oldest(&mut self) -> bool {
+    fn finish_oldest(&mut self, losses: &mut AuditLosses) -> bool {
         while let Some((_, id)) = self.order.pop_front() {
             if let Some(parked) = self.take(&id) {
-                finish(parked.transaction);
+                finish(parked, losses);
                 return true;
             }
         }
@@ -124,9 +129,9 @@ impl<T: Transaction> ParkedTransactions<T> {
         self.by_id.remove(id)
     }
 
-    /// Finishes at most [`AT_A_TIME`] expired transactions. Returns the time until the next one expires; `None` when
-    /// none is parked.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<Duration> {
+    /// Finishes at most [`AT_A_TIME`] expired transactions, and counts the audit records that are lost. Returns the time
+    /// until the next one expires; `None` when none is parked.
+    pub(super) fn expire(&mut self, now: Instant, losses: &mut AuditLosses) -> Option<Duration> {
         for _ in 0..AT_A_TIME {
             let (since, id) = self.order.front()?;
             if self.by_id.contains_key(id) {
@@ -136,7 +141,7 @@ impl<T: Transaction> ParkedTransactions<T> {
                 }
             }
             if let Some(parked) = self.order.pop_front().and_then(|(_, id)| self.take(&id)) {
-                finish(parked.transaction);
+                finish(parked, losses);
             }
         }
         Some(Duration::ZERO)
@@ -145,12 +150,13 @@ impl<T: Transaction> ParkedTransactions<T> {
 
 impl<T: Transaction> Drop for ParkedTransactions<T> {
     fn drop(&mut self) {
-        while self.finish_oldest() {}
+        // Nobody asks this engine for a verdict any more.
+        while self.finish_oldest(&mut AuditLosses::default()) {}
     }
 }
 
 /// Runs the logging phase of a transaction whose response has not come.
-fn finish(mut transaction: impl Transaction) {
+fn finish<T: Transaction>(mut parked: Parked<T>, losses: &mut AuditLosses) {
     // The request was answered long ago, so an error can be reported to no one.
-    let _ = transaction.log(None);
+    let _ = audit::log(&mut parked.transaction, None, &parked.audit, losses);
 }

@@ -62,18 +62,31 @@ fn tunables() -> Option<(&'static str, &'static str)> {
 pub(super) fn end(zygote: ZygoteProcess) -> String {
     let ZygoteProcess { pid, control } = zygote;
     drop(control);
-    let until = Instant::now() + LAST_GRACE;
-    loop {
-        let is_late = Instant::now() >= until;
-        if is_late {
-            // The zygote is not reaped, so the pid is still its own.
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        match waitpid(pid, (!is_late).then_some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, status)) => return EngineExit::Status(status).to_string(),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return EngineExit::Signal(signal as i32).to_string(),
+    if let Some(end) = wait(pid, LAST_GRACE) {
+        return end;
+    }
+    // The zygote is not reaped, so the pid is still its own.
+    let _ = kill(pid, Signal::SIGKILL);
+    wait(pid, LAST_GRACE).unwrap_or_else(|| {
+        // The zygote is in a call that no signal ends, on a file system that does not answer. A thread waits on, so that
+        // it is reaped; if there is no thread, it stays a zombie until this program ends.
+        let _ = thread::Builder::new().name("zygote-end".to_owned()).spawn(move || waitpid(pid, None));
+        "it does not end, though it was killed".to_owned()
+    })
+}
+
+/// Waits for a zygote to end, at most `patience`. Returns how it ended.
+fn wait(pid: Pid, patience: Duration) -> Option<String> {
+    let until = Instant::now() + patience;
+    while Instant::now() < until {
+        match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => return Some(EngineExit::Status(status).to_string()),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                return Some(EngineExit::Signal(signal as i32).to_string());
+            }
             Ok(_) | Err(Errno::EINTR) => thread::sleep(Duration::from_millis(1)),
-            Err(errno) => return errno.to_string(),
+            Err(errno) => return Some(errno.to_string()),
         }
     }
+    None
 }
