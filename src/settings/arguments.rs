@@ -116,8 +116,8 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "POLICY")]
     pub(super) truncated: Option<String>,
 
-    /// Most transactions that are kept for their responses at the same time, in all engines together; 0: none, responses
-    /// are not expected [default: 0]
+    /// Most transactions that are kept for their responses at the same time, in all engines together, where each may take
+    /// 256 KB on average; 0: none, responses are not expected [default: 0]
     #[structopt(long, value_name = "NUM")]
     pub(super) responses: Option<String>,
 

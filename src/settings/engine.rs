@@ -92,8 +92,12 @@ pub(super) fn limits(arguments: &Arguments, tree: &actors::Settings) -> Result<E
     let responses = number::parse("--responses", responses, 0, MAX_RESPONSES)?;
     let ttl = time::parse("--response-ttl", arguments.response_ttl.as_deref().unwrap_or("60s"))?;
     // Requests spread over all workers, so each engine has an equal share of the transactions.
-    let responses = RetentionLimits { count: responses.div_ceil(tree.workers), ttl };
-    Ok(EngineLimits { cpu, stall, responses })
+    let count = responses.div_ceil(tree.workers);
+    let engines = match isolation(arguments)? {
+        IsolationMode::Process => 1,
+        IsolationMode::Thread => tree.workers,
+    };
+    Ok(EngineLimits { cpu, stall, responses: RetentionLimits { count, ttl, engines } })
 }
 
 /// Returns the value of `--max-requests`; 0 is no limit.
