@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod audit;
 pub mod body_processor;
 mod callback;
 pub mod descriptor;

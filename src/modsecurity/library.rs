@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ffi::audit::AuditRecord;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::RuleSettings;
@@ -87,7 +88,7 @@ pub trait Transaction {
     ///
     /// # Errors
     /// When the library fails to log.
-    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError>;
+    fn log(&mut self, denied: Option<u16>) -> Result<AuditRecord, InspectionError>;
 
     /// Returns the matches up to now, without the first `skip`.
     ///

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ffi::rules::RuleEngine;
+use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
 use crate::rules::check::check;
 use crate::rules::directives::{Counts, Directives, compare, remaining};
+use crate::rules::progress;
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set, include_core_rule_set};
 use crate::rules::version::EngineVersion;
 use crate::rules::warnings::{self, Warnings};
@@ -21,6 +23,15 @@ pub(super) const CONNECTOR: &CStr =
         Ok(name) => name,
         Err(_) => c"modsecurity-spoa",
     };
+
+/// The loaded rules of one application.
+#[derive(Debug)]
+pub struct RuleSet<L> {
+    /// The library that holds the rules.
+    pub library: Arc<L>,
+    /// The audit log that the rules name.
+    pub audit: Arc<AuditLog>,
+}
 
 /// A summary of loaded rules, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +47,8 @@ pub struct Summary {
 /// Loads the rules into a library of their own.
 ///
 /// # Errors
-/// When a file cannot be read, a directive is wrong, the engine refuses one, or the engine has fewer rules than the files.
-pub fn load<L: Library>(source: &RuleSource) -> Result<(Arc<L>, Summary), LoadError> {
+/// When a file cannot be read, a log cannot be written to, a directive is wrong, the engine refuses one, or the engine has fewer rules than the files.
+pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
     let (settings, files, last) = match source {
         RuleSource::Default => {
             let files = core_rule_set().map_err(LoadError::NoCoreRuleSet)?;
@@ -49,13 +60,17 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(Arc<L>, Summary), LoadEr
     // even ends the process when a file is a folder.
     let directives = read(settings, files, last, L::VERSION)?;
     check(&directives).map_err(LoadError::Wrong)?;
+    let logs = audit::check(&directives, L::VERSION).map_err(LoadError::Log)?;
+    progress::begin(format_args!("what {source} names, in the engine"));
     let library = L::load(settings, files, last)?;
+    drop(logs);
+    let audit = AuditLog::of(&directives, L::VERSION);
     let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
     let (settings_in_engine, ids) = library.contents().map_err(failed)?;
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
     let warnings = warnings::find(&directives, &remaining(&directives, &ids), &settings_in_engine);
     let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
-    Ok((Arc::new(library), summary))
+    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit) }, summary))
 }
 
 /// Returns what is loaded without `-f`, as the text of a file.
@@ -84,14 +99,14 @@ fn read(
 /// The rules of all applications, and the default rules.
 #[derive(Debug)]
 pub struct RuleSets<L> {
-    default: Arc<L>,
-    applications: HashMap<Vec<u8>, Arc<L>>,
+    default: RuleSet<L>,
+    applications: HashMap<Vec<u8>, RuleSet<L>>,
 }
 
 impl<L> RuleSets<L> {
     /// The library with the rules of an application; the default rules for a message that names none, or an unknown one.
     #[must_use]
-    pub fn of(&self, application: Option<&[u8]>) -> &Arc<L> {
+    pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
         application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
     }
 }
@@ -124,7 +139,7 @@ mod tests {
     fn the_last_rules_of_modsecurity_2_are_the_last_of_their_phases() {
         let (rules, _) = load::<Ruleset>(&RuleSource::Default).unwrap();
         // The phases follow one another, the first and the second one first.
-        let (_, ids) = rules.contents().unwrap();
+        let (_, ids) = rules.library.contents().unwrap();
         let behind = |rule| ids[ids.iter().position(|id| *id == rule).unwrap() + 1];
         // The built-in settings have the first rule of phase 2, and the Core Rule Set has the first of phase 3.
         assert_eq!(behind(8_700_012), 8_700_001);

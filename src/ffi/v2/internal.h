@@ -28,6 +28,7 @@ struct ms2_transaction {
     apr_array_header_t *matches; /* ms2_match */
     int status;                  /* of the intervention */
     const char *complaint;       /* the last text of the engine for Apache's error log, except alerts */
+    const char *lost_record;     /* what the engine has said of an audit record that it could not write */
 };
 
 /* The transaction of the call into the engine that runs on this thread; NULL outside of such a call. */

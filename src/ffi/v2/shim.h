@@ -109,8 +109,12 @@ int ms2_process_response(ms2_transaction *transaction, int status, ms2_bytes ver
 /* After MS2_INTERVENE. The URL lives as long as the transaction. */
 ms2_intervention ms2_intervention_of(const ms2_transaction *transaction);
 
-/* Runs phase 5 and writes the audit log. `status` is that of a denial, 0 when there is none. */
-void ms2_process_logging(ms2_transaction *transaction, int status);
+/*
+ * Runs phase 5 and writes the audit log. `status` is that of a denial, 0 when there is none. Returns whether there was an
+ * audit record to write. The start of `trouble` stays as it is unless the engine could not write all of the record; then
+ * the text lives as long as the transaction.
+ */
+int ms2_process_logging(ms2_transaction *transaction, int status, ms2_bytes *trouble);
 
 /* Calls `visit` for each match up to now, in order, without the first `skip`. */
 void ms2_matches(const ms2_transaction *transaction, size_t skip, void (*visit)(void *context, const ms2_match *match),

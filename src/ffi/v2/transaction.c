@@ -48,6 +48,10 @@ void ms2_log(void *context, int level, char *text) {
     (void)level;
     if (ms2_current != NULL) {
         ms2_current->complaint = apr_pstrdup(ms2_current->pool, text);
+        /* The two ways in which the engine tells that a record, or a part of it, is not in the audit log. */
+        if (strstr(text, "Audit log: Failed writing") != NULL || strstr(text, "Audit log: Failed to create") != NULL) {
+            ms2_current->lost_record = ms2_current->complaint;
+        }
     }
 }
 
@@ -292,7 +296,7 @@ ms2_intervention ms2_intervention_of(const ms2_transaction *transaction) {
     return found;
 }
 
-void ms2_process_logging(ms2_transaction *transaction, int status) {
+int ms2_process_logging(ms2_transaction *transaction, int status, ms2_bytes *trouble) {
     if (status != 0) {
         transaction->request->status = status;
         transaction->request->status_line = NULL;
@@ -300,6 +304,11 @@ void ms2_process_logging(ms2_transaction *transaction, int status) {
     ms2_current = transaction;
     hookfn_log_transaction(transaction->request);
     ms2_current = NULL;
+    if (transaction->lost_record != NULL) {
+        *trouble = (ms2_bytes){transaction->lost_record, strlen(transaction->lost_record)};
+    }
+    /* The engine counts what it wants to write, whether or not it can. */
+    return transaction->msr != NULL && transaction->msr->new_auditlog_size > 0;
 }
 
 void ms2_matches(const ms2_transaction *transaction, size_t skip,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Error, Ruleset, copy, matches, sys, try_call, view};
+use crate::ffi::audit::AuditRecord;
 use crate::ffi::body_processor::BodyProcessor;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
@@ -33,6 +34,9 @@ impl Drop for Arena {
         unsafe { sys::ms2_arena_free(self.0.as_ptr()) }
     }
 }
+
+/// The most bytes of the engine's text about a lost audit record.
+const MAX_TROUBLE: usize = 512;
 
 /// One transaction. Its calls go in the order of the phases. After an error only [`Transaction::process_logging`] and
 /// dropping are of use.
@@ -181,10 +185,20 @@ impl Transaction {
         Ok((self.intervention(outcome), rewritten))
     }
 
-    /// Runs phase 5 and writes the audit log. `denied` is the status of a denial.
-    pub fn process_logging(&mut self, denied: Option<u16>) {
-        // SAFETY: the transaction is live and not shared (`&mut`).
-        unsafe { sys::ms2_process_logging(self.raw.as_ptr(), denied.unwrap_or(0).into()) }
+    /// Runs phase 5 and writes the audit log. `denied` is the status of a denial. Returns what the engine says of the
+    /// record.
+    pub fn process_logging(&mut self, denied: Option<u16>) -> AuditRecord {
+        let mut trouble = sys::ms2_bytes { start: std::ptr::null(), length: 0 };
+        // SAFETY: the transaction is live and not shared (`&mut`), and `trouble` is valid for the write.
+        let written =
+            unsafe { sys::ms2_process_logging(self.raw.as_ptr(), denied.unwrap_or(0).into(), &mut trouble) };
+        // SAFETY: the start is NULL, or that of bytes in the transaction's pool, which lives as long as the
+        // transaction.
+        match unsafe { copy(trouble, MAX_TROUBLE) } {
+            Some(trouble) => AuditRecord::Lost(String::from_utf8_lossy(&trouble).trim().to_owned()),
+            None if written != 0 => AuditRecord::Appended,
+            None => AuditRecord::None,
+        }
     }
 
     /// Returns the text of `TX:name`, if the variable exists.

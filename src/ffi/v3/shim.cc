@@ -3,12 +3,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <iostream>
 
 #include <unistd.h>
 
 #include <modsecurity/actions/action.h>
+#include <modsecurity/audit_log.h>
 #include <modsecurity/rule.h>
 #include <modsecurity/rule_message.h>
 #include <modsecurity/rules_set_phases.h>
@@ -66,6 +68,51 @@ bool drops(const Transaction &transaction, modsecurity::RuleWithActions &rule) {
         }
     }
     return false;
+}
+
+// Two settings of the audit log, which are private too.
+using AuditLog = modsecurity::audit_log::AuditLog;
+using AuditStatus = AuditLog::AuditLogStatus AuditLog::*;
+using AuditType = AuditLog::AuditLogType AuditLog::*;
+AuditStatus audit_status();
+AuditType audit_type();
+template <AuditStatus status, AuditType type>
+struct ExposeAudit {
+    friend AuditStatus audit_status() { return status; }
+    friend AuditType audit_type() { return type; }
+};
+template struct ExposeAudit<&AuditLog::m_status, &AuditLog::m_type>;
+
+// Whether the logging phase has written an audit record, or tried to, as the library decides it (saveIfRelevant): it does
+// not say so itself. 0: no; 1: in the file of SecAuditLog; 2: in the file of this path.
+int audit_record(Transaction &transaction, char *path, size_t size) {
+    AuditLog *log = transaction.m_rules->m_auditLog;
+    if (log == nullptr || transaction.getRuleEngineState() == modsecurity::RulesSet::DisabledRuleEngine) {
+        return 0;
+    }
+    auto status = log->*audit_status();
+    if (transaction.m_ctlAuditEngine != AuditLog::NotSetLogStatus) {
+        status = transaction.m_ctlAuditEngine;
+    }
+    if (status != AuditLog::OnAuditLogStatus && status != AuditLog::RelevantOnlyAuditLogStatus) {
+        return 0;
+    }
+    bool is_wanted = status == AuditLog::OnAuditLogStatus || log->isRelevant(transaction.m_httpCodeReturned);
+    for (const auto &message : transaction.m_rulesMessages) {
+        is_wanted = is_wanted || !message.m_noAuditLog;
+    }
+    if (!is_wanted || log->*audit_type() == AuditLog::HttpsAuditLogType) {
+        return 0;
+    }
+    if (log->*audit_type() != AuditLog::ParallelAuditLogType) {
+        return 1;
+    }
+    tm time = {};
+    char stamp[64];
+    localtime_r(&transaction.m_timeStamp, &time);
+    strftime(stamp, sizeof stamp, "/%Y%m%d/%Y%m%d-%H%M/%Y%m%d-%H%M%S-", &time);
+    std::snprintf(path, size, "%s%s%s", log->m_storage_dir.c_str(), stamp, transaction.m_id->c_str());
+    return 2;
 }
 
 }  // namespace
@@ -276,10 +323,10 @@ int mss_update_status_code(Transaction *transaction, int status, mss_error *erro
     });
 }
 
-int mss_process_logging(Transaction *transaction, mss_error *error) {
+int mss_process_logging(Transaction *transaction, char *path, size_t size, mss_error *error) {
     return guarded(error, [&] {
         transaction->processLogging();
-        return 0;
+        return audit_record(*transaction, path, size);
     });
 }
 

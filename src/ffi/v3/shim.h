@@ -104,7 +104,7 @@ int mss_process_response_headers(Transaction *transaction, int status, const cha
 int mss_append_response_body(Transaction *transaction, mss_bytes body, mss_error *error);
 int mss_process_response_body(Transaction *transaction, mss_error *error);
 int mss_update_status_code(Transaction *transaction, int status, mss_error *error);
-int mss_process_logging(Transaction *transaction, mss_error *error);
+int mss_process_logging(Transaction *transaction, char *path, size_t size, mss_error *error);
 
 /* Returns 1 when the library intervenes, 0 when not. The caller has to free url and log, which come from malloc. */
 int mss_intervention(Transaction *transaction, ModSecurityIntervention *intervention, mss_error *error);

@@ -1,13 +1,19 @@
 //! A transaction: one request and its response on their way through the library.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, OsString, c_char};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{Exception, Ruleset, matches, sys, text_of, try_call};
+use crate::ffi::audit::AuditRecord;
 use crate::ffi::body_processor::BodyProcessor;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
+
+/// Bytes of the longest path that the system takes, its end included.
+const MAX_PATH: usize = 4096;
 
 /// One transaction. Its calls go in the order of the phases. After an error only [`Transaction::process_logging`] and
 /// dropping are of use.
@@ -206,9 +212,19 @@ impl Transaction {
     ///
     /// # Errors
     /// When the library throws a C++ exception.
-    pub fn process_logging(&mut self) -> Result<(), Exception> {
-        // SAFETY: the transaction is live and not shared (`&mut`).
-        self.call(|raw, error| unsafe { sys::mss_process_logging(raw, error) }).map(drop)
+    pub fn process_logging(&mut self) -> Result<AuditRecord, Exception> {
+        let mut path: [c_char; MAX_PATH] = [0; MAX_PATH];
+        // SAFETY: the transaction is live and not shared (`&mut`). The shim writes a terminated path of the given size at
+        // most.
+        let record = self.call(|raw, error| unsafe {
+            sys::mss_process_logging(raw, path.as_mut_ptr(), path.len(), error)
+        })?;
+        let path: Vec<u8> = path.iter().map(|&char| char as u8).take_while(|&byte| byte != 0).collect();
+        Ok(match record {
+            0 => AuditRecord::None,
+            1 => AuditRecord::Appended,
+            _ => AuditRecord::Own(PathBuf::from(OsString::from_vec(path))),
+        })
     }
 
     /// Returns the intervention of the phases up to now, if there is one, and takes it: the next call returns `None`.

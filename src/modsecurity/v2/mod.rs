@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::ffi::audit::AuditRecord;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::RuleSettings;
@@ -70,10 +71,9 @@ impl Transaction for v2::Transaction {
         Ok(Inspected { intervention, rewritten })
     }
 
-    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+    fn log(&mut self, denied: Option<u16>) -> Result<AuditRecord, InspectionError> {
         // The log_transaction hook runs phase 5 and writes the audit log, with the status of the denial.
-        self.process_logging(denied);
-        Ok(())
+        Ok(self.process_logging(denied))
     }
 
     fn matches(&self, skip: usize) -> Result<Matches, InspectionError> {

@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ffi::audit::AuditRecord;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 use crate::ffi::rules::RuleSettings;
@@ -63,7 +64,7 @@ impl Transaction for v3::Transaction {
         Ok(Inspected { intervention, rewritten: None })
     }
 
-    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+    fn log(&mut self, denied: Option<u16>) -> Result<AuditRecord, InspectionError> {
         // msc_update_status_code before msc_process_logging, which writes the status into the audit log.
         if let Some(status) = denied {
             self.update_status_code(status).map_err(failed)?;
