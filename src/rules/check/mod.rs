@@ -10,7 +10,7 @@ mod expressions;
 mod faults;
 mod known;
 pub mod operators;
-mod suggestion;
+pub(crate) mod suggestion;
 pub mod transformations;
 pub mod variables;
 
