@@ -10,12 +10,13 @@ use super::{Exit, WorkerContext, description, settle, text_of};
 use crate::agent::Agent;
 use crate::engine::{Engine, EngineError};
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{Job, QUARANTINED, Reply};
+use crate::queue::{Job, QUARANTINED, Reply, UNFAIR};
 
 /// The job, if its Connection still waits for it and it is not overdue. If not, the job is dropped: its Connection has
 /// settled it, or is gone.
-pub(super) fn due<A: Agent>(job: Job<A>, now: Instant) -> Option<Job<A>> {
+pub(super) fn due<A: Agent>(mut job: Job<A>, now: Instant) -> Option<Job<A>> {
     if job.reply.is_awaited() && now < job.deadline {
+        job.reply.begin();
         return Some(job);
     }
     job.reply.forget();
@@ -35,7 +36,7 @@ pub(super) fn process<A: Agent>(
     log: &Logger,
 ) -> Result<(), Exit> {
     let (mut requests, mut open) = (Vec::new(), Vec::new());
-    for job in jobs.filter_map(|job| unless_quarantined(context, job, start)) {
+    for job in jobs.filter_map(|job| unless_refused(context, job, start)) {
         requests.push(job.request);
         open.push(Some(Open { dialect: job.dialect, deadline: job.deadline, reply: job.reply }));
     }
@@ -74,12 +75,17 @@ pub(super) fn process<A: Agent>(
     })
 }
 
-/// The job, unless its request is in quarantine, which may have begun after the job was admitted: then it is answered.
-fn unless_quarantined<A: Agent>(context: &WorkerContext<A>, job: Job<A>, now: Instant) -> Option<Job<A>> {
-    if !context.queue.quarantine().holds(|| context.agent.fingerprint(&job.request), now) {
+/// The job, unless what was learned after it was admitted speaks against it: its request is in quarantine, or its client has
+/// more than its share. Then it is answered.
+fn unless_refused<A: Agent>(context: &WorkerContext<A>, job: Job<A>, now: Instant) -> Option<Job<A>> {
+    let failure = if context.queue.quarantine().holds(|| context.agent.fingerprint(&job.request), now) {
+        Failure::new(FailureKind::Quarantine, QUARANTINED)
+    } else if context.queue.is_unfair(&job.reply, now) {
+        Failure::new(FailureKind::Overload, UNFAIR)
+    } else {
         return Some(job);
-    }
-    settle(context, job, &Failure::new(FailureKind::Quarantine, QUARANTINED));
+    };
+    settle(context, job, &failure);
     None
 }
 
@@ -145,9 +151,10 @@ impl<A: Agent> Batch<'_, A> {
             Err(EngineError::Request(cause)) => Err(Failure::new(FailureKind::Engine, cause)),
             Err(EngineError::Refused(failure)) => Err(failure),
         };
-        if let Some(Open { dialect, reply, .. }) = self.open.get_mut(place).and_then(Option::take) {
-            reply.settle(agent.answer(dialect, Some(&**request), outcome.as_ref()).into_payload());
-        }
+        let open = self.open.get_mut(place).and_then(Option::take);
+        let load = open.and_then(|Open { dialect, reply, .. }| {
+            reply.settle(agent.answer(dialect, Some(&**request), outcome.as_ref()).into_payload())
+        });
         match outcome {
             Ok(verdict) => {
                 context.queue.admission().count_verdict();
@@ -158,6 +165,7 @@ impl<A: Agent> Batch<'_, A> {
             Err(failure) => context.peer_log.failure(&failure, &**request),
         }
         let now = Instant::now();
-        context.queue.admission().served(now - std::mem::replace(&mut self.last, now));
+        let time = now - std::mem::replace(&mut self.last, now);
+        context.queue.admission().served(time, load.as_ref(), now);
     }
 }

@@ -279,7 +279,7 @@ fn run<A: Agent>(
                 }
             }
         } else if !is_own {
-            others = context.queue.admission().at_a_time().min(engine.at_a_time()).saturating_sub(1);
+            others = context.queue.admission().at_a_time(start).min(engine.at_a_time()).saturating_sub(1);
         }
         let others = context.queue.more(others).filter_map(|job| batch::due(job, start));
         if let Err(exit) = batch::process(context, &mut engine, iter::once(job).chain(others), start, log) {

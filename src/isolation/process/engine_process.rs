@@ -22,6 +22,7 @@ use slog::Logger;
 use super::channel::{self, Received, WorkerEnd};
 use super::wire;
 use super::zygote_host::ZygoteHost;
+use crate::isolation::EngineLimits;
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
@@ -50,19 +51,19 @@ pub struct EngineProcess {
     host: Arc<ZygoteHost>,
     /// Whether this program has killed the engine, so that its end needs no explanation.
     was_killed: bool,
-    limit: Duration,
+    limits: EngineLimits,
     log: Logger,
 }
 
 impl EngineProcess {
-    /// Lets the zygote fork an engine. `limit` is the CPU time that the engine may use for one request.
+    /// Lets the zygote fork an engine, which is ended when it exceeds these limits.
     ///
     /// # Errors
     /// When the memory that the engine shares with its worker cannot be made, or the zygote forks no engine.
     pub fn start(
         worker: usize,
         host: Arc<ZygoteHost>,
-        limit: Duration,
+        limits: EngineLimits,
         log: &Logger,
     ) -> Result<Self, StartError> {
         let (channel, memory) = WorkerEnd::create()
@@ -80,7 +81,7 @@ impl EngineProcess {
             end,
             host,
             was_killed: false,
-            limit,
+            limits,
             log: log.clone(),
         })
     }
@@ -134,7 +135,7 @@ impl EngineProcess {
             if place == count {
                 break;
             }
-            let mut watch = Watch::new(&self.subject, self.limit, TICK, &self.log, request);
+            let mut watch = Watch::new(&self.subject, self.limits, TICK, &self.log, request);
             let begin = Instant::now();
             let mut next_look = begin + TICK;
             let verdict = loop {
@@ -177,7 +178,7 @@ impl EngineProcess {
                 (FailureKind::Crash, format!("engine process {} answers garbage", self.pid))
             }
             EngineLoss::Overrun(Overrun::TooLong(used)) => {
-                let limit = self.limit;
+                let limit = self.limits.cpu;
                 (
                     FailureKind::Timeout,
                     format!("engine process {} used {used:.1?} of CPU, {limit:?} allowed", self.pid),
