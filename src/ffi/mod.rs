@@ -5,6 +5,7 @@
 
 pub mod descriptor;
 pub mod fault;
+pub(crate) mod forbidden_call;
 pub mod intervention;
 pub mod matches;
 pub(crate) mod processes;

@@ -8,15 +8,18 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::unistd::{ForkResult, Pid, fork};
 
-/// Sends one message, with a descriptor if there is one.
+/// Descriptors that one message may carry.
+pub(crate) const MAX_DESCRIPTORS: usize = 2;
+
+/// Sends one message, with these descriptors: at most [`MAX_DESCRIPTORS`].
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     message: &[u8],
-    descriptor: Option<BorrowedFd<'_>>,
+    descriptors: &[BorrowedFd<'_>],
 ) -> nix::Result<()> {
-    let raw = descriptor.map(|descriptor| [descriptor.as_raw_fd()]);
-    let rights = raw.as_ref().map(|raw| [ControlMessage::ScmRights(raw)]);
-    let rights = rights.as_ref().map_or(&[][..], |rights| &rights[..]);
+    let raw: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let rights = if raw.is_empty() { &[][..] } else { &rights };
     let parts = [IoSlice::new(message)];
     loop {
         match sendmsg::<()>(socket.as_raw_fd(), &parts, rights, MsgFlags::MSG_NOSIGNAL, None) {
@@ -26,9 +29,9 @@ pub(crate) fn send(
     }
 }
 
-/// Receives one message into `buffer`, with the descriptor that came along. Length 0 is the end.
-pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+/// Receives one message into `buffer`, with the descriptors that came along. Length 0 is the end.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; MAX_DESCRIPTORS]);
     loop {
         let mut parts = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
@@ -36,16 +39,16 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<
             Err(Errno::EINTR) => continue,
             done => done?,
         };
-        let mut descriptor = None;
+        let mut descriptors = Vec::new();
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(received) = control {
                 for raw in received {
                     // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-                    descriptor = Some(unsafe { OwnedFd::from_raw_fd(raw) });
+                    descriptors.push(unsafe { OwnedFd::from_raw_fd(raw) });
                 }
             }
         }
-        return Ok((message.bytes, descriptor));
+        return Ok((message.bytes, descriptors));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::ffi::rules::{RuleEngine, RuleSettings};
 use crate::modsecurity::body_checks;
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
+use crate::rules::directives::needs::Needs;
 use crate::rules::directives::{Counts, Directives, compare};
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set};
 use crate::rules::version::EngineVersion;
@@ -22,6 +23,8 @@ pub struct RuleSet<L> {
     pub library: Arc<L>,
     /// The rules that ask whether a body could be parsed.
     pub body_checks: Vec<i64>,
+    /// What they need of the operating system.
+    pub needs: Needs,
 }
 
 /// What loaded rules amount to.
@@ -53,7 +56,8 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
     let summary = Summary { rules, engine, request_body_access, response_body_access };
     let body_checks = body_checks::find(loaded, settings);
-    Ok((RuleSet { library: Arc::new(library), body_checks }, summary))
+    let needs = Needs::of(&directives);
+    Ok((RuleSet { library: Arc::new(library), body_checks, needs }, summary))
 }
 
 /// The directives as this version should read them.
@@ -76,6 +80,14 @@ impl<L> RuleSets<L> {
     #[must_use]
     pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
         application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
+    }
+
+    /// What all of them need of the operating system.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let mut needs = self.default.needs.clone();
+        self.applications.values().for_each(|rules| needs.add(&rules.needs));
+        needs
     }
 }
 

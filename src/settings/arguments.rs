@@ -88,6 +88,16 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "FORM")]
     pub(super) isolation: Option<String>,
 
+    /// on confines engine processes: system calls, files, memory, rights; off leaves them all rights of the agent
+    /// [default: on]
+    #[structopt(long, value_name = "on|off")]
+    pub(super) sandbox: Option<String>,
+
+    /// User, by name or number, whose processes engines are when the agent starts as root [default: nobody, unless the
+    /// rules have engines write where only root may, or run programs]
+    #[structopt(long, value_name = "USER")]
+    pub(super) engine_user: Option<String>,
+
     /// CPU time that an engine process may use for one request before it is ended, at least 100ms [default: 2s]
     #[structopt(long, value_name = "TIME")]
     pub(super) engine_limit: Option<String>,
@@ -145,7 +155,7 @@ enum Kind {
     Switch,
 }
 
-const OPTIONS: [(&str, Kind); 23] = [
+const OPTIONS: [(&str, Kind); 25] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -160,6 +170,8 @@ const OPTIONS: [(&str, Kind); 23] = [
     ("queue", Kind::Value),
     ("engine", Kind::Value),
     ("isolation", Kind::Value),
+    ("sandbox", Kind::Value),
+    ("engine-user", Kind::Value),
     ("engine-limit", Kind::Value),
     ("max-requests", Kind::Value),
     ("listen", Kind::List),

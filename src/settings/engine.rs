@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use actors::spop::Limits;
 use actors::spop::frame::MIN_FRAME_SIZE;
+use nix::unistd::geteuid;
 
 use super::arguments::Arguments;
 use super::{BadOption, app, number, on_error, time};
 use crate::agent::AgentSettings;
 use crate::agent::policy::{Applications, Truncated, UnknownApplication};
 use crate::agent::recycling::Recycling;
+use crate::isolation::process::sandbox::{EngineUser, Ids, SandboxSettings};
 use crate::isolation::{EngineLimits, IsolationMode};
 use crate::message::answer::Policy;
 use crate::message::block_page::BlockPage;
@@ -81,7 +83,41 @@ pub(super) fn limits(arguments: &Arguments, workers: usize) -> Result<EngineLimi
     let responses = number::parse("--responses", responses, 0, MAX_RESPONSES)?;
     let ttl = time::parse("--response-ttl", arguments.response_ttl.as_deref().unwrap_or("60s"))?;
     // The workers share them as they come.
-    Ok(EngineLimits { cpu, responses: RetentionLimits { count: responses.div_ceil(workers), ttl } })
+    let responses = RetentionLimits { count: responses.div_ceil(workers), ttl };
+    Ok(EngineLimits { cpu, responses, sandbox: sandbox(arguments)? })
+}
+
+/// What engine processes may do.
+fn sandbox(arguments: &Arguments) -> Result<SandboxSettings, BadOption> {
+    let name = arguments.engine_user.as_deref();
+    match arguments.sandbox.as_deref().unwrap_or("on") {
+        "on" => {}
+        "off" if name.is_some() => {
+            let cause = "--engine-user: engines that are not confined (--sandbox off) have the agent's user";
+            return Err(BadOption(cause.to_owned()));
+        }
+        "off" => return Ok(SandboxSettings::OFF),
+        other => return Err(BadOption(format!("--sandbox: {other:?} is neither on nor off"))),
+    }
+    let user = match (name, geteuid()) {
+        (None, own) if own.is_root() => EngineUser::Default(Ids::of_nobody()),
+        (None, _) => EngineUser::Own,
+        (Some(name), own) => {
+            let ids = Ids::find(name);
+            let ids = ids.ok_or_else(|| BadOption(format!("--engine-user: there is no user {name:?}")))?;
+            match ids.user == own {
+                true => EngineUser::Own,
+                false if own.is_root() => EngineUser::Chosen(ids),
+                false => {
+                    let cause = format!(
+                        "--engine-user {name}: only an agent that starts as root can give engines another user"
+                    );
+                    return Err(BadOption(cause));
+                }
+            }
+        }
+    };
+    Ok(SandboxSettings { is_on: true, user })
 }
 
 fn max_requests(arguments: &Arguments) -> Result<u32, BadOption> {

@@ -3,6 +3,7 @@
 use actors::spop::reader::Reader;
 use actors::spop::{Value, varint};
 
+use super::sandbox::Notice;
 use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::load::Summary;
 use crate::rules::directives::Counts;
@@ -13,7 +14,7 @@ pub(super) const MAX_MESSAGE: usize = 4096;
 /// What the front asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// An engine for the worker with this number; the memory for its jobs comes along.
+    /// An engine for the worker with this number; the memory for its jobs and its standard error come along.
     Spawn {
         /// Returned in the answer.
         token: u64,
@@ -30,6 +31,8 @@ pub(super) enum Order {
 /// What the zygote says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
+    /// What the operator is to know of the engines' sandbox; the rules are loaded next.
+    Sandbox(Notice),
     /// The rules are loaded.
     Ready(Vec<Summary>),
     /// They are not; nothing else follows.
@@ -103,6 +106,11 @@ impl Report {
                 Value::String(cause.as_bytes()).encode(&mut out);
                 out
             }
+            Self::Sandbox(notice) => {
+                let mut out = message(6, &[]);
+                notice.encode(&mut out);
+                out
+            }
             Self::Spawned { token, pid } => message(3, &[*token, *pid as u64]),
             Self::NotSpawned { token, errno } => message(4, &[*token, *errno as u64]),
             Self::Ended { pid, signal, status } => message(5, &[*pid as u64, *signal as u64, *status as u64]),
@@ -115,6 +123,9 @@ impl Report {
         if kind == 2 {
             let text = reader.value("cause").ok()?.bytes()?;
             return Some(Self::Failed(String::from_utf8_lossy(text).into_owned()));
+        }
+        if kind == 6 {
+            return Notice::decode(&mut reader).map(Self::Sandbox);
         }
         let mut number = || reader.varint("number").ok();
         let small = |number: Option<u64>| i32::try_from(number?).ok();
@@ -158,6 +169,8 @@ fn message(kind: u64, numbers: &[u64]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::directives::Place;
+    use crate::rules::directives::needs::Cause;
 
     #[test]
     fn messages_come_back() {
@@ -173,6 +186,15 @@ mod tests {
         for report in [
             Report::Ready(vec![summary, summary]),
             Report::Failed("line 3".to_owned()),
+            Report::Sandbox(Notice::NotWritable { user: "nobody".to_owned(), path: "/var/log".into() }),
+            Report::Sandbox(Notice::KeepsUser { user: "nobody".to_owned(), cause: "why".to_owned() }),
+            Report::Sandbox(Notice::Widened {
+                cause: Cause {
+                    what: "exec",
+                    place: Place { file: std::path::Path::new("/rules.conf").into(), line: 7 },
+                },
+                programs: true,
+            }),
             Report::Spawned { token: 5, pid: 1234 },
             Report::NotSpawned { token: 5, errno: 11 },
             Report::Ended { pid: 1234, signal: 11, status: 0 },

@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::BytesMut;
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{Pid, dup2_stdin, getppid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::channel::{EngineEnd, NextJob};
+use super::sandbox::Sandbox;
 use super::wire;
 use crate::message::decode::decode;
 use crate::message::verdict::Verdict;
@@ -18,27 +18,38 @@ use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{ModSecurity, Rules};
 
-/// The life of an engine process; what it returns is its exit status.
-pub(super) fn run(zygote: Pid, worker: u64, file: OwnedFd, rules: &Rules, bounds: RetentionLimits) -> i32 {
-    // Ends with the zygote. If that was gone before the wish was made, nobody will send the signal.
-    if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
-        return 1;
-    }
-    let name = std::ffi::CString::new(format!("engine-{worker}")).unwrap_or_default();
+/// The life of an engine process; what it returns is its exit status. The descriptors are those of its memory and of its
+/// standard error.
+pub(super) fn run(
+    zygote: Pid,
+    worker: u64,
+    [memory, standard_error]: [OwnedFd; 2],
+    rules: &Rules,
+    sandbox: &Sandbox,
+    bounds: RetentionLimits,
+) -> i32 {
+    let name = format!("engine-{worker}");
     // A process without a name of its own works just as well.
-    let _ = prctl::set_name(&name);
+    let _ = prctl::set_name(&std::ffi::CString::new(name.as_str()).unwrap_or_default());
     // Standard input is the zygote's control socket: not for an engine's hands.
     let closed = File::open("/dev/null").map(dup2_stdin);
-    if !matches!(closed, Ok(Ok(()))) {
+    // What it says is the front's to log, not to be passed on unread.
+    let replaced = dup2_stdout(&standard_error).and_then(|()| dup2_stderr(&standard_error));
+    if !matches!((closed, replaced), (Ok(Ok(())), Ok(()))) {
         return 1;
     }
-    let channel = EngineEnd::open(file.as_fd());
-    drop(file);
+    drop(standard_error);
+    let channel = EngineEnd::open(memory.as_fd());
+    drop(memory);
     let engine = || ModSecurity::new(rules, bounds).map_err(io::Error::other);
-    match channel.and_then(|channel| serve(channel, engine()?)) {
+    let confined = |engine| match sandbox.enter(zygote) {
+        Ok(()) => Ok(engine),
+        Err(error) => Err(io::Error::other(format!("cannot be confined: {error}"))),
+    };
+    match channel.and_then(|channel| serve(channel, confined(engine()?)?)) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("engine-{worker}: {error}");
+            eprintln!("{name}: {error}");
             1
         }
     }

@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 use slog::Logger;
 
 use super::channel::{self, Received, WorkerEnd};
+use super::standard_error;
 use super::wire;
 use super::zygote_host::ZygoteHost;
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
@@ -63,7 +64,10 @@ impl EngineProcess {
     ) -> Result<Self, StartError> {
         let failed = |error: io::Error| StartError(error.to_string());
         let (channel, memory) = WorkerEnd::create().map_err(failed)?;
-        let (pid, end) = zygote_host.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError)?;
+        let (said, standard_error) = standard_error::pipe().map_err(failed)?;
+        let descriptors = [memory.as_fd(), standard_error.as_fd()];
+        let (pid, end) = zygote_host.spawn(worker, descriptors, channel.alarm()).map_err(StartError)?;
+        standard_error::follow(said, pid, log).map_err(failed)?;
         let clock = clock_getcpuclockid(pid).map_err(|errno| StartError(errno.to_string()))?;
         let subject = Subject { clock, stat: format!("/proc/{pid}/stat") };
         Ok(Self {

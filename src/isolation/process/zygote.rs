@@ -19,6 +19,7 @@ use nix::unistd::{Pid, close, getpid};
 
 use super::control::{MAX_MESSAGE, Order, Report};
 use super::engine_main;
+use super::sandbox::{Sandbox, SandboxSettings};
 use crate::ffi::processes;
 use crate::modsecurity::Rules;
 use crate::modsecurity::parked::RetentionLimits;
@@ -38,8 +39,12 @@ pub fn invoked_as_zygote(args: &[OsString]) -> bool {
 }
 
 /// The arguments behind the name that tell a zygote what to load: into which version of ModSecurity, how many transactions may wait in each engine, how long in
-/// milliseconds, how many rule files follow, these, and then the name of an application before each of its files.
-pub(super) fn args(sources: &RuleSources, bounds: RetentionLimits) -> Vec<OsString> {
+/// milliseconds, the engines' sandbox, how many rule files follow, these, and then the name of an application before each of its files.
+pub(super) fn args(
+    sources: &RuleSources,
+    bounds: RetentionLimits,
+    sandbox: SandboxSettings,
+) -> Vec<OsString> {
     let files = match &sources.default {
         RuleSource::Default => &[][..],
         RuleSource::Files(files) => files,
@@ -48,6 +53,7 @@ pub(super) fn args(sources: &RuleSources, bounds: RetentionLimits) -> Vec<OsStri
         sources.engine.number().to_string().into(),
         bounds.count.to_string().into(),
         bounds.ttl.as_millis().to_string().into(),
+        sandbox.to_argument().into(),
         files.len().to_string().into(),
     ];
     args.extend(files.iter().map(|file| file.clone().into_os_string()));
@@ -57,11 +63,12 @@ pub(super) fn args(sources: &RuleSources, bounds: RetentionLimits) -> Vec<OsStri
     args
 }
 
-fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
-    let [_, engine, count, ttl, files, rest @ ..] = args else { return None };
+fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits, SandboxSettings)> {
+    let [_, engine, count, ttl, sandbox, files, rest @ ..] = args else { return None };
     let engine = EngineVersion::of_number(engine.to_str()?)?;
     let count = count.to_str()?.parse().ok()?;
     let ttl = Duration::from_millis(ttl.to_str()?.parse().ok()?);
+    let sandbox = SandboxSettings::of_argument(sandbox.to_str()?)?;
     let (files, rest) = rest.split_at_checked(files.to_str()?.parse().ok()?)?;
     let default = match files {
         [] => RuleSource::Default,
@@ -76,7 +83,7 @@ fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
             None => applications.push((name.to_owned(), vec![file.into()])),
         }
     }
-    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl }))
+    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl }, sandbox))
 }
 
 /// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
@@ -92,8 +99,12 @@ pub fn run(args: &[OsString]) -> i32 {
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
         return 1;
     }
-    let Some((sources, bounds)) = read_args(args) else { return 1 };
-    match Zygote::load(&sources, bounds).map(Zygote::serve) {
+    let Some((sources, bounds, sandbox)) = read_args(args) else { return 1 };
+    // Whoever takes over an engine must not find the rules' secrets here, nor the control socket.
+    if sandbox.is_on && prctl::set_dumpable(false).is_err() {
+        return 1;
+    }
+    match Zygote::load(&sources, bounds, sandbox).map(Zygote::serve) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {
             eprintln!("{NAME}: {error}");
@@ -107,30 +118,36 @@ struct Zygote {
     control: OwnedFd,
     children: SignalFd,
     rules: Rules,
+    sandbox: Sandbox,
     bounds: RetentionLimits,
     engines: Vec<Pid>,
 }
 
 impl Zygote {
     /// Loads the rules and reports how that went.
-    fn load(sources: &RuleSources, bounds: RetentionLimits) -> Result<Self, ()> {
+    fn load(sources: &RuleSources, bounds: RetentionLimits, settings: SandboxSettings) -> Result<Self, ()> {
         let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
-        let (rules, summaries) = Rules::load(sources).map_err(|error| {
-            // If the front is gone, nobody is left to be told.
-            let _ = processes::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
-        })?;
+        let say = |report: Report| processes::send(control.as_fd(), &report.encode(), &[]);
+        // If the front is gone, nobody is left to be told.
+        let failed = |cause: String| say(Report::Failed(cause)).unwrap_or_default();
+        let (rules, summaries) = Rules::load(sources).map_err(|error| failed(error.to_string()))?;
+        let planned = Sandbox::plan(rules.needs(), settings, bounds);
+        let (sandbox, notices) = planned.map_err(|error| failed(error.to_string()))?;
+        notices.into_iter().try_for_each(|notice| say(Report::Sandbox(notice))).map_err(drop)?;
+        // Programs that rules have started, too: nobody else waits for those whose engine is gone.
+        prctl::set_child_subreaper(true).map_err(drop)?;
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGCHLD);
         signals.thread_block().map_err(drop)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let children = SignalFd::with_flags(&signals, flags).map_err(drop)?;
-        let zygote = Self { control, children, rules, bounds, engines: Vec::new() };
+        let zygote = Self { control, children, rules, sandbox, bounds, engines: Vec::new() };
         zygote.report(&Report::Ready(summaries)).map_err(drop)?;
         Ok(zygote)
     }
 
     fn report(&self, report: &Report) -> nix::Result<()> {
-        processes::send(self.control.as_fd(), &report.encode(), None)
+        processes::send(self.control.as_fd(), &report.encode(), &[])
     }
 
     /// Serves the front until that closes the control socket, then ends the engines that are left and waits for all of
@@ -214,13 +231,14 @@ impl Zygote {
     /// Does what the front asks for; `false` at the end.
     fn accept(&mut self) -> nix::Result<bool> {
         let mut buffer = [0; MAX_MESSAGE];
-        let (length, memory) = match processes::receive(self.control.as_fd(), &mut buffer) {
+        let (length, descriptors) = match processes::receive(self.control.as_fd(), &mut buffer) {
             Ok((0, _)) => return Ok(false),
             received => received?,
         };
-        match (Order::decode(buffer.get(..length).unwrap_or_default()), memory) {
-            (Some(Order::Spawn { token, worker }), Some(memory)) => {
-                let report = match self.spawn(worker, memory) {
+        let descriptors = <[OwnedFd; 2]>::try_from(descriptors);
+        match (Order::decode(buffer.get(..length).unwrap_or_default()), descriptors) {
+            (Some(Order::Spawn { token, worker }), Ok([memory, standard_error])) => {
+                let report = match self.spawn(worker, memory, standard_error) {
                     Ok(pid) => Report::Spawned { token, pid: pid.as_raw() },
                     Err(errno) => Report::NotSpawned { token, errno: errno as i32 },
                 };
@@ -238,8 +256,8 @@ impl Zygote {
         Ok(true)
     }
 
-    fn spawn(&mut self, worker: u64, memory: OwnedFd) -> nix::Result<Pid> {
-        let (zygote, rules, bounds) = (getpid(), &self.rules, self.bounds);
+    fn spawn(&mut self, worker: u64, memory: OwnedFd, standard_error: OwnedFd) -> nix::Result<Pid> {
+        let (zygote, rules, sandbox, bounds) = (getpid(), &self.rules, &self.sandbox, self.bounds);
         let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
         let pid = processes::fork_into(|| {
             // The child never comes back to the zygote's code, so nobody uses or closes them again.
@@ -250,7 +268,7 @@ impl Zygote {
             let mut signals = SigSet::empty();
             signals.add(Signal::SIGCHLD);
             match signals.thread_unblock() {
-                Ok(()) => engine_main::run(zygote, worker, memory, rules, bounds),
+                Ok(()) => engine_main::run(zygote, worker, [memory, standard_error], rules, sandbox, bounds),
                 Err(_) => 1,
             }
         })?;

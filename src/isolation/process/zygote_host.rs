@@ -23,7 +23,8 @@ use slog::{Logger, error, warn};
 
 use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Order, Report};
-use super::zygote;
+use super::sandbox::SandboxSettings;
+use super::{orphans, zygote};
 use crate::ffi::processes;
 use crate::modsecurity::load::Summary;
 use crate::modsecurity::parked::RetentionLimits;
@@ -143,16 +144,19 @@ impl SharedState {
 }
 
 impl ZygoteHost {
-    /// Starts a zygote with these rules and waits until it has loaded them. `bounds` hold for each engine.
+    /// Starts a zygote with these rules and waits until it has loaded them. `bounds` and `sandbox` hold for each engine.
     pub fn start(
         rules: &RuleSources,
         bounds: RetentionLimits,
+        sandbox: SandboxSettings,
         log: &Logger,
     ) -> Result<(Self, Vec<Summary>), ZygoteError> {
+        orphans::adopt(log);
         let shared = Arc::<SharedState>::default();
         let (say, said) = mpsc::channel();
         let body = {
-            let (shared, args, log) = (Arc::clone(&shared), zygote::args(rules, bounds), log.clone());
+            let (shared, args, log) =
+                (Arc::clone(&shared), zygote::args(rules, bounds, sandbox), log.clone());
             move || keep(&shared, &args, &log, &say)
         };
         let thread =
@@ -165,12 +169,12 @@ impl ZygoteHost {
         }
     }
 
-    /// Has an engine forked that finds its jobs in `memory`; gives its process, and a channel that closes with it. After
+    /// Has an engine forked with these descriptors, of the memory with its jobs and of its standard error; gives its process, and a channel that closes with it. After
     /// that the `alarm` goes off.
     pub(super) fn spawn(
         &self,
         worker: usize,
-        memory: BorrowedFd<'_>,
+        descriptors: [BorrowedFd<'_>; 2],
         alarm: Alarm,
     ) -> Result<(Pid, Receiver<Infallible>), String> {
         let mut alarm = Some(alarm);
@@ -178,7 +182,7 @@ impl ZygoteHost {
             let (zygote, control) = state.zygote.as_ref()?;
             let zygote = *zygote;
             let request = Order::Spawn { token: state.next_token, worker: worker as u64 };
-            let sent = processes::send(control.as_fd(), &request.encode(), Some(memory));
+            let sent = processes::send(control.as_fd(), &request.encode(), &descriptors);
             state.next_token += 1;
             // If it died just now there will be another.
             sent.ok()?;
@@ -202,7 +206,7 @@ impl ZygoteHost {
         let state = self.shared.lock();
         if let Some((_, control)) = &state.zygote {
             // With the zygote gone, the engine is too.
-            let _ = processes::send(control.as_fd(), &Order::Kill { pid: engine.as_raw() }.encode(), None);
+            let _ = processes::send(control.as_fd(), &Order::Kill { pid: engine.as_raw() }.encode(), &[]);
         }
     }
 
@@ -334,6 +338,7 @@ impl ZygoteProcess {
                     Some(say) => say.send(Err(ZygoteError::Rules(cause))).unwrap_or_default(),
                     None => error!(log, "zygote cannot load the rules"; "cause" => cause),
                 },
+                Report::Sandbox(notice) => notice.log(log),
                 Report::Spawned { token, pid } => {
                     let mut state = shared.lock();
                     let (sender, end) = channel::bounded(0);
@@ -365,7 +370,10 @@ impl ZygoteProcess {
         drop(state);
         shared.changed.notify_all();
         drop(self.control);
-        end(self.child).map_or_else(|error| error.to_string(), describe)
+        let zygote = Pid::from_raw(self.child.id() as i32);
+        let ended = end(self.child).map_or_else(|error| error.to_string(), describe);
+        orphans::reap(zygote, log);
+        ended
     }
 }
 

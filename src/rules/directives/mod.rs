@@ -10,6 +10,7 @@
 mod compare;
 mod include;
 mod lines;
+pub mod needs;
 mod rules;
 
 use std::fmt;

@@ -158,7 +158,7 @@ pub(super) fn words(arguments: &str) -> Vec<String> {
 }
 
 /// The actions in a list of them, with their values: `id:5,msg:'a, b'`.
-fn actions(list: &str) -> Vec<(String, String)> {
+pub(super) fn actions(list: &str) -> Vec<(String, String)> {
     let mut actions = vec![String::new()];
     let (mut is_quoted, mut is_escaped) = (false, false);
     for char in list.chars() {
