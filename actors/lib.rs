@@ -1,41 +1,52 @@
 //! The supervision tree of modsecurity-spoa, generic over the engine that it supervises, and the SPOP wire protocol.
 //!
 //! ```text
-//! Root ─┬─ Listener ── Connection     one Connection actor per link of HAProxy's
-//!       └─ Pool ────── Worker 1…n     one Worker actor, with one guarded thread, per engine
+//! Root ─┬─ Listener ── Connection     one Connection actor per link from HAProxy
+//!       └─ Pool ────── Worker 1…n     one Worker actor per engine, each with one guarded thread
 //! ```
 //!
-//! A Connection decodes a NOTIFY, hands the job to the Pool's bounded queue and remembers whom to answer. A Worker's
-//! thread takes the job, lets its engine inspect it and sends the answer back. Whoever ends a job first settles it; the
-//! Connection writes exactly one ACK. When a thread ends that nobody told to, the Pool starts another in its place.
+//! A Connection decodes a NOTIFY, offers the job to the Pool's bounded queue and keeps a ticket for the answer. The thread
+//! of a Worker takes the job, has its engine inspect the request and sends the answer back. Whoever answers first settles
+//! the job, and the Connection writes one ACK. When the thread of a Worker ends without having been told to, the Pool
+//! starts another one in its place.
 //!
-//! actix gives life cycles and mailboxes. It does not bring an actor back after a panic (neither `Supervisor` nor
-//! `SyncArbiter` does), so supervision is done here: see `pool.rs` and `worker.rs`.
-
+//! | where | what |
+//! |---|---|
+//! | `agent`, `engine`, `failure` | the contract with the program: [`Agent`], [`Engine`], [`Failure`] |
+//! | `root`, `listener`, `connection/` | links and their life cycle; `stream/` has their sockets |
+//! | `queue/` | the lanes between Connections and Workers: jobs, admission, quarantine |
+//! | `pool`, `worker/`, `restart` | supervision |
+//! | [`spop`] | the wire protocol, on bytes alone |
+//! | `peer_log`, `timer` | bounded log lines, and timers |
+//!
+//! actix gives life cycles and mailboxes. It does not restart an actor after a panic (neither `Supervisor` nor `SyncArbiter`
+//! does), so supervision is done here: see `pool.rs` and `worker/mod.rs`.
+//!
+#![doc = include_str!("GUARANTEES.md")]
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
 #[cfg(panic = "abort")]
 compile_error!("the worker's guard needs panic = \"unwind\"");
 
+mod agent;
 mod connection;
-pub mod engine;
-mod job;
-mod later;
+mod engine;
+mod failure;
 mod listener;
-mod load;
 mod peer_log;
 mod pool;
-mod quarantine;
+mod queue;
 pub mod restart;
 pub mod root;
-mod siblings;
 pub mod spop;
-mod stall;
 mod stream;
-mod unanswered;
+mod timer;
 mod worker;
 
-pub use engine::{Agent, Engine, EngineError, Failure, FailureKind, StartError, one_by_one};
-pub use root::{Renewed, Root, Settings, Stop, TreeEvent};
+pub use agent::Agent;
+pub use engine::{Engine, EngineError, StartError, one_by_one};
+pub use failure::{Failure, FailureKind};
+pub use root::{ReloadEngines, Root, Settings, Stop, TreeEvent};
 pub use stream::Socket;

@@ -11,24 +11,25 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use slog::{error, info};
 
+use crate::agent::Agent;
 use crate::connection::{Connection, ConnectionContext, Drain, Gone, Presence};
-use crate::engine::Agent;
-use crate::later::run_later;
 use crate::stream::Acceptor;
+use crate::timer::run_later;
 
 /// Links accepted in a row before the other actors of the thread get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// How long to wait when the system has no descriptor or memory for another link.
+/// The pause when the system has no descriptor or memory for another link.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepting goes well again when it has not failed for so long. At the limit of descriptors it fails and succeeds by
-/// turns, and the log is not to have each turn.
+/// Accepting works again when it has not failed for this time. At the limit of descriptors it fails and succeeds in turns,
+/// and each turn would be a log line.
 const CALM: Duration = Duration::from_secs(2);
 
-/// Accepting fails, and the log says so.
-struct Trouble {
+/// Accepting fails, and the log says so until [`CALM`] has passed without another failure.
+struct AcceptFailure {
     last: Instant,
+    /// A link was accepted since the last failure.
     accepted: bool,
 }
 
@@ -38,10 +39,10 @@ pub(crate) struct Listener<A: Agent> {
     context: Rc<ConnectionContext<A>>,
     connections: HashMap<u64, Addr<Connection<A>>>,
     next_number: u64,
-    /// Accepting failed, and waits.
+    /// Accepting failed, and [`ACCEPT_PAUSE`] is not over.
     paused: bool,
-    trouble: Option<Trouble>,
-    /// Whom to tell when told to stop and the last Connection is gone.
+    failure: Option<AcceptFailure>,
+    /// Set by [`Close`]: who gets [`ListenerClosed`] when the last Connection is gone.
     closed: Option<Recipient<ListenerClosed>>,
 }
 
@@ -60,7 +61,7 @@ impl<A: Agent> Listener<A> {
             connections: HashMap::new(),
             next_number: 1,
             paused: false,
-            trouble: None,
+            failure: None,
             closed: None,
         }
         .start()
@@ -73,8 +74,8 @@ impl<A: Agent> Listener<A> {
             };
             match ready!(acceptor.poll_accept(task)) {
                 Ok((stream, peer)) => {
-                    if let Some(trouble) = &mut self.trouble {
-                        trouble.accepted = true;
+                    if let Some(failure) = &mut self.failure {
+                        failure.accepted = true;
                         self.take_stock();
                     }
                     let number = self.next_number;
@@ -90,7 +91,7 @@ impl<A: Agent> Listener<A> {
         Poll::Pending
     }
 
-    /// The peer went away again, or the system is out of something: the latter needs a pause.
+    /// Either the peer has closed the link already, or the system is out of descriptors or memory, which needs a pause.
     fn accept_failed(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, NotConnected};
         if matches!(
@@ -99,22 +100,22 @@ impl<A: Agent> Listener<A> {
         ) {
             return;
         }
-        if self.trouble.is_none() {
-            error!(self.context.log, "cannot accept links, trying on";
+        if self.failure.is_none() {
+            error!(self.context.log, "cannot accept links, retrying";
                 "error" => %error, "links" => self.connections.len());
         }
-        self.trouble = Some(Trouble { last: Instant::now(), accepted: false });
+        self.failure = Some(AcceptFailure { last: Instant::now(), accepted: false });
         self.paused = true;
         run_later(ctx, ACCEPT_PAUSE, |listener, _| listener.paused = false);
         run_later(ctx, CALM, |listener, _| listener.take_stock());
     }
 
-    /// Says that the trouble is over, when it is.
+    /// Logs that accepting works again, when it does.
     fn take_stock(&mut self) {
-        let is_over = |trouble: &Trouble| trouble.accepted && trouble.last.elapsed() >= CALM;
-        if self.trouble.as_ref().is_some_and(is_over) {
+        let is_over = |failure: &AcceptFailure| failure.accepted && failure.last.elapsed() >= CALM;
+        if self.failure.as_ref().is_some_and(is_over) {
             info!(self.context.log, "accepting links again"; "links" => self.connections.len());
-            self.trouble = None;
+            self.failure = None;
         }
     }
 
@@ -159,7 +160,7 @@ impl<A: Agent> Handler<Gone> for Listener<A> {
     }
 }
 
-/// Tells a Listener to accept no more, to drain its Connections, and to report when they are gone.
+/// Tells a Listener to accept no more links, to drain its Connections, and to report when the last is gone.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Close {

@@ -1,6 +1,6 @@
-//! The log of what peers cause: at most one line a second for each kind of it, however much they send.
+//! Log lines that peers cause: at most one a second of each kind, so that a peer cannot fill the log.
 //!
-//! The first of a kind is logged at once, in full; those that follow within the second are counted, and the count is
+//! The first event of a kind is logged at once, in full. Those that follow within the second are counted, and the count is
 //! logged when the second is over.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use slog::{Logger, warn};
 
-use crate::engine::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind};
 
 /// Shared by Connections and workers.
 pub(crate) struct PeerLog {
@@ -21,9 +21,9 @@ pub(crate) struct PeerLog {
 
 #[derive(Default)]
 struct Limit {
-    /// The second (from 1) in which a line was written last.
+    /// The second (from 1) of the last event.
     second: AtomicU64,
-    /// Occurrences since then that got no line.
+    /// Events without a line of their own, since the last count was logged.
     unsaid: AtomicU64,
 }
 
@@ -38,13 +38,13 @@ impl Limit {
 }
 
 impl PeerLog {
-    /// Nothing happened yet.
+    /// A log to which no peer has caused a line yet.
     #[must_use]
     pub(crate) fn new(log: Logger) -> Self {
         Self { log, start: Instant::now(), failures: Default::default(), rejections: Limit::default() }
     }
 
-    /// A request was not inspected; `request` says which, as far as it is known.
+    /// Logs that a request was not inspected. `request` names it, as far as it is known.
     pub(crate) fn failure(&self, failure: &Failure, request: impl slog::KV) {
         if self.failures.get(failure.kind as usize).is_some_and(|limit| limit.admits(self.second())) {
             warn!(self.log, "request not inspected";
@@ -52,14 +52,14 @@ impl PeerLog {
         }
     }
 
-    /// A link was closed because its peer broke the protocol.
+    /// Logs that a link was closed because its peer broke the protocol.
     pub(crate) fn rejection(&self, peer: &str, cause: &impl fmt::Display) {
         if self.rejections.admits(self.second()) {
             warn!(self.log, "link closed, the peer broke the protocol"; "peer" => peer, "cause" => %cause);
         }
     }
 
-    /// Logs the counts of what got no line. Called once a second.
+    /// Logs how many events got no line of their own. Called once a second.
     pub(crate) fn flush(&self) {
         for (limit, kind) in self.failures.iter().zip(FailureKind::ALL) {
             let unsaid = limit.unsaid.swap(0, Ordering::Relaxed);

@@ -1,11 +1,12 @@
-//! The Pool: keeps as many Workers alive as it was told to.
+//! The Pool: supervises a fixed number of Workers.
 //!
-//! It starts each Worker, hears of each end, and starts the next generation when [`RestartPolicy`] allows it. The queue
-//! is the Pool's, not a Worker's, so what waits in it outlives any of them.
+//! The Pool starts each Worker, gets a report when it ends, and starts the next generation when [`RestartPolicy`] allows
+//! it. The queue belongs to the Pool and not to a Worker, so the jobs in it outlive every Worker.
 //!
-//! Engines that die one after the other without a single verdict in between are not the requests' fault: then what
-//! engines are made of is rebuilt. While that does not help and no engine runs, or none can be started at all, the pool
-//! is down: requests are answered at once, health checks fail, and it keeps trying.
+//! When engines die one after the other without a single verdict in between, the requests are not to blame: the Pool has
+//! the program rebuild what engines are made from ([`Agent::rebuild`]). When a rebuild does not help, or no engine can be
+//! started, and no Worker has an engine, the Pool is down: requests are answered at once, health checks fail, and the Pool
+//! keeps restarting Workers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,23 +14,27 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use slog::{error, info, warn};
 
-use crate::engine::Agent;
+use crate::agent::Agent;
 use crate::restart::{RestartPolicy, Restarts};
-use crate::worker::{Exit, Renew, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport};
+use crate::timer::milliseconds;
+use crate::worker::{
+    Exit, ReloadEngine, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport,
+};
 
-/// Ends of Workers without a verdict in between that are borne, at least.
+/// Crashes of Workers without a verdict in between before a rebuild, at least. With more than three Workers it is twice
+/// their number.
 const FRUITLESS: usize = 6;
 
 /// The supervisor of the Workers.
 pub(crate) struct Pool<A: Agent> {
     context: Arc<WorkerContext<A>>,
     slots: Vec<Slot<A>>,
-    /// Who wants to know when all Workers have started for the first time, and when all have ended.
+    /// Gets each [`PoolEvent`].
     root: Recipient<PoolEvent>,
     stopping: bool,
-    /// Ends of Workers since the last verdict.
+    /// Crashes of Workers since the last verdict or rebuild.
     fruitless: usize,
-    /// Verdicts when that count began.
+    /// The number of verdicts when that count began.
     verdicts: u64,
     /// Rebuilds since the last verdict.
     rebuilds: u32,
@@ -40,21 +45,21 @@ struct Slot<A: Agent> {
     worker: Option<Addr<Worker<A>>>,
     generation: u64,
     restarts: Restarts,
-    /// Whether any generation has started.
+    /// Whether any generation has had an engine.
     started: bool,
-    /// Whether this one has an engine.
+    /// Whether the current generation has an engine.
     runs: bool,
-    /// When the last one ended, until the next has started.
+    /// When the Worker crashed, until a later generation has an engine.
     ended: Option<Instant>,
 }
 
-/// What Root hears from the Pool.
+/// What the Pool reports to Root.
 #[derive(Clone, Copy, Debug, Message, PartialEq, Eq)]
 #[rtype(result = "()")]
 pub(crate) enum PoolEvent {
-    /// Each Worker has started once.
+    /// Each Worker has had an engine once.
     Ready,
-    /// Each Worker has ended, as it was told to.
+    /// Each Worker has ended after [`StopPool`].
     Stopped,
 }
 
@@ -101,14 +106,14 @@ impl<A: Agent> Pool<A> {
 
     fn worker_started(&mut self, id: WorkerId) {
         let Some(slot) = self.slots.get_mut(id.number - 1) else { return };
-        if self.context.queue.load().set_down(false) {
+        if self.context.queue.admission().set_down(false) {
             warn!(self.context.log, "an engine runs again");
         }
         match slot.ended.take() {
             None => info!(self.context.log, "worker started";
                 "worker" => id.number, "generation" => id.generation),
             Some(ended) => warn!(self.context.log, "worker restarted";
-                "worker" => id.number, "generation" => id.generation, "after" => format!("{:.1?}", ended.elapsed())),
+                "worker" => id.number, "generation" => id.generation, "after_ms" => milliseconds(ended.elapsed())),
         }
         slot.runs = true;
         if !slot.started {
@@ -137,14 +142,14 @@ impl<A: Agent> Pool<A> {
         };
         error!(self.context.log, "worker crashed";
             "worker" => id.number, "generation" => id.generation, "reason" => %exit,
-            "request" => request, "uptime" => format!("{uptime:.1?}"), "restart in" => format!("{delay:.1?}"));
+            "request" => request, "uptime_ms" => milliseconds(uptime), "restart_in_ms" => milliseconds(delay));
         if let Exit::EngineDied { quarantined: true, request, .. } = exit {
             warn!(self.context.log, "request quarantined, it has crashed two engines"; "request" => request);
         }
         self.escalate_if_fruitless();
         let none_runs = self.slots.iter().all(|slot| !slot.runs);
         let hopeless = self.rebuilds > 1 || matches!(exit, Exit::NoEngine(_));
-        if none_runs && hopeless && self.context.queue.load().set_down(true) {
+        if none_runs && hopeless && self.context.queue.admission().set_down(true) {
             error!(self.context.log, "down: no engine runs, requests are not inspected until one does");
         }
         if delay.is_zero() {
@@ -154,11 +159,11 @@ impl<A: Agent> Pool<A> {
         }
     }
 
-    /// Counts an end, and does more than start another Worker when that has been in vain.
+    /// Counts a crash, and has the program rebuild when restarts alone have not helped.
     fn escalate_if_fruitless(&mut self) {
-        let load = self.context.queue.load();
-        if load.verdicts() != self.verdicts {
-            (self.verdicts, self.fruitless, self.rebuilds) = (load.verdicts(), 0, 0);
+        let admission = self.context.queue.admission();
+        if admission.verdicts() != self.verdicts {
+            (self.verdicts, self.fruitless, self.rebuilds) = (admission.verdicts(), 0, 0);
         }
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS.max(2 * self.slots.len()) {
@@ -166,7 +171,7 @@ impl<A: Agent> Pool<A> {
             self.rebuilds += 1;
             self.context.agent.rebuild();
             error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
-                "time" => self.rebuilds);
+                "rebuilds" => self.rebuilds);
         }
     }
 
@@ -199,18 +204,22 @@ impl<A: Agent> Handler<WorkerReport> for Pool<A> {
     }
 }
 
-/// Tells the Pool to have its Workers renew their engines.
-impl<A: Agent> Handler<Renew> for Pool<A> {
+/// Tells the Pool to have each Worker reload its engine.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReloadPool;
+
+impl<A: Agent> Handler<ReloadPool> for Pool<A> {
     type Result = ();
 
-    fn handle(&mut self, wish: Renew, _: &mut Self::Context) {
+    fn handle(&mut self, _: ReloadPool, _: &mut Self::Context) {
         for worker in self.slots.iter().filter_map(|slot| slot.worker.as_ref()) {
-            worker.do_send(wish);
+            worker.do_send(ReloadEngine);
         }
     }
 }
 
-/// Tells the Pool to let its Workers finish the jobs at hand and end.
+/// Tells the Pool to let each Worker finish the job at hand and end.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopPool;

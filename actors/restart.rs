@@ -1,17 +1,17 @@
-//! When a worker that ended is started again: at once at first, then after a doubling delay when it ends too often.
+//! When a worker that crashed is restarted: at once, and after a doubling delay when it crashes too often.
 //!
-//! Intensity and period are those of Erlang's supervisors, but instead of giving up the delay grows to a cap: an agent
-//! that gives up lets every request through or none.
+//! Intensity and period are those of Erlang's supervisors. An Erlang supervisor gives up when there are too many restarts;
+//! here the delay grows to a cap instead, as without workers no request would be inspected any more.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How many restarts in which time are borne without a delay, and the delays after that.
+/// How many restarts happen at once, and the delays of further ones.
 #[derive(Clone, Copy, Debug)]
 pub struct RestartPolicy {
     /// Restarts within `period` that happen at once.
     pub intensity: usize,
-    /// The time over which they are counted.
+    /// The time over which restarts are counted.
     pub period: Duration,
     /// The first delay.
     pub first_delay: Duration,
@@ -20,8 +20,8 @@ pub struct RestartPolicy {
 }
 
 impl Default for RestartPolicy {
-    /// Fit for engines, which are forked in 2 ms: an attacker who knows how to crash them must not be able to keep
-    /// workers waiting cheaply, so the delays come late and stay short.
+    /// For engines that are forked in 2 ms: delays come late and stay short, so that an attacker who can crash an engine
+    /// cannot keep workers waiting with a few requests.
     fn default() -> Self {
         Self {
             intensity: 50,
@@ -41,13 +41,13 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// None so far.
+    /// No restart so far.
     #[must_use]
     pub fn new(policy: RestartPolicy) -> Self {
         Self { policy, recent: VecDeque::new(), delay: Duration::ZERO }
     }
 
-    /// How long to wait before the restart that became necessary at `now`.
+    /// Counts the restart that became necessary at `now`, and returns how long to wait before it.
     pub fn next_delay(&mut self, now: Instant) -> Duration {
         while let Some(&first) = self.recent.front() {
             if now.saturating_duration_since(first) < self.policy.period + self.delay {

@@ -1,7 +1,7 @@
-//! Root: starts the tree from the bottom up and takes it down from the top.
+//! Root: starts the tree from the bottom up and stops it from the top down.
 //!
-//! Up: the Pool; when each Worker has its engine, the Listeners. Down: the Listeners accept no more and their
-//! Connections answer what they have read; when the last is gone, the Pool.
+//! Start: the Pool first; when each Worker has its engine, the Listeners. Stop: the Listeners accept no more links, and
+//! their Connections answer what they have read; when the last Connection is gone, the Pool.
 
 use std::io;
 use std::rc::Rc;
@@ -11,39 +11,40 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use slog::{Logger, debug, error, info};
 
+use crate::agent::Agent;
 use crate::connection::ConnectionContext;
-use crate::engine::Agent;
-use crate::job::Queue;
 use crate::listener::{Close, Listener, ListenerClosed};
-use crate::load::Load;
 use crate::peer_log::PeerLog;
-use crate::pool::{Pool, PoolEvent, StopPool};
+use crate::pool::{Pool, PoolEvent, ReloadPool, StopPool};
+use crate::queue::Admission;
+use crate::queue::Queue;
 use crate::restart::RestartPolicy;
 use crate::spop::reassembly::LARGEST_AT_A_TIME;
 use crate::spop::{Budget, Limits};
 use crate::stream::{Acceptor, Socket};
-use crate::worker::{Renew, WorkerContext};
+use crate::timer::milliseconds;
+use crate::worker::WorkerContext;
 
-/// How long a worker may take to end once there is nothing left to inspect. One that is stuck in its engine does not
-/// hold up the end of the program any longer.
+/// How long the Workers may take to end once no request is left. A Worker that is stuck in its engine delays the end of the
+/// program by this time and no longer.
 const WORKER_GRACE: Duration = Duration::from_secs(2);
 
 /// The settings of the tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How many Workers, at least 1.
+    /// Number of Workers, at least 1.
     pub workers: usize,
-    /// How many jobs may wait for them, at least 1.
+    /// The most jobs that may wait for a Worker, at least 1.
     pub queue: usize,
-    /// How long a Worker waits before each job.
+    /// The pause of a Worker before each job (`-t`).
     pub throttle: Duration,
-    /// How long a request may take from its arrival to its answer.
+    /// The longest time from the arrival of a request to its answer.
     pub deadline: Duration,
-    /// When a Worker that ended is started again.
+    /// When a Worker that crashed is restarted.
     pub restart: RestartPolicy,
-    /// What is allowed on a link.
+    /// What a link may ask for.
     pub limits: Limits,
-    /// How long requests in flight may take when the tree is stopped.
+    /// How long requests in flight may take once the tree is told to stop.
     pub grace: Duration,
 }
 
@@ -54,7 +55,7 @@ pub struct Root<A: Agent> {
     queue: Queue<A>,
     peer_log: Arc<PeerLog>,
     log: Logger,
-    /// Not in a Listener's hands yet.
+    /// The sockets, until their Listeners start.
     acceptors: Vec<Acceptor>,
     listeners: Vec<Addr<Listener<A>>>,
     open_listeners: usize,
@@ -63,24 +64,27 @@ pub struct Root<A: Agent> {
     stopping: bool,
 }
 
-/// What the program hears from the tree.
+/// What the tree reports to the program.
 #[derive(Clone, Copy, Debug, Message, PartialEq, Eq)]
 #[rtype(result = "()")]
 pub enum TreeEvent {
-    /// All Workers have their engines, and links are accepted.
+    /// Each Worker has its engine, and links are accepted.
     Ready,
-    /// Everything has ended, after [`Stop`].
+    /// Every actor of the tree has ended after [`Stop`], or a Worker that does not end was left behind.
     Stopped,
 }
 
 impl<A: Agent> Root<A> {
-    /// The tree with these sockets to listen on, in the reactor of the current thread; nothing runs yet.
+    /// A tree that will listen on these sockets, in the reactor of the current thread. It starts with [`Root::spawn`].
+    ///
+    /// # Errors
+    /// When a socket cannot be put into the reactor.
     pub fn new(settings: Settings, agent: Arc<A>, sockets: Vec<Socket>, log: Logger) -> io::Result<Self> {
-        let load = Arc::new(Load::new(settings.workers, settings.deadline, settings.throttle));
+        let admission = Arc::new(Admission::new(settings.workers, settings.deadline, settings.throttle));
         Ok(Self {
             settings,
             agent,
-            queue: Queue::new(settings.queue, settings.workers, load),
+            queue: Queue::new(settings.queue, settings.workers, admission),
             peer_log: Arc::new(PeerLog::new(log.clone())),
             log,
             acceptors: sockets.into_iter().map(Acceptor::new).collect::<io::Result<_>>()?,
@@ -92,7 +96,7 @@ impl<A: Agent> Root<A> {
         })
     }
 
-    /// Starts the tree on the current thread's arbiter. `owner` hears of its state.
+    /// Starts the tree on the current thread's arbiter. `owner` gets each [`TreeEvent`].
     pub fn spawn(mut self, owner: Recipient<TreeEvent>) -> Addr<Self> {
         self.owner = Some(owner);
         self.start()
@@ -121,8 +125,8 @@ impl<A: Agent> Root<A> {
         }
         self.open_listeners = self.listeners.len();
         info!(self.log, "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
-            "deadline" => ?self.settings.deadline,
-            "max frame size" => self.settings.limits.max_frame_size);
+            "deadline_ms" => milliseconds(self.settings.deadline),
+            "max_frame_size_bytes" => self.settings.limits.max_frame_size);
         self.tell(TreeEvent::Ready);
     }
 
@@ -188,22 +192,23 @@ impl<A: Agent> Handler<ListenerClosed> for Root<A> {
     }
 }
 
-/// Tells the tree that engines are made of something else from now on: each Worker renews its own between two jobs.
+/// Tells the tree that [`Agent::start_engine`] makes engines with new rules from now on: each Worker reloads its engine
+/// between two jobs.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Renewed;
+pub struct ReloadEngines;
 
-impl<A: Agent> Handler<Renewed> for Root<A> {
+impl<A: Agent> Handler<ReloadEngines> for Root<A> {
     type Result = ();
 
-    fn handle(&mut self, _: Renewed, _: &mut Self::Context) {
+    fn handle(&mut self, _: ReloadEngines, _: &mut Self::Context) {
         if let Some(pool) = &self.pool {
-            pool.do_send(Renew);
+            pool.do_send(ReloadPool);
         }
     }
 }
 
-/// Tells the tree to answer what it has read, and to end.
+/// Tells the tree to answer the requests that it has read, and to end.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Stop;

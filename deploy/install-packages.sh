@@ -12,7 +12,7 @@ packages=(
   g++ pkg-config     # the C++ shim, and where the engine is
   ca-certificates    # cargo's downloads
   haproxy curl       # the demo and the tests
-  dpkg-dev           # unpacks the source package that has the Core Rule Set's tests (crs-tests.sh)
+  dpkg-dev           # unpacks the source package that has the Core Rule Set's tests (tests/crs)
   "$@"
 )
 

@@ -3,7 +3,7 @@
 # exit status.
 #
 #   test.sh               all
-#   test.sh --engine 2    only the tests that ModSecurity 2.9 passes through
+#   test.sh --engine 2    only the tests, with ModSecurity 2.9
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -56,10 +56,10 @@ readme_commands() {
   done <<<"$expected"
 }
 
-# Every relative link in the README and the guide leads to a file that is there, and every #anchor to a heading of it.
+# Every relative link in the texts leads to a file that is there, and every #anchor to a heading of it.
 links_of_texts() {
   local text line target file anchor wrong=0
-  local texts=(README.md .github/*.md deploy/guide/*.md)
+  local texts=(README.md .github/*.md deploy/guide/*.md tests/README.md)
   while IFS=$'\t' read -r text line target; do
     file=${target%%#*} anchor=
     [[ $target != *'#'* ]] || anchor=${target#*#}
@@ -161,28 +161,17 @@ lints() {
   cargo clippy --no-default-features --features engine2 --locked -- -D warnings
 }
 
-# What asks something of the engine, with the other one. The rest does not depend on it.
+# With the other engine: all but what measures (load) and what compares with libmodsecurity 3 (differential).
 tests_with_engine_2() {
-  local test tests=()
-  for test in applications audit_log crashes crs dialects elsewhere findings headers log methods misconfigured \
-    modsecurity2 recycling reload request_view responses rules_loaded statuses thread_isolation transport truncated \
-    verdicts; do
-    tests+=(--test "$test")
-  done
-  ENGINE=2 cargo test --locked --all-features "${tests[@]}"
+  ENGINE=2 cargo test --locked --all-features --test protocol --test haproxy --test engine --test faults \
+    --test operation --test crs
 }
 
-# The tests that have HAProxy in them, with the one of another Debian suite.
+# With the HAProxy of another Debian suite.
 tests_with_haproxy() {
-  local program files file tests=()
-  program=$(deploy/haproxy-version.sh "$1" target/haproxy)
-  files=$(grep -lE 'support::(haproxy|site)\b' tests/*.rs)
-  for file in $files; do
-    # What these ask does not depend on HAProxy's version, and takes long.
-    case $file in tests/overload.rs | tests/endurance.rs | tests/crashes.rs | tests/differential.rs) continue ;; esac
-    tests+=(--test "$(basename "$file" .rs)")
-  done
-  HAPROXY=$program cargo test --locked --all-features "${tests[@]}"
+  local program
+  program=$(tests/haproxy/get-haproxy.sh "$1" target/haproxy)
+  HAPROXY=$program cargo test --locked --all-features --test haproxy
 }
 
 # -dW: a warning is a failure.
@@ -232,7 +221,7 @@ fi
 step "packages" deploy/install-packages.sh shellcheck
 step "cargo's tools" cargo_tools
 step "README's commands" readme_commands
-step "shell scripts" shellcheck deploy/*.sh .ci/run
+step "shell scripts" shellcheck deploy/*.sh tests/*/*.sh .ci/run
 step "HAProxy's configuration" haproxy_configuration
 step "format" cargo fmt --all --check
 step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
@@ -246,7 +235,7 @@ step "tests with ModSecurity 2.9" tests_with_engine_2
 step "tests with HAProxy 3.0" tests_with_haproxy trixie
 step "tests with HAProxy 3.2" tests_with_haproxy forky
 step "documentation" documentation
-step "fuzzing" deploy/fuzz.sh 12
+step "fuzzing" tests/fuzz/run.sh 12
 step "demo" deploy/demo.sh --once
 step "demo with ModSecurity 2.9" deploy/demo.sh --once --engine 2
 step "installed rules" ./target/release/modsecurity-spoa --check

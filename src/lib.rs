@@ -1,19 +1,19 @@
-//! modsecurity-spoa: lets ModSecurity inspect the requests of HAProxy.
+//! modsecurity-spoa: an agent that lets ModSecurity inspect the requests and responses of HAProxy (SPOE).
 //!
-//! The rooms, from the top down. Each uses those below it, and `tests/operation/layers.rs` fails where one uses a room
-//! above it:
+//! The modules from the top down. A module uses only modules below it; `tests/operation/layers.rs` fails when one uses a
+//! module above it:
 //!
-//! | room | holds |
+//! | module | holds |
 //! |---|---|
-//! | [`commands`] | what the program can be asked to do, and its exit status |
-//! | `daemon` | the life of the process: sockets, signals, reloads, its end |
+//! | [`commands`] | the commands of the program, and its exit status |
+//! | `daemon` | the process from start to end: sockets, signals, reloads, replacement |
 //! | [`settings`] | the command line and the environment: raw arguments, then checked settings |
 //! | `logging` | the log |
-//! | [`agent`] | what the supervision tree (the `actors` crate) asks of the program |
-//! | [`isolation`] | where engines run: in processes, in threads; the watchdog |
+//! | [`agent`] | the program's side of the contract with the supervision tree (the `actors` crate) |
+//! | [`isolation`] | where engines run (processes or threads), and the watchdog |
 //! | [`modsecurity`] | the two engines, side by side, behind one trait |
-//! | [`rules`] | rule files before an engine has them |
-//! | [`message`] | what HAProxy sends, and what it is told |
+//! | [`rules`] | rule files before an engine loads them |
+//! | [`message`] | the messages that HAProxy sends, and the answers to them |
 //! | [`ffi`] | the only unsafe code: bindings and safe wrappers |
 
 #![deny(unsafe_code)]

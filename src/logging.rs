@@ -1,6 +1,7 @@
 //! The log: slog-term on standard error, written by a thread of its own.
 //!
-//! Whoever logs never waits: when the channel to that thread is full, records are dropped, and how many is logged.
+//! A thread that logs never waits for standard error: when the channel to the log's thread is full, records are dropped,
+//! and the log says how many.
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc;
@@ -11,13 +12,13 @@ use slog::{Drain, Level, LevelFilter, Logger, Never, error, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
 use slog_term::{Decorator, FullFormat, PlainSyncDecorator, TermDecorator};
 
-/// Records that may wait for the thread.
+/// The most records that may wait for the log's thread.
 const CHANNEL: usize = 4096;
 
-/// How long the end may wait for whoever reads standard error.
+/// The longest time that the end of the program waits until the last records are written to standard error.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Starts the log. Dropping the last words writes what is left.
+/// Starts the log, at level debug or info. Dropping the [`LastWords`] writes the records that are left.
 pub(crate) fn start(debug: bool) -> (Logger, LastWords) {
     let (drain, guard) = Async::new(standard_error())
         .chan_size(CHANNEL)
@@ -30,7 +31,7 @@ pub(crate) fn start(debug: bool) -> (Logger, LastWords) {
     (log, LastWords(Some(guard)))
 }
 
-/// What the log's thread has not written yet.
+/// The records that the log's thread has not written yet. Dropping them writes them, in two seconds at most.
 pub(crate) struct LastWords(Option<AsyncGuard>);
 
 impl Drop for LastWords {
@@ -42,14 +43,14 @@ impl Drop for LastWords {
             drop(written);
         };
         if thread::Builder::new().spawn(write).is_ok() {
-            // An error says that it is done, or that it takes too long.
+            // Nothing is ever sent: the wait ends when the sender is dropped (all is written) or the time is up.
             let _ = is_written.recv_timeout(LAST_WORDS);
         }
     }
 }
 
-/// A terminal gets colours. Anything else gets each line in one write: what others write to the same file does not come to
-/// stand within it, and a line costs one system call instead of one for each of its words.
+/// A drain to standard error. A terminal gets colours. Anything else gets each line in one write, so that other writers to
+/// the same file cannot split the line, and a line costs one system call instead of one for each of its words.
 fn standard_error() -> Box<dyn Drain<Ok = (), Err = Never> + Send> {
     if io::stderr().is_terminal() {
         lines(TermDecorator::new().stderr().build())
@@ -58,11 +59,13 @@ fn standard_error() -> Box<dyn Drain<Ok = (), Err = Never> + Send> {
     }
 }
 
+/// A drain that writes one line for each record, with the time in UTC.
 fn lines(decorator: impl Decorator + Send + 'static) -> Box<dyn Drain<Ok = (), Err = Never> + Send> {
     Box::new(FullFormat::new(decorator).use_utc_timestamp().use_original_order().build().ignore_res())
 }
 
-/// Panics are caught where they can be survived; here they get one line instead of several on standard error.
+/// Makes each panic one line of the log instead of several lines on standard error. The code that can survive a panic
+/// catches it.
 fn log_panics(log: Logger) {
     std::panic::set_hook(Box::new(move |panic| {
         let payload = panic.payload();
@@ -71,6 +74,6 @@ fn log_panics(log: Logger) {
             text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or("without a name").to_owned();
-        error!(log, "panic"; "thread" => thread, "message" => %text.escape_debug(), "place" => place);
+        error!(log, "panic"; "thread" => thread, "message" => ?text, "place" => place);
     }));
 }

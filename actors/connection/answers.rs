@@ -1,4 +1,4 @@
-//! A Connection's answers: each NOTIFY gets one ACK, from a worker or from here.
+//! The answers of a Connection: each NOTIFY gets one ACK, from a worker or from the Connection itself.
 
 use std::task::{Context as Task, Poll};
 use std::time::Instant;
@@ -8,38 +8,43 @@ use bytes::Bytes;
 use slog::error;
 
 use super::{Connection, Phase};
-use crate::engine::{Agent, Failure, FailureKind};
-use crate::job::{Job, Reply, Settled};
-use crate::spop::{Actions, Disconnect, Excess, FrameId, Status};
+use crate::agent::Agent;
+use crate::failure::{Failure, FailureKind};
+use crate::queue::{Job, Reply, Settled};
+use crate::spop::{Actions, Excess, FrameId, ProtocolError, Status};
 
 impl<A: Agent> Connection<A> {
-    /// Hands one NOTIFY to the workers, or settles it here and now.
+    /// Offers one NOTIFY to the workers, or answers it at once.
     pub(super) fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
         let begun = self.begun.take();
-        let dialect = self.context.agent.dialect(payload);
-        let request = match self.context.agent.decode(payload) {
+        let (dialect, request) = self.context.agent.read(payload);
+        let request = match request {
             Ok(request) => request,
             Err(failure) => {
                 self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-                self.answer_at_once(begun, (id, dialect), &self.failed(Err(dialect), &failure));
+                self.answer_at_once(begun, (id, dialect), &self.failed(dialect, None, &failure));
                 return;
             }
         };
         let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
         let reply = Reply::new(ctx.address().recipient(), ticket);
-        let job = Job { request, deadline, reply };
+        let job = Job { request, dialect, deadline, reply };
         match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
             Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), (id, dialect)),
             Ok(()) => {}
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &job.request);
-                self.answer_at_once(begun, (id, dialect), &self.failed(Ok(&job.request), &failure));
+                self.answer_at_once(
+                    begun,
+                    (id, dialect),
+                    &self.failed(dialect, Some(&job.request), &failure),
+                );
                 job.reply.forget();
             }
         }
     }
 
-    /// Answers a payload that was not put together.
+    /// Answers a NOTIFY whose fragments were not put together.
     pub(super) fn refuse(&mut self, excess: Excess) {
         let failure = match excess {
             Excess::Payload => Failure::new(FailureKind::TooLarge, "it is larger than the largest payload"),
@@ -47,7 +52,7 @@ impl<A: Agent> Connection<A> {
         };
         self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
         if let Some((id, dialect)) = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket)) {
-            self.acknowledge(id, dialect, &self.failed(Err(dialect), &failure));
+            self.acknowledge(id, dialect, &self.failed(dialect, None, &failure));
         }
     }
 
@@ -63,34 +68,35 @@ impl<A: Agent> Connection<A> {
         self.acknowledge(id, dialect, actions);
     }
 
-    fn failed(&self, request: Result<&A::Request, A::Dialect>, failure: &Failure) -> Actions {
-        self.context.agent.answer(request, Err(failure)).into_payload()
+    fn failed(&self, dialect: A::Dialect, request: Option<&A::Request>, failure: &Failure) -> Actions {
+        self.context.agent.answer(dialect, request, Err(failure)).into_payload()
     }
 
     /// Writes an ACK, or has another link write it when this one is closed.
     pub(super) fn acknowledge(&mut self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
         if self.session.is_closed() {
-            return self.hand_over(id, dialect, actions);
+            return self.pass_on(id, dialect, actions);
         }
         if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
             return;
         }
         let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
         error!(self.log, "answer too long for the frame size");
-        let short = self.failed(Err(dialect), &failure);
+        let short = self.failed(dialect, None, &failure);
         if self.session.acknowledge(id, &short, &mut self.output).is_err() {
-            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
+            // Not even an error fits in a frame.
+            self.disconnect(Status::TooBig);
         }
     }
 
-    /// Settles what is overdue. A peer that leaves a payload unfinished loses its link too: HAProxy sends all fragments
-    /// at once, and uses no link any more on which it was told of an abort.
+    /// Settles the jobs that are overdue. When the fragments of a payload are overdue, the link is closed too: HAProxy sends
+    /// all fragments at once, and does not use a link again on which it got an ACK with ABORT.
     pub(super) fn settle_overdue(&mut self, task: &mut Task<'_>) {
         while let Poll::Ready(ticket) = self.unanswered.poll_overdue(task) {
             if self.begun.is_some_and(|(begun, _)| begun == ticket) {
                 const CAUSE: &str = "the last fragment did not come within the deadline";
                 self.settle_here(ticket, &Failure::new(FailureKind::Timeout, CAUSE));
-                self.part_with(Disconnect::new(Status::Timeout, CAUSE));
+                self.part_with(&ProtocolError::new(Status::Timeout, CAUSE));
             } else {
                 let failure = Failure::new(FailureKind::Timeout, "no verdict within the deadline");
                 self.settle_here(ticket, &failure);
@@ -98,17 +104,18 @@ impl<A: Agent> Connection<A> {
         }
     }
 
-    /// Answers a job that a worker may still be at, or that has not come whole.
+    /// Answers a job that a worker may still have, or whose fragments have not all come.
     pub(super) fn settle_here(&mut self, ticket: u64, failure: &Failure) {
         let Some((id, dialect)) = self.unanswered.take(ticket) else {
             return;
         };
         self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
-        let actions = self.failed(Err(dialect), failure);
+        let actions = self.failed(dialect, None, failure);
         if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
             self.acknowledge(id, dialect, &actions);
         } else if self.session.abort(&actions, &mut self.output).is_err() {
-            self.disconnect(&Disconnect::new(Status::TooBig, "not even an error fits in a frame"));
+            // Not even an error fits in a frame.
+            self.disconnect(Status::TooBig);
         }
     }
 }
@@ -121,12 +128,11 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
             return;
         };
         let actions = settled.actions.unwrap_or_else(|| {
-            let is_stopping =
-                matches!(self.phase, Phase::Draining { .. }) && self.farewell.status() == Status::Normal;
+            let is_stopping = matches!(self.phase, Phase::Draining { .. }) && self.farewell == Status::Normal;
             let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
             self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-            self.failed(Err(dialect), &failure)
+            self.failed(dialect, None, &failure)
         });
         self.acknowledge(id, dialect, &actions);
     }

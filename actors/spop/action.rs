@@ -1,7 +1,7 @@
 //! Actions: what an ACK tells HAProxy to do (doc/SPOE.txt, section 3.4).
 //!
-//! HAProxy stops at the first action that it cannot read and drops the rest without a word, so the variables that
-//! decide stand first.
+//! HAProxy stops at the first action that it cannot read, and drops the rest silently, so the variables that decide stand
+//! first.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -37,7 +37,7 @@ pub struct Actions {
     essential: usize,
 }
 
-/// Actions of which none may be left out.
+/// Makes actions of which none may be left out.
 impl From<Bytes> for Actions {
     fn from(bytes: Bytes) -> Self {
         Self { essential: bytes.len(), bytes }
@@ -45,7 +45,8 @@ impl From<Bytes> for Actions {
 }
 
 impl Actions {
-    /// All of them, or, where there is no room for so many bytes, those that are essential.
+    /// The encoded actions: all of them when they fit in `room` bytes, else the essential ones, which may be longer than
+    /// `room`.
     #[must_use]
     pub fn within(&self, room: usize) -> &[u8] {
         if self.bytes.len() <= room {
@@ -62,7 +63,7 @@ impl ActionList {
         Self { bytes: BytesMut::with_capacity(256), essential: None }
     }
 
-    /// Sets the variable `scope.PREFIX.name`, where the prefix is the one of HAProxy's configuration.
+    /// Sets the variable `scope.PREFIX.name`, where `PREFIX` is `option var-prefix` in HAProxy's configuration.
     ///
     /// With its scope and prefix the name must stay under 64 bytes, or HAProxy ignores it.
     pub fn set_var(&mut self, scope: Scope, name: &str, value: Value<'_>) {
@@ -77,12 +78,12 @@ impl ActionList {
         encode_bytes(name.as_bytes(), &mut self.bytes);
     }
 
-    /// What comes after this may be left out of an ACK that would be too long for its frame.
+    /// Actions that are added after this call may be left out of an ACK that would be too long for its frame.
     pub fn end_essential(&mut self) {
         self.essential = Some(self.bytes.len());
     }
 
-    /// Whether there is none. HAProxy 3.1 could hang on an ACK without actions.
+    /// Whether the list has no action. HAProxy 3.1 can hang on an ACK without actions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -1,12 +1,12 @@
-//! Frames: how SPOP cuts its byte stream (doc/SPOE.txt, section 3.2).
+//! Frames: the units of the SPOP byte stream (doc/SPOE.txt, section 3.2).
 //!
 //! `u32 length | u8 type | u32 flags | varint stream-id | varint frame-id | payload`, integers in network byte order.
 //! The length does not count itself, and neither does a negotiated maximum frame size.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::spop::disconnect::{Disconnect, Status};
-use crate::spop::reader::Reader;
+use crate::spop::reader::{Malformed, Reader};
+use crate::spop::status::{ProtocolError, Status};
 use crate::spop::varint;
 
 /// The smallest maximum frame size that either side may ask for.
@@ -18,7 +18,7 @@ pub const MAX_FRAME_SIZE: u32 = 16 * 1024 * 1024;
 /// Set on the last (or only) frame of a payload.
 pub const FIN: u32 = 1;
 
-/// Set on a frame that gives up a payload whose earlier fragments were sent.
+/// Set on a frame that aborts a payload whose earlier fragments were sent.
 pub const ABORT: u32 = 2;
 
 /// Bytes of the length in front of each frame.
@@ -27,14 +27,14 @@ const LENGTH: usize = 4;
 /// Bytes of the shortest frame: type, flags and two one-byte identifiers.
 const SHORTEST: usize = 7;
 
-/// What a frame is for.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameType {
     /// A later fragment of the payload that an earlier frame began.
     Unset,
     /// HAProxy opens a link.
     HaproxyHello,
-    /// HAProxy is about to close it.
+    /// HAProxy is about to close the link.
     HaproxyDisconnect,
     /// Messages to process.
     Notify,
@@ -44,7 +44,7 @@ pub enum FrameType {
     AgentDisconnect,
     /// The actions that answer one NOTIFY.
     Ack,
-    /// A number that SPOP 2.0 does not know.
+    /// A number that SPOP 2.0 does not define.
     Unknown(u8),
 }
 
@@ -78,9 +78,10 @@ impl From<FrameType> for u8 {
     }
 }
 
-/// Which stream of HAProxy's, and which of its frames: what an ACK repeats from its NOTIFY.
+/// The identifiers of a NOTIFY, which its ACK repeats.
 ///
-/// Unique on one link at most (HAProxy 3.1 and later count per connection), so it never names a request elsewhere.
+/// They are unique on one link at most (HAProxy 3.1 and later count per connection), so they do not name a request in the
+/// log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameId {
     /// STREAM-ID.
@@ -92,35 +93,37 @@ pub struct FrameId {
 /// One frame, with a payload that shares the read buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is for.
+    /// The type.
     pub kind: FrameType,
     /// [`FIN`], [`ABORT`] and reserved bits.
     pub flags: u32,
-    /// The stream and frame that it belongs to; both 0 in HELLO and DISCONNECT.
+    /// The identifiers; both 0 in HELLO and DISCONNECT.
     pub id: FrameId,
-    /// What it carries.
+    /// The payload, or one fragment of it.
     pub payload: Bytes,
 }
 
 impl Frame {
     /// Takes the next whole frame off the front of `input`; `None` when more bytes are needed.
     ///
-    /// `limit` is the largest frame to accept, in bytes. A longer one is refused on sight of its length, before any of
-    /// it is waited for.
-    pub fn decode(input: &mut BytesMut, limit: u32) -> Result<Option<Self>, Disconnect> {
+    /// `limit` is the largest frame to accept, in bytes. A longer one is refused as soon as its length is read.
+    ///
+    /// # Errors
+    /// When the frame is longer than `limit`, or too short for its identifiers.
+    pub fn decode(input: &mut BytesMut, limit: u32) -> Result<Option<Self>, ProtocolError> {
         let Some(&length) = input.first_chunk::<LENGTH>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(length);
         if length > limit {
-            return Err(Disconnect::new(
+            return Err(ProtocolError::new(
                 Status::TooBig,
                 format!("frame of {length} bytes, at most {limit} allowed"),
             ));
         }
         let length = length as usize;
         if length < SHORTEST {
-            return Err(Disconnect::new(
+            return Err(ProtocolError::new(
                 Status::Invalid,
                 format!("frame of {length} bytes, at least {SHORTEST} needed"),
             ));
@@ -132,9 +135,9 @@ impl Frame {
         Self::parse(input.split_to(length).freeze()).map(Some)
     }
 
-    fn parse(mut bytes: Bytes) -> Result<Self, Disconnect> {
+    fn parse(mut bytes: Bytes) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(&bytes);
-        let invalid = |cause| Disconnect::new(Status::Invalid, format!("{cause}"));
+        let invalid = |cause: Malformed| ProtocolError::malformed(cause.to_string(), cause);
         let kind = reader.byte("the frame type").map_err(invalid)?.into();
         let mut flags = 0;
         for _ in 0..4 {
@@ -153,7 +156,7 @@ impl Frame {
         self.flags & FIN != 0
     }
 
-    /// Whether the sender gives the payload up.
+    /// Whether the sender aborts the payload.
     #[must_use]
     pub fn is_abort(&self) -> bool {
         self.flags & ABORT != 0
@@ -167,7 +170,7 @@ pub fn encode(kind: FrameType, id: FrameId, payload: &[u8], out: &mut BytesMut) 
     encode_with(FIN, kind, id, payload, out);
 }
 
-/// The same with these flags.
+/// Like [`encode`], with these flags.
 pub fn encode_with(flags: u32, kind: FrameType, id: FrameId, payload: &[u8], out: &mut BytesMut) {
     let length = 5 + varint::encoded_len(id.stream) + varint::encoded_len(id.frame) + payload.len();
     out.reserve(LENGTH + length);

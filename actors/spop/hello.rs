@@ -2,15 +2,15 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::spop::disconnect::{Disconnect, Status};
 use crate::spop::frame::{self, FrameId, FrameType, MIN_FRAME_SIZE};
 use crate::spop::reader::{Malformed, Reader};
+use crate::spop::status::{ProtocolError, Status};
 use crate::spop::value::{Value, encode_bytes};
 
 /// The version that this agent speaks.
 pub const VERSION: &str = "2.0";
 
-/// Bytes of the longest engine-id to keep; HAProxy's is a UUID of 36.
+/// Bytes of the longest engine-id to keep; that of HAProxy is a UUID of 36.
 const MAX_ENGINE_ID: usize = 64;
 
 /// What a peer can do beyond the plain exchange of one NOTIFY for one ACK.
@@ -18,20 +18,20 @@ const MAX_ENGINE_ID: usize = 64;
 pub struct Capabilities {
     /// NOTIFYs need not wait for ACKs, which may come in any order.
     pub pipelining: bool,
-    /// Payloads may come in fragments. It says what the one takes who announces it, so it needs no consent.
+    /// The side that announces it takes payloads in fragments, whatever the other side announces.
     pub fragmentation: bool,
     /// An ACK may come on any link of the same engine (`async`).
     pub asynchronous: bool,
 }
 
 impl Capabilities {
-    /// Those that this agent has.
+    /// The capabilities of this agent.
     pub const ALL: Self = Self { pipelining: true, fragmentation: true, asynchronous: true };
 
-    /// Their names, as in HELLO frames, in the order of [`Capabilities::names`].
+    /// The names of the capabilities in a HELLO frame, in the order of [`Capabilities::names`].
     pub const NAMES: &'static [&'static str] = &["pipelining", "fragmentation", "async"];
 
-    /// Adds the capability with this name; `false` when this agent has none of that name.
+    /// Adds the capability with this name; `false` when this agent does not know the name.
     pub fn insert(&mut self, name: &str) -> bool {
         match name {
             "pipelining" => self.pipelining = true,
@@ -42,7 +42,7 @@ impl Capabilities {
         true
     }
 
-    /// The names of those in it, separated by commas.
+    /// The names of the capabilities in this set, separated by commas.
     #[must_use]
     pub fn names(self) -> String {
         let has = [self.pipelining, self.fragmentation, self.asynchronous];
@@ -61,41 +61,45 @@ impl Capabilities {
     }
 }
 
-/// What HAProxy says of itself.
+/// The payload of a HAPROXY-HELLO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HaproxyHello {
-    /// The largest frame that it takes and sends, in bytes.
+    /// The largest frame that HAProxy takes and sends, in bytes.
     pub max_frame_size: u32,
-    /// Those of its capabilities that this agent knows.
+    /// The capabilities of HAProxy that this agent knows.
     pub capabilities: Capabilities,
-    /// Whether it only wants to know that the agent lives.
+    /// Whether the link is a health check.
     pub healthcheck: bool,
-    /// Which SPOE engine of HAProxy's is at the other end; not sent by HAProxy 3.1 and later.
+    /// Names the SPOE engine in HAProxy that the link belongs to; HAProxy 3.1 and later does not send it.
     pub engine_id: Option<Bytes>,
 }
 
 impl HaproxyHello {
-    /// Reads the payload of a HAPROXY-HELLO and checks all that can be wrong with it.
-    pub fn decode(payload: &Bytes) -> Result<Self, Disconnect> {
+    /// Reads and checks the payload of a HAPROXY-HELLO.
+    ///
+    /// # Errors
+    /// When the payload is malformed, an item is missing, no version is one that this agent speaks, or the frame size is
+    /// below [`MIN_FRAME_SIZE`].
+    pub fn decode(payload: &Bytes) -> Result<Self, ProtocolError> {
         let items = Items::decode(payload)
-            .map_err(|cause| Disconnect::new(Status::Invalid, format!("hello: {cause}")))?;
+            .map_err(|cause| ProtocolError::malformed(format!("hello: {cause}"), cause))?;
         let versions = items.versions.ok_or_else(|| missing(Status::NoVersion))?;
-        if !versions.split(|&byte| byte == b',').any(speaks_ours) {
-            return Err(Disconnect::new(
+        if !versions.split(|&byte| byte == b',').any(is_supported) {
+            return Err(ProtocolError::new(
                 Status::UnsupportedVersion,
                 format!("hello: versions {}, this agent speaks {VERSION}", versions.escape_ascii()),
             ));
         }
         let max_frame_size = items.max_frame_size.ok_or_else(|| missing(Status::NoFrameSize))?;
         if max_frame_size < MIN_FRAME_SIZE {
-            return Err(Disconnect::new(
+            return Err(ProtocolError::new(
                 Status::BadFrameSize,
                 format!("hello: max-frame-size {max_frame_size}, at least {MIN_FRAME_SIZE} needed"),
             ));
         }
         let capabilities = match items.capabilities {
             Some(list) => Capabilities::parse(list),
-            // The health check of HAProxy 3.1 and later comes without.
+            // HAProxy 3.1 and later sends no capabilities in a health check.
             None if items.healthcheck => Capabilities::default(),
             None => return Err(missing(Status::NoCapabilities)),
         };
@@ -107,19 +111,20 @@ impl HaproxyHello {
         })
     }
 
-    /// The engine-id, if links can be told by it: one too long to be kept counts as none.
+    /// The engine-id; `None` when it is missing, empty, or longer than 64 bytes.
     #[must_use]
     pub fn engine(&self) -> Option<&Bytes> {
         self.engine_id.as_ref().filter(|id| (1..=MAX_ENGINE_ID).contains(&id.len()))
     }
 
-    /// What holds for the link: the smaller frame; what both sides can do, and what the agent takes.
+    /// The agreement for the link: the smaller frame size, the capabilities of both sides, and fragmentation, if the agent
+    /// takes it.
     ///
-    /// HAProxy up to 3.0 sends fragments to an agent that announces them, and never offers them itself. HAProxy 3.1 and
-    /// later sends none and ignores the word. A health check sends nothing, so it is told nothing.
+    /// HAProxy up to 3.0 sends fragments to an agent that announces `fragmentation`, and never announces it itself. HAProxy
+    /// 3.1 and later sends no fragments and ignores the word. A health check has no payloads, so it is not announced there.
     #[must_use]
-    pub fn agree(&self, max_frame_size: u32, ours: Capabilities) -> AgentHello {
-        AgentHello {
+    pub fn agree(&self, max_frame_size: u32, ours: Capabilities) -> Agreement {
+        Agreement {
             max_frame_size: self.max_frame_size.min(max_frame_size),
             capabilities: Capabilities {
                 pipelining: self.capabilities.pipelining && ours.pipelining,
@@ -130,12 +135,13 @@ impl HaproxyHello {
     }
 }
 
-fn missing(status: Status) -> Disconnect {
-    Disconnect::new(status, "hello: item missing")
+fn missing(status: Status) -> ProtocolError {
+    ProtocolError::new(status, "hello: item missing")
 }
 
-/// "When a major version is announced, all previous minor versions are supported" (SPOE.txt, 3.2.4): any 2.x will do.
-fn speaks_ours(version: &[u8]) -> bool {
+/// Any version 2.x is accepted: "When a major version is announced, all previous minor versions are supported" (SPOE.txt,
+/// 3.2.4).
+fn is_supported(version: &[u8]) -> bool {
     match version.trim_ascii() {
         [b'2', b'.', minor @ ..] => !minor.is_empty() && minor.iter().all(u8::is_ascii_digit),
         _ => false,
@@ -199,16 +205,16 @@ fn boolean(value: Value<'_>) -> Option<bool> {
     }
 }
 
-/// What the agent answers, and what holds for the link from then on.
+/// What both sides keep to on a link; the payload of the AGENT-HELLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AgentHello {
+pub struct Agreement {
     /// The largest frame on this link, in bytes.
     pub max_frame_size: u32,
-    /// What both sides can do.
+    /// The capabilities that may be used on this link.
     pub capabilities: Capabilities,
 }
 
-impl AgentHello {
+impl Agreement {
     /// Appends the AGENT-HELLO frame to `out`.
     pub fn encode(&self, out: &mut BytesMut) {
         let mut payload = BytesMut::with_capacity(96);

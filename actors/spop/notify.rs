@@ -1,11 +1,11 @@
-//! NOTIFY: the messages that HAProxy wants processed (doc/SPOE.txt, section 3.2.6).
+//! NOTIFY: the messages that HAProxy sends to the agent (doc/SPOE.txt, section 3.2.6).
 //!
 //! `message name | u8 number of arguments | (argument name, typed value)…`, one after the other.
 
 use crate::spop::reader::{Malformed, Reader};
 use crate::spop::value::Value;
 
-/// The messages of one NOTIFY, read one by one.
+/// The messages of one NOTIFY, read one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Messages<'a> {
     reader: Reader<'a>,
@@ -22,7 +22,7 @@ impl<'a> Messages<'a> {
         let name = self.reader.bytes("a message name")?;
         let count = self.reader.byte("the number of arguments")?;
         let arguments = Arguments { reader: self.reader, left: count };
-        // Only by walking over the arguments is the next message found, and is this one known to be whole.
+        // Their length is not announced: the arguments are read to check that they are whole, and to find the next message.
         for _ in 0..count {
             self.reader.bytes("an argument name")?;
             self.reader.value("an argument")?;
@@ -52,14 +52,14 @@ impl<'a> Iterator for Messages<'a> {
 pub struct Message<'a> {
     /// The name that HAProxy's configuration gives it (`spoe-message NAME`).
     pub name: &'a [u8],
-    /// What it carries, in the order of the configuration.
+    /// The arguments, in the order of the configuration.
     pub arguments: Arguments<'a>,
 }
 
 /// One argument of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument<'a> {
-    /// The name before `=` in HAProxy's configuration; empty without one.
+    /// The name before `=` in HAProxy's configuration; empty when there is none.
     pub name: &'a [u8],
     /// The sample that HAProxy fetched.
     pub value: Value<'a>,
@@ -77,7 +77,7 @@ impl<'a> Iterator for Arguments<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        // Both were read without error before, so neither ends the iteration early.
+        // `Messages` has read both without an error, so neither ends the iteration early.
         let name = self.reader.bytes("an argument name").ok()?;
         let value = self.reader.value("an argument").ok()?;
         Some(Argument { name, value })

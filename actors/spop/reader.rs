@@ -9,15 +9,15 @@ use crate::spop::varint::{self, Decoded};
 /// Why a payload cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// It ends within the named part, or announces more bytes than it has.
+    /// The payload ends within the named part, or announces more bytes than it has.
     Truncated(&'static str),
     /// An integer of more bits than its type has.
     IntegerTooLarge,
     /// A typed value whose type (low nibble of its first byte) SPOP does not have.
     UnknownType(u8),
-    /// An argument that SPOP allows once stands there twice.
+    /// An item that SPOP allows once is there twice.
     Duplicate(&'static str),
-    /// An argument with a type other than the one that SPOP gives it.
+    /// An item has a type other than the one that SPOP gives it.
     WrongType(&'static str),
 }
 
@@ -48,19 +48,22 @@ impl<'a> Reader<'a> {
         Self { rest: payload }
     }
 
-    /// Whether all bytes are taken.
+    /// Whether no byte is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// The bytes that are not taken yet.
+    /// The bytes that are left.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Takes one byte; `what` names it in the error.
+    /// Takes one byte. `what` is the name of that part in the error.
+    ///
+    /// # Errors
+    /// When no byte is left.
     #[inline]
     pub fn byte(&mut self, what: &'static str) -> Result<u8, Malformed> {
         let (&first, rest) = self.rest.split_first().ok_or(Malformed::Truncated(what))?;
@@ -68,7 +71,10 @@ impl<'a> Reader<'a> {
         Ok(first)
     }
 
-    /// Takes an integer.
+    /// Takes an integer. `what` is the name of that part in the error.
+    ///
+    /// # Errors
+    /// When the payload ends within the integer, or the integer does not fit in 64 bits.
     #[inline]
     pub fn varint(&mut self, what: &'static str) -> Result<u64, Malformed> {
         match varint::decode(self.rest) {
@@ -82,6 +88,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a length and as many bytes: a STRING, a BINARY, a name.
+    ///
+    /// # Errors
+    /// As [`varint`](Self::varint), and when fewer bytes are left than the length says.
     #[inline]
     pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], Malformed> {
         let len = self.varint(what)?;
@@ -90,6 +99,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes one typed value (doc/SPOE.txt, section 3.1, TYPED-DATA).
+    ///
+    /// # Errors
+    /// When the payload ends within the value, its type is unknown, or its integer does not fit in its type.
     #[inline]
     pub fn value(&mut self, what: &'static str) -> Result<Value<'a>, Malformed> {
         let head = self.byte(what)?;
@@ -112,6 +124,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes `len` bytes.
+    ///
+    /// # Errors
+    /// When fewer bytes are left.
     #[inline]
     pub fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated(what))?;

@@ -2,81 +2,83 @@
 //!
 //! Bytes in, bytes and events out; the caller owns the socket and the clock.
 
+use std::fmt;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::spop::action::Actions;
-use crate::spop::disconnect::{Disconnect, PeerDisconnect, Status};
+use crate::spop::disconnect::{self, PeerDisconnect};
 use crate::spop::frame::{self, ABORT, FIN, Frame, FrameId, FrameType};
-use crate::spop::hello::{AgentHello, Capabilities, HaproxyHello};
+use crate::spop::hello::{Agreement, Capabilities, HaproxyHello};
 use crate::spop::reassembly::{Budget, Excess, Reassembly, Step};
+use crate::spop::status::{ProtocolError, Status};
 
-/// The largest HELLO to accept, in bytes; HAProxy's has about 150.
+/// The largest HELLO to accept, in bytes; that of HAProxy has about 150.
 const MAX_HELLO: u32 = 16 * 1024;
 
-/// What the agent allows on a link.
+/// The limits of a link on the agent's side.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The largest frame, in bytes, from [`frame::MIN_FRAME_SIZE`] to [`frame::MAX_FRAME_SIZE`].
     pub max_frame_size: u32,
-    /// The largest payload that comes in fragments, in bytes.
+    /// The largest payload in fragments, in bytes.
     pub max_payload: usize,
-    /// What it announces, as far as HAProxy has it too.
+    /// The capabilities to agree on, as far as HAProxy has them.
     pub capabilities: Capabilities,
 }
 
-/// What the caller has to do about a frame.
+/// What the caller has to do after a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The handshake is done; HAProxy sends NOTIFYs from here on.
-    Open(AgentHello),
-    /// The first fragment of a payload. Its [`Event::Notify`] follows, or [`Event::TooMuch`], or [`Event::GivenUp`], if
-    /// [`Session::abort`] does not come before them.
+    /// The handshake is done: NOTIFYs follow.
+    Open(Agreement),
+    /// The first fragment of a payload. [`Event::Notify`], [`Event::TooMuch`] or [`Event::GivenUp`] follows, unless the caller
+    /// answers first with [`Session::abort`].
     Begun {
-        /// Stream and frame.
+        /// The identifiers.
         id: FrameId,
-        /// What it holds: the name of the message, at least.
+        /// The first fragment. It usually has the name of the first message, but may be cut anywhere.
         start: Bytes,
     },
-    /// Answer this with exactly one [`Session::acknowledge`] that repeats `id`.
+    /// A whole NOTIFY. The caller answers it with one [`Session::acknowledge`] that repeats `id`.
     Notify {
-        /// Stream and frame.
+        /// The identifiers.
         id: FrameId,
         /// The messages.
         payload: Bytes,
     },
-    /// The last fragment of the payload that has begun, which is more than is allowed. Answer it like an
-    /// [`Event::Notify`].
+    /// The last fragment of a payload that is refused. The caller answers it like an [`Event::Notify`].
     TooMuch(Excess),
-    /// HAProxy aborts the payload that has begun: nobody waits for an answer.
+    /// HAProxy has aborted the payload that has begun, and waits for no answer.
     GivenUp,
-    /// The health check is answered: flush and close.
+    /// A health check, which was answered: flush and close.
     HealthCheck,
-    /// HAProxy has said good-bye and was answered: flush and close.
+    /// A DISCONNECT of HAProxy, which was answered: flush and close.
     PeerClosed(PeerDisconnect),
-    /// The peer broke the protocol and was told so: flush and close.
-    Rejected(Disconnect),
+    /// The peer broke the protocol, and an AGENT-DISCONNECT was sent: flush and close.
+    Rejected(ProtocolError),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     AwaitHello,
-    Open(AgentHello),
+    Open(Agreement),
     Closed,
 }
 
-/// One link's protocol state.
+/// The protocol state of one link.
 #[derive(Debug)]
 pub struct Session {
     limits: Limits,
     state: State,
     fragments: Reassembly,
-    /// Which engine of HAProxy's it is, when both sides have `async`.
+    /// The engine-id, when both sides have `async`.
     engine: Option<Bytes>,
     healthy: bool,
 }
 
 impl Session {
-    /// A link on which nothing was received yet. Payloads that come in fragments share the budget with other links.
+    /// A link on which nothing was received yet. Payloads in fragments are taken out of the budget.
     #[must_use]
     pub fn new(limits: Limits, budget: Budget) -> Self {
         let fragments = Reassembly::new(limits.max_payload, budget);
@@ -89,33 +91,33 @@ impl Session {
         self.state == State::AwaitHello
     }
 
-    /// Whether nothing is received or sent any more, apart from what is in the output already.
+    /// Whether nothing more is received or added to the output.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// The engine-id of HAProxy's, when ACKs may come on any link with the same.
+    /// The engine-id, when both sides have `async`: an ACK may come on any link with the same engine-id.
     #[must_use]
     pub fn engine(&self) -> Option<&Bytes> {
         self.engine.as_ref()
     }
 
-    /// Takes note that the link has ended without a DISCONNECT.
+    /// Closes the session without a DISCONNECT, because the link has ended.
     pub fn close(&mut self) {
         self.state = State::Closed;
         self.fragments.clear();
     }
 
-    /// Whether health checks are answered well from now on. Any DISCONNECT fails them, and HAProxy takes the server out.
+    /// Sets whether a health check succeeds. When it does not, the answer is a DISCONNECT, and HAProxy marks the server as
+    /// down.
     pub fn set_healthy(&mut self, healthy: bool) {
         self.healthy = healthy;
     }
 
-    /// Takes the next frames off `input`, up to one with something to do about it, and appends to `output` what the
-    /// protocol itself answers.
+    /// Takes frames off `input` up to the next event, and appends the protocol's own answers (HELLO, DISCONNECT) to `output`.
     ///
-    /// `None` when more bytes are needed, or when the link is closed.
+    /// `None` when more bytes are needed, or when the session is closed.
     pub fn receive(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Option<Event> {
         loop {
             let limit = match self.state {
@@ -132,16 +134,17 @@ impl Session {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => {}
                 Err(cause) => {
-                    self.disconnect(&cause, output);
+                    self.disconnect(cause.status(), output);
                     return Some(Event::Rejected(cause));
                 }
             }
         }
     }
 
-    /// Appends the ACK of the NOTIFY with this `id` to `output`; nothing when the link is closed.
+    /// Appends the ACK of the NOTIFY with this `id` to `output`; nothing when the session is closed.
     ///
-    /// Actions that do not fit in one frame are refused: HAProxy takes no fragments.
+    /// # Errors
+    /// When the essential actions do not fit in one frame: HAProxy takes no fragments.
     pub fn acknowledge(
         &self,
         id: FrameId,
@@ -151,8 +154,11 @@ impl Session {
         self.encode_ack(FIN, id, actions, output)
     }
 
-    /// Appends the ACK of the NOTIFY whose fragments still come, which aborts it: those that come now are ignored.
-    /// Nothing when there is none.
+    /// Appends an ACK with ABORT for the NOTIFY whose fragments are still to come, and ignores those that come now. Appends
+    /// nothing when there is no such NOTIFY.
+    ///
+    /// # Errors
+    /// When the essential actions do not fit in one frame: HAProxy takes no fragments.
     pub fn abort(&mut self, actions: &Actions, output: &mut BytesMut) -> Result<(), AckTooBig> {
         self.fragments.abort().map_or(Ok(()), |id| self.encode_ack(FIN | ABORT, id, actions, output))
     }
@@ -167,7 +173,7 @@ impl Session {
         let State::Open(agreed) = self.state else {
             return Ok(());
         };
-        // 5 bytes of type and flags, at most 10 for each identifier.
+        // 5 bytes of type and flags, and at most 10 for each identifier.
         let room = (agreed.max_frame_size as usize).saturating_sub(25);
         let actions = actions.within(room);
         if actions.len() > room {
@@ -178,16 +184,16 @@ impl Session {
         Ok(())
     }
 
-    /// Appends the AGENT-DISCONNECT to `output` and closes the session.
-    pub fn disconnect(&mut self, cause: &Disconnect, output: &mut BytesMut) {
+    /// Appends an AGENT-DISCONNECT with this status to `output` and closes the session, unless it is closed.
+    pub fn disconnect(&mut self, status: Status, output: &mut BytesMut) {
         if self.state != State::Closed {
-            cause.encode(output);
+            disconnect::encode(status, output);
             self.close();
         }
     }
 
-    /// What there is to do about a frame, if anything.
-    fn accept(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Option<Event>, Disconnect> {
+    /// Handles one frame; `None` when the caller has nothing to do.
+    fn accept(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
         let fragments = matches!(self.state, State::Open(agreed) if agreed.capabilities.fragmentation);
         match (self.state, frame.kind) {
             (State::AwaitHello, FrameType::HaproxyHello) => self.hello(frame, output).map(Some),
@@ -198,7 +204,7 @@ impl Session {
                 Ok(Some(Event::Notify { id: frame.id, payload: frame.payload.clone() }))
             }
             (_, FrameType::Notify | FrameType::Unset) if !fragments => {
-                Err(Disconnect::new(Status::NoFragmentation, "a fragment came, and none was asked for"))
+                Err(ProtocolError::new(Status::NoFragmentation, "a fragment came, and none was asked for"))
             }
             (_, FrameType::Notify) => {
                 self.fragments.begin(frame)?;
@@ -213,19 +219,19 @@ impl Session {
             (_, FrameType::HaproxyDisconnect) => {
                 whole(frame)?;
                 let peer = PeerDisconnect::decode(&frame.payload)
-                    .map_err(|cause| Disconnect::new(Status::Invalid, format!("disconnect: {cause}")))?;
-                self.disconnect(&Disconnect::new(Status::Normal, "HAProxy disconnects"), output);
+                    .map_err(|cause| ProtocolError::malformed(format!("disconnect: {cause}"), cause))?;
+                self.disconnect(Status::Normal, output);
                 Ok(Some(Event::PeerClosed(peer)))
             }
             (_, other) => Err(unexpected(other, "after the handshake")),
         }
     }
 
-    fn hello(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Event, Disconnect> {
+    fn hello(&mut self, frame: &Frame, output: &mut BytesMut) -> Result<Event, ProtocolError> {
         whole(frame)?;
         let hello = HaproxyHello::decode(&frame.payload)?;
         if hello.healthcheck && !self.healthy {
-            self.disconnect(&Disconnect::new(Status::Resources, "health check while no engine runs"), output);
+            self.disconnect(Status::Resources, output);
             return Ok(Event::HealthCheck);
         }
         let agreed = hello.agree(self.limits.max_frame_size, self.limits.capabilities);
@@ -235,20 +241,20 @@ impl Session {
             return Ok(Event::HealthCheck);
         }
         self.state = State::Open(agreed);
-        // A copy: it is not to keep the read buffer.
+        // A copy, so that the engine-id does not hold the whole read buffer in memory.
         let engine = hello.engine().filter(|_| agreed.capabilities.asynchronous);
         self.engine = engine.map(|id| Bytes::copy_from_slice(id));
         Ok(Event::Open(agreed))
     }
 }
 
-/// HELLO and DISCONNECT come in one frame, with both identifiers 0.
-fn whole(frame: &Frame) -> Result<(), Disconnect> {
+/// Checks that a HELLO or DISCONNECT is one whole frame with both identifiers 0.
+fn whole(frame: &Frame) -> Result<(), ProtocolError> {
     if !frame.is_final() {
-        return Err(Disconnect::new(Status::NoFragmentation, "a hello or disconnect was fragmented"));
+        return Err(ProtocolError::new(Status::NoFragmentation, "a hello or disconnect was fragmented"));
     }
     if frame.is_abort() || frame.id != FrameId::default() {
-        return Err(Disconnect::new(
+        return Err(ProtocolError::new(
             Status::Invalid,
             "a hello or disconnect has the ABORT flag or an identifier other than 0",
         ));
@@ -256,13 +262,21 @@ fn whole(frame: &Frame) -> Result<(), Disconnect> {
     Ok(())
 }
 
-fn unexpected(kind: FrameType, when: &str) -> Disconnect {
-    Disconnect::new(Status::Invalid, format!("frame of type {} {when}", u8::from(kind)))
+fn unexpected(kind: FrameType, when: &str) -> ProtocolError {
+    ProtocolError::new(Status::Invalid, format!("frame of type {} {when}", u8::from(kind)))
 }
 
-/// The actions do not fit in the frame size that was agreed on.
+/// The actions of an ACK do not fit in the frame size that was agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckTooBig;
+
+impl fmt::Display for AckTooBig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the actions do not fit in a frame")
+    }
+}
+
+impl std::error::Error for AckTooBig {}
 
 #[cfg(test)]
 mod tests {

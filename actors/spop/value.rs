@@ -25,7 +25,7 @@ pub enum Value<'a> {
     Ipv4(Ipv4Addr),
     /// An IPv6 address.
     Ipv6(Ipv6Addr),
-    /// Text, in whatever bytes the client sent.
+    /// Text, which may be any bytes: often the client chose them.
     String(&'a [u8]),
     /// Bytes.
     Binary(&'a [u8]),
@@ -64,7 +64,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The name of its type, as doc/SPOE.txt spells it.
+    /// The name of the type, as doc/SPOE.txt spells it.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Appends a length and as many bytes: a name, a STRING or BINARY behind its type.
+/// Appends a length and as many bytes: a name, or a STRING or BINARY after its type.
 pub fn encode_bytes(bytes: &[u8], out: &mut impl BufMut) {
     varint::encode(bytes.len() as u64, out);
     out.put_slice(bytes);

@@ -22,7 +22,7 @@ pub fn encode(value: u64, out: &mut impl BufMut) {
     out.put_u8(rest as u8);
 }
 
-/// How many bytes [`encode`] writes for `value`.
+/// The number of bytes that [`encode`] writes for `value`.
 #[must_use]
 pub fn encoded_len(value: u64) -> usize {
     if value < 240 {
@@ -36,10 +36,10 @@ pub fn encoded_len(value: u64) -> usize {
     len
 }
 
-/// What [`decode`] makes of the bytes that it was given.
+/// The result of [`decode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// The value, and how many bytes it took.
+    /// The value, and the number of bytes that it took.
     Value(u64, usize),
     /// The bytes end within the integer.
     Incomplete,
@@ -53,7 +53,7 @@ pub enum Decoded {
 pub fn decode(bytes: &[u8]) -> Decoded {
     match bytes.split_first() {
         None => Decoded::Incomplete,
-        // Most are lengths of names and short strings.
+        // Most integers are lengths of names and short strings.
         Some((&first, _)) if first < 240 => Decoded::Value(first.into(), 1),
         Some((&first, rest)) => decode_rest(first, rest),
     }

@@ -108,6 +108,23 @@ fn acks_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn a_worker_takes_its_own_jobs_first_and_those_of_a_lane_in_order() {
+    let tree = Tree::start(Settings { workers: 1, queue: 100, ..settings() }, 0);
+    let mut client = tree.connect();
+    client.order(1, "wait");
+    tree.gate.await_waiting(1);
+    for stream in 2..5 {
+        client.order(stream, "work");
+    }
+    client.order(5, "work for 1");
+    client.order(6, "work for 1");
+    client.await_read();
+    tree.gate.open();
+    let order: Vec<_> = (0..6).map(|_| client.ack().0).collect();
+    assert_eq!(order, [1, 5, 6, 2, 3, 4]);
+}
+
+#[test]
 fn what_does_not_fit_in_the_queue_is_answered_at_once() {
     let tree = Tree::start(settings(), 0);
     let mut client = tree.connect();
@@ -130,8 +147,8 @@ fn an_engine_that_does_not_start_is_tried_again_with_growing_delays() {
     let tree = Tree::start(Settings { workers: 1, ..settings() }, 6);
     assert_eq!(tree.connect().ask("work"), "done");
     let crashes = tree.log.wait_for("worker crashed", 6);
-    let delays: Vec<_> = crashes.iter().map(|line| line.split("restart in=").nth(1).unwrap()).collect();
-    assert_eq!(delays, ["0.0ns", "0.0ns", "0.0ns", "10.0ms", "20.0ms", "40.0ms"]);
+    let delays: Vec<_> = crashes.iter().map(|line| line.split("restart_in_ms=").nth(1).unwrap()).collect();
+    assert_eq!(delays, ["0", "0", "0", "10", "20", "40"]);
     assert!(crashes[0].contains("false start"), "{}", crashes[0]);
 }
 
@@ -216,6 +233,49 @@ fn engines_that_die_whatever_they_are_given_are_rebuilt_and_then_the_pool_is_dow
     tree.log.wait_for("an engine runs again", 1);
     assert_eq!(client.ask("work"), "done");
     assert_eq!(tree.health_check(), FrameType::AgentHello);
+}
+
+#[test]
+fn a_reload_happens_between_two_jobs_and_loses_none() {
+    let tree = Tree::start(settings(), 0);
+    let mut client = tree.connect();
+    for stream in 0..4 {
+        client.order(stream, "wait");
+    }
+    tree.gate.await_waiting(2);
+    tree.reload();
+    let mut other = tree.connect();
+    assert_eq!(*tree.agent.reloads.done.lock().unwrap(), 0, "both engines have a request");
+    tree.gate.open();
+    let start = Instant::now();
+    while *tree.agent.reloads.done.lock().unwrap() < settings().workers {
+        for worker in 1..=settings().workers {
+            assert_eq!(other.ask(&format!("work for {worker}")), "done");
+        }
+        assert!(start.elapsed() < PATIENCE);
+    }
+    let mut answers: Vec<_> = (0..4).map(|_| client.ack()).collect();
+    answers.sort();
+    assert_eq!(answers, (0..4).map(|stream| (stream, "done".to_owned())).collect::<Vec<_>>());
+    let logged = tree.log.wait_for("", 1);
+    assert!(!logged.iter().any(|line| line.contains("worker crashed")), "{logged:#?}");
+}
+
+#[test]
+fn a_reload_that_fails_costs_a_restart_and_no_request() {
+    let tree = Tree::start(Settings { workers: 1, ..settings() }, 0);
+    let mut client = tree.connect();
+    client.order(1, "wait");
+    tree.gate.await_waiting(1);
+    client.order(2, "work");
+    client.await_read();
+    *tree.agent.reloads.to_fail.lock().unwrap() = true;
+    tree.reload();
+    tree.gate.open();
+    assert_eq!([client.ack(), client.ack()], [(1, "done".to_owned()), (2, "done".to_owned())]);
+    assert!(tree.log.wait_for("worker crashed", 1)[0].contains("false reload"));
+    tree.log.wait_for("worker restarted", 1);
+    assert_eq!(client.ask("work"), "done");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One engine of a worker, from its start to its end, and what engines are made of.
+//! One engine of a worker with the count of its requests, and what all workers share to start engines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +12,12 @@ use crate::message::HttpMessage;
 use crate::message::id::Ticket;
 use crate::message::verdict::Verdict;
 
-/// What all engines are made of.
+/// What all workers share: where engines are started, the operator's settings, and the numbers of engines.
 pub(super) struct Shared {
-    /// Where engines run, and the number of that: 1 at the start, one more after each reload.
+    /// The number of the current rules (1 at the start, one more after each reload), and where engines with them run.
     isolation: Mutex<(u64, Isolation)>,
     pub(super) settings: AgentSettings,
-    /// Engines started so far.
+    /// Engines started so far, by all workers.
     engines: AtomicU64,
 }
 
@@ -26,12 +26,12 @@ impl Shared {
         Self { isolation: Mutex::new((1, isolation)), settings, engines: AtomicU64::new(0) }
     }
 
-    /// Where engines run now.
+    /// The place where engines with the current rules run.
     pub(super) fn isolation(&self) -> Isolation {
         self.isolation.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
-    /// Lets engines run there from now on. Returns the number of the new rules; the first are 1.
+    /// Engines that start from now on run at `isolation`. Returns the number of the new rules; the first are 1.
     pub(super) fn replace(&self, isolation: Isolation) -> u64 {
         let mut current = self.isolation.lock().unwrap_or_else(PoisonError::into_inner);
         *current = (current.0 + 1, isolation);
@@ -39,19 +39,24 @@ impl Shared {
     }
 }
 
-/// An engine.
+/// An engine, and the requests and parked transactions that it has had.
 pub(super) struct Generation {
-    /// Its number; no other engine has had the same.
+    /// The engine's number, which no other engine of this process has had: tickets name the engine by it.
     pub(super) number: u64,
     pub(super) engine: AnyEngine,
-    /// Requests that it got, and how many it may get.
+    /// Requests that it has inspected.
     pub(super) requests: u64,
+    /// Requests after which the worker recycles it.
     pub(super) max_requests: u64,
-    /// Transactions that are parked in it, at most.
+    /// Transactions that are parked in it, at most: some may have expired there.
     pub(super) parked: usize,
 }
 
 impl Generation {
+    /// Starts an engine for the worker with this number, with the current rules.
+    ///
+    /// # Errors
+    /// When the engine's process or thread cannot be started.
     pub(super) fn start(
         worker: usize,
         shared: &Shared,
@@ -63,7 +68,8 @@ impl Generation {
         Ok(Self { number, engine, requests: 0, max_requests, parked: 0 })
     }
 
-    /// Has these inspected, and tells what comes of each.
+    /// Lets the engine inspect `messages`, keeps count, and gives each parked transaction its ticket. Calls `outcome`
+    /// as [`Engine::inspect`] does.
     pub(super) fn inspect(
         &mut self,
         worker: usize,
@@ -71,7 +77,7 @@ impl Generation {
         outcome: &mut dyn FnMut(usize, Result<Verdict, EngineError>),
     ) {
         let (number, requests, parked) = (self.number, &mut self.requests, &mut self.parked);
-        let mut told = |place: usize, mut inspected: Result<Verdict, EngineError>| {
+        let mut counted = |place: usize, mut inspected: Result<Verdict, EngineError>| {
             let Some(message) = messages.get(place) else { return };
             let is_request = matches!(message, HttpMessage::Request(_));
             if is_request && inspected != Err(EngineError::NotBegun) {
@@ -88,6 +94,6 @@ impl Generation {
             }
             outcome(place, inspected);
         };
-        self.engine.inspect(messages, &mut told);
+        self.engine.inspect(messages, &mut counted);
     }
 }

@@ -1,6 +1,6 @@
-//! Watches what HAProxy sends for signs that it is not configured as the operator thinks: nobody would be told otherwise.
+//! Warnings about a HAProxy that is not configured as the operator thinks, from what it sends.
 //!
-//! Counted by the minute; each finding is logged when it shows, and at most once in a minute.
+//! Messages are counted by the minute. Each finding is logged when the counts first show it, at most once a minute.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,26 +11,27 @@ use slog::{Logger, warn};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 
-/// What is counted together.
+/// Time over which messages are counted together.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Requests or health checks after which "none" means something.
+/// Requests or health checks that must have come before the absence of something is worth a warning.
 const ENOUGH: u64 = 10;
 
-/// What came in the current minute.
+/// The counts of the current minute.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     requests: AtomicU64,
     with_client: AtomicU64,
-    /// With a body, by their size.
+    /// Requests whose size says that they have a body.
     announced: AtomicU64,
-    /// … of which nothing came.
+    /// Requests with an announced body of which HAProxy sent nothing.
     without_body: AtomicU64,
     responses: AtomicU64,
-    lost: AtomicU64,
+    /// Responses that found no parked transaction.
+    without_transaction: AtomicU64,
     health_checks: AtomicU64,
     unknown_application: AtomicU64,
-    /// Any message, ever.
+    /// Whether any message has come since the start.
     any: AtomicBool,
     window: Mutex<Window>,
 }
@@ -38,7 +39,8 @@ pub(super) struct Watch {
 #[derive(Debug, Default)]
 struct Window {
     start: Option<Instant>,
-    told: [bool; 5],
+    /// Which of the five findings have been logged in this minute.
+    logged: [bool; 5],
 }
 
 fn count(counter: &AtomicU64, counts: bool) {
@@ -46,7 +48,7 @@ fn count(counter: &AtomicU64, counts: bool) {
 }
 
 impl Watch {
-    /// A message came.
+    /// Counts a message.
     pub(super) fn message(&self, message: &HttpMessage, application_is_known: bool) {
         count(&self.unknown_application, !application_is_known);
         self.any.store(true, Ordering::Relaxed);
@@ -61,25 +63,25 @@ impl Watch {
         }
     }
 
-    /// A health check came.
+    /// Counts a health check.
     pub(super) fn health_check(&self) {
         count(&self.health_checks, true);
     }
 
-    /// An engine is done with a message.
+    /// Counts an engine's verdict on a message.
     pub(super) fn verdict(&self, verdict: &Verdict) {
-        count(&self.lost, verdict.has_no_request);
+        count(&self.without_transaction, verdict.has_no_request);
     }
 
-    /// Tells the log what there is to tell. To be called about once a second.
+    /// Logs the findings that are new in this minute. To be called about once a second.
     pub(super) fn review(&self, log: &Logger, now: Instant) {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let start = *window.start.get_or_insert(now);
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let [bodies, clients, checks, responses, applications] = &mut window.told;
+        let [bodies, clients, checks, responses, applications] = &mut window.logged;
         if get(&self.without_body) > 0 && !std::mem::replace(bodies, true) {
             warn!(log, "bodies are announced and do not come: HAProxy needs `option http-buffer-request`";
-                "announced" => get(&self.announced), "without body" => get(&self.without_body));
+                "announced" => get(&self.announced), "without_body" => get(&self.without_body));
         }
         if get(&self.requests) >= ENOUGH && get(&self.with_client) == 0 && !std::mem::replace(clients, true) {
             warn!(log, "no request has its client's address, rules see 0.0.0.0: the message needs src-ip=src";
@@ -90,25 +92,25 @@ impl Watch {
             && !std::mem::replace(checks, true)
         {
             warn!(log, "HAProxy checks this agent and has never sent it a request: is the message or its group sent?";
-                "health checks" => get(&self.health_checks));
+                "health_checks" => get(&self.health_checks));
         }
-        if get(&self.lost) > 0 && !std::mem::replace(responses, true) {
+        if get(&self.without_transaction) > 0 && !std::mem::replace(responses, true) {
             warn!(log, "responses come without their transaction and are inspected on their own: --responses is too small, \
                 or the message lacks id=var(txn.modsec.id)";
-                "responses" => get(&self.responses), "without transaction" => get(&self.lost));
+                "responses" => get(&self.responses), "without_transaction" => get(&self.without_transaction));
         }
         if get(&self.unknown_application) > 0 && !std::mem::replace(applications, true) {
             warn!(log, "messages name an application that has no --app"; "messages" => get(&self.unknown_application));
         }
         if now.duration_since(start) >= WINDOW {
-            *window = Window { start: Some(now), told: [false; 5] };
+            *window = Window { start: Some(now), logged: [false; 5] };
             for counter in [
                 &self.requests,
                 &self.with_client,
                 &self.announced,
                 &self.without_body,
                 &self.responses,
-                &self.lost,
+                &self.without_transaction,
                 &self.health_checks,
                 &self.unknown_application,
             ] {

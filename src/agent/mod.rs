@@ -1,4 +1,5 @@
-//! What the agent does with a message: decode it, let ModSecurity inspect the request, answer, log.
+//! The agent, as the supervision tree sees it: it decodes messages, makes engines that inspect them with ModSecurity,
+//! writes answers, and logs verdicts.
 
 mod generation;
 mod misconfiguration;
@@ -28,39 +29,39 @@ use policy::{Applications, Truncated};
 use recycling::Recycling;
 pub use worker_engine::WorkerEngine;
 
-/// The agent that HAProxy talks to: the top of the tree's [`Agent`].
+/// The agent that HAProxy talks to, shared by all connections and workers of the tree.
 pub struct ModSecurityAgent {
     shared: Arc<Shared>,
     policy: Policy,
     ids: IdSource,
-    traffic: misconfiguration::Watch,
+    watch: misconfiguration::Watch,
 }
 
-/// What the operator wants of the agent.
+/// The operator's settings for answers and engines.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
-    /// What HAProxy is told.
+    /// How answers to HAProxy are made.
     pub answers: Policy,
-    /// What becomes of a request with a body that was cut.
+    /// What becomes of a request whose body was cut (`--truncated`).
     pub truncated: Truncated,
-    /// Transactions that each engine may park for their responses.
+    /// How many transactions each engine may park for their responses, and for how long.
     pub responses: RetentionLimits,
     /// When engine processes are recycled.
     pub recycling: Recycling,
-    /// Which applications there are.
+    /// The applications that have rules of their own.
     pub applications: Applications,
 }
 
 impl ModSecurityAgent {
-    /// An agent whose engines run there.
+    /// An agent whose engines run at `isolation`.
     #[must_use]
     pub fn new(isolation: Isolation, settings: AgentSettings) -> Self {
         let policy = settings.answers.clone();
         let shared = Arc::new(Shared::new(isolation, settings));
-        Self { shared, policy, ids: IdSource::default(), traffic: misconfiguration::Watch::default() }
+        Self { shared, policy, ids: IdSource::default(), watch: misconfiguration::Watch::default() }
     }
 
-    /// Lets engines that start from now on run there. Returns the number of the new rules; the first are 1.
+    /// Engines that start from now on run at `isolation`. Returns the number of the new rules; the first are 1.
     pub fn replace(&self, isolation: Isolation) -> u64 {
         self.shared.replace(isolation)
     }
@@ -93,36 +94,39 @@ impl Agent for ModSecurityAgent {
         }
     }
 
-    fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
-        let message = decode::decode(payload, self.ids.next())?;
-        let applications = &self.shared.settings.applications;
-        let is_known = applications.known.is_empty() || applications.knows(message.application());
-        self.traffic.message(&message, is_known);
-        Ok(message)
+    fn read(&self, payload: &Bytes) -> (Dialect, Result<HttpMessage, Failure>) {
+        let (dialect, message) = decode::read(payload, self.ids.next());
+        if let Ok(message) = &message {
+            let applications = &self.shared.settings.applications;
+            let is_known = applications.known.is_empty() || applications.knows(message.application());
+            self.watch.message(message, is_known);
+        }
+        (dialect, message)
     }
 
-    fn dialect(&self, payload: &Bytes) -> Dialect {
-        decode::dialect(payload)
+    fn dialect(&self, start: &Bytes) -> Dialect {
+        decode::dialect(start)
     }
 
     fn answer(
         &self,
-        message: Result<&HttpMessage, Dialect>,
+        dialect: Dialect,
+        message: Option<&HttpMessage>,
         outcome: Result<&Verdict, &Failure>,
     ) -> ActionList {
-        answer::answer(message, outcome, &self.policy)
+        answer::answer(dialect, message, outcome, &self.policy)
     }
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
-        self.traffic.verdict(verdict);
+        self.watch.verdict(verdict);
         verdict_log::record(message, verdict, log);
     }
 
     fn health_check(&self) {
-        self.traffic.health_check();
+        self.watch.health_check();
     }
 
     fn review(&self, log: &Logger) {
-        self.traffic.review(log, Instant::now());
+        self.watch.review(log, Instant::now());
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator wants done with messages that no engine is asked about.
+//! Messages that are decided without an engine: those of unknown applications, and requests whose body was cut.
 
 use std::collections::HashSet;
 
@@ -7,34 +7,34 @@ use actors::{EngineError, Failure, FailureKind};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 
-/// Which applications there are.
+/// The applications that have rules of their own.
 #[derive(Clone, Debug, Default)]
 pub struct Applications {
-    /// Their names.
+    /// The names of the applications (`--app`).
     pub known: HashSet<Vec<u8>>,
-    /// What becomes of requests that name another.
+    /// What becomes of requests that name another application.
     pub unknown: UnknownApplication,
 }
 
-/// What becomes of a request that names an application nobody has configured (`--unknown-app`).
+/// What becomes of a request that names an application without `--app` (`--unknown-app`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownApplication {
     /// The default rules inspect it.
     #[default]
     Default,
-    /// Nobody inspects it.
+    /// No engine inspects it, and the answer is an error.
     Error,
 }
 
 /// What becomes of a request of which HAProxy had only the beginning of the body (`--truncated`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Truncated {
-    /// What there is of it is inspected.
+    /// The part that came is inspected.
     #[default]
     Inspect,
-    /// It is denied.
+    /// The request is denied with 413.
     Deny,
-    /// Nobody inspects it.
+    /// No engine inspects it, and the answer is an error.
     Error,
 }
 
@@ -42,14 +42,14 @@ pub enum Truncated {
 const CONTENT_TOO_LARGE: u16 = 413;
 
 impl Applications {
-    /// Whether this is the name of an application, or none is named.
+    /// Whether `name` is that of an application, or the message names none.
     #[must_use]
     pub fn knows(&self, name: Option<&[u8]>) -> bool {
         name.is_none_or(|name| self.known.contains(name))
     }
 }
 
-/// What is to be said of a message without asking an engine; `None` when an engine is to inspect it.
+/// The outcome of a message that no engine inspects; `None` when an engine is to inspect it.
 pub(super) fn decide(
     message: &HttpMessage,
     applications: &Applications,

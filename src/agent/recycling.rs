@@ -1,18 +1,18 @@
-//! Engine processes that are replaced after so many requests (`--max-requests`): whatever they may have leaked goes with
-//! them.
+//! The number of requests after which an engine process is recycled (`--max-requests`): the system takes back whatever
+//! it may have leaked.
 
-/// When the engine process of a worker is replaced.
+/// When the engine process of a worker is recycled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recycling {
-    /// Requests that one inspects; 0: as many as there are.
+    /// Requests that one engine process inspects; 0 for no limit.
     pub max_requests: u32,
-    /// How many workers there are.
+    /// The number of workers.
     pub workers: usize,
 }
 
 impl Recycling {
-    /// Requests for an engine that starts when those of all workers do: for each worker another number, so that they are
-    /// not replaced at the same time. `worker` counts from 1.
+    /// The limit for an engine that starts together with those of all other workers. Each worker has another limit, so
+    /// that they do not recycle their engines at the same time. `worker` counts from 1.
     pub(super) fn first(self, worker: usize) -> u64 {
         let (workers, place) = (self.workers.max(1) as u64, self.workers.saturating_sub(worker) as u64 + 1);
         match self.max_requests {
@@ -21,7 +21,7 @@ impl Recycling {
         }
     }
 
-    /// Requests for an engine that takes the place of one that had enough.
+    /// The limit for an engine that takes the place of one that has reached its own.
     pub(super) fn later(self) -> u64 {
         match self.max_requests {
             0 => u64::MAX,

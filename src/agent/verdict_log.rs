@@ -1,4 +1,4 @@
-//! What the log says of a verdict.
+//! Log lines of verdicts: the denial, each rule that matched, and how many more did.
 
 use slog::{KV, Logger, Record, Serializer, info, o};
 
@@ -6,24 +6,33 @@ use crate::message::HttpMessage;
 use crate::message::quoted::Quoted;
 use crate::message::verdict::{RequestSummary, Verdict};
 
-/// Lines that the matches of one message may take in the log. The line of a denial names all rules in any case.
+/// Lines that the matches of one message may take in the log. The line of a denial names all matched rules in any case.
 const MAX_MATCH_LINES: usize = 16;
 
-/// The request that a response answers.
+/// Logs the request that a response answers.
 impl KV for RequestSummary {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        // Last first: that is the order of slog's pairs.
+        // slog's pairs are in reverse order: the client stands before the URI in the log.
         serializer.emit_arguments("uri", &format_args!("{}", Quoted(&self.uri)))?;
         serializer.emit_str("client", &self.client)
     }
 }
 
-/// Tells the log of a verdict, if there is anything to tell.
+/// The anomaly score as a number. With rules that keep no score, the line has no `score`.
+struct Score(Option<i64>);
+
+impl KV for Score {
+    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
+        self.0.map_or(Ok(()), |score| serializer.emit_i64("score", score))
+    }
+}
+
+/// Logs a verdict that denies or has matches; any other leaves no line.
 pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
     let with_request;
     let log = match &verdict.answers {
-        Some(answered) if !verdict.matches.is_empty() || verdict.intervention.is_some() => {
-            with_request = log.new(o!(answered.clone()));
+        Some(request) if !verdict.matches.is_empty() || verdict.intervention.is_some() => {
+            with_request = log.new(o!(request.clone()));
             &with_request
         }
         _ => log,
@@ -36,7 +45,7 @@ pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
             (HttpMessage::Response(_), true) => "response would be denied, HAProxy wants detection only",
         };
         info!(log, "{}", what; message, "action" => intervention.action.name(),
-            "status" => intervention.status, "rules" => verdict.rule_ids(), "score" => verdict.score(),
+            "status" => intervention.status, "rules" => verdict.rule_ids(), Score(verdict.anomaly_score),
             "message" => %Quoted(&verdict.message));
     }
     for found in verdict.matches.iter().take(MAX_MATCH_LINES) {
@@ -46,6 +55,6 @@ pub(super) fn record(message: &HttpMessage, verdict: &Verdict, log: &Logger) {
     }
     let unsaid = verdict.matches.len().saturating_sub(MAX_MATCH_LINES) as u64 + verdict.more_matches;
     if unsaid > 0 {
-        info!(log, "more rules matched"; "id" => message.transaction(), "rules" => unsaid);
+        info!(log, "more rules matched"; "id" => message.transaction(), "matches" => unsaid);
     }
 }

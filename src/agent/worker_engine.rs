@@ -1,7 +1,8 @@
-//! The engine of one worker, wherever it runs, and those that it replaced.
+//! The engine of one worker, and the engines that it has replaced.
 //!
-//! After a reload, and when an engine had as many requests as it may have (`--max-requests`), the transactions that wait
-//! for their response are in the replaced engine: it is kept as long as they may wait, for responses alone.
+//! A worker replaces its engine after a reload, and when the engine has inspected `--max-requests` requests. Parked
+//! transactions cannot move to the new engine, so the old one stays until the last of them has its response or expires.
+//! It gets no more requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,31 +18,35 @@ use super::policy::decide;
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 
-/// An engine for the tree.
+/// What a worker of the tree inspects messages with: its current engine, and those that it has replaced.
 pub struct WorkerEngine {
     worker: usize,
     shared: Arc<Shared>,
     current: Generation,
-    /// Those that it replaced, oldest first, and how long each is kept.
+    /// Replaced engines, oldest first, each with the time at which its last parked transaction expires.
     replaced: Vec<(Generation, Instant)>,
     log: Logger,
 }
 
 impl WorkerEngine {
     /// Starts the engine of the worker with this number.
+    ///
+    /// # Errors
+    /// When the engine's process or thread cannot be started.
     pub(super) fn start(worker: usize, shared: Arc<Shared>, log: &Logger) -> Result<Self, StartError> {
         let current = Generation::start(worker, &shared, shared.settings.recycling.first(worker), log)?;
         Ok(Self { worker, shared, current, replaced: Vec::new(), log: log.clone() })
     }
 
-    /// The replaced engine that has the transaction of this response.
+    /// The index of the replaced engine in which the transaction of this response is parked.
     fn replaced(&self, message: &HttpMessage) -> Option<usize> {
         let HttpMessage::Response(response) = message else { return None };
         let generation = response.ticket()?.generation;
         self.replaced.iter().position(|(replaced, _)| replaced.number == generation)
     }
 
-    /// Asks a replaced engine. The worker lives on with its current one if that dies of it.
+    /// Lets a replaced engine inspect a response. If that engine dies of it, the worker goes on with its current
+    /// engine.
     fn inspect_replaced(&mut self, index: usize, message: &HttpMessage) -> Result<Verdict, EngineError> {
         let mut inspected = Err(EngineError::NotBegun);
         if let Some((replaced, _)) = self.replaced.get_mut(index) {
@@ -54,7 +59,7 @@ impl WorkerEngine {
         inspected
     }
 
-    /// Replaces the engine by one that may get so many requests.
+    /// Replaces the current engine by one that inspects `max_requests` requests.
     fn replace(&mut self, max_requests: u64) -> Result<(), StartError> {
         let current = Generation::start(self.worker, &self.shared, max_requests, &self.log)?;
         let replaced = std::mem::replace(&mut self.current, current);
@@ -99,13 +104,13 @@ impl Engine for WorkerEngine {
         self.current.engine.at_a_time().min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
-    fn renew(&mut self) -> Result<(), StartError> {
-        // All workers do so at this moment.
+    fn reload(&mut self) -> Result<(), StartError> {
+        // A reload replaces the engines of all workers at once, so their limits are spread as at the start.
         self.replace(self.shared.settings.recycling.first(self.worker))
     }
 
     fn recycle(&mut self) -> bool {
-        // One at a time is kept for its responses: those of one that gets many requests would become many.
+        // At most one recycled engine is kept for its responses: with many requests, replaced engines would pile up.
         if self.current.requests < self.current.max_requests || !self.replaced.is_empty() {
             return false;
         }
@@ -119,13 +124,13 @@ impl Engine for WorkerEngine {
             Err(error) => {
                 self.current.max_requests = requests.saturating_add(self.shared.settings.recycling.later());
                 warn!(self.log, "engine cannot be recycled and goes on"; "process" => process, "requests" => requests,
-                    "cause" => %error, "next attempt" => format!("after {} requests", self.current.max_requests));
+                    "reason" => ?error.to_string(), "next_attempt_after_requests" => self.current.max_requests);
                 false
             }
         }
     }
 
-    fn tidy_up(&mut self) -> Option<Duration> {
+    fn housekeeping(&mut self) -> Option<Duration> {
         let now = Instant::now();
         self.replaced.retain(|(replaced, until)| replaced.parked > 0 && *until > now);
         self.replaced.first().map(|(_, until)| *until - now)

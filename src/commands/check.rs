@@ -1,4 +1,4 @@
-//! `--check`: loads the rules, says what is wrong with them, and exits.
+//! `--check`: loads the rules, reports what is wrong with them, and exits.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,8 @@ use super::{fail, print};
 use crate::modsecurity::Rules;
 use crate::settings::Settings;
 
-/// Loads the rules of all applications and prints a line for each.
+/// Loads the default rules and those of each application, and prints a line for each; the exit status is 1 when
+/// some are wrong.
 pub(super) fn check(settings: &Settings) -> ExitCode {
     match Rules::load(&settings.rules) {
         Ok((_, summaries)) => {

@@ -1,12 +1,13 @@
-//! What the log says before the program serves: what is about to run, and what of it may not be meant so.
+//! The log lines before the program serves: version, engine and rules, and warnings about settings that may be mistakes.
 
+use nix::unistd::geteuid;
 use slog::{Logger, info, warn};
 
 use crate::ffi::rules::RuleEngine;
 use crate::settings::Settings;
 use crate::{modsecurity::load::Summary, rules::sources::RuleSource};
 
-/// Says what is about to run; the summaries are those of the default rules and of each application.
+/// Logs the version, the engine and the rules; `summaries` has the default rules first, then those of each application.
 pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary]) {
     info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"),
         "engine" => %settings.rules.engine);
@@ -22,14 +23,22 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
     if workers > 4 * cores || workers < cores {
         info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
     }
+    if geteuid().is_root() {
+        warn!(
+            log,
+            "running as root, which the agent does not need beyond its port and its files; \
+            start it as another user (User= of systemd, USER of a container)"
+        );
+    }
     for name in &settings.unknown_variables {
-        warn!(log, "environment variable is none of mine"; "name" => name);
+        warn!(log, "unknown environment variable"; "name" => name);
     }
 }
 
+/// Logs one set of rules, and warns when the rules do not deny or do not see bodies.
 fn describe_rules(log: &Logger, source: &RuleSource, summary: &Summary, with_responses: bool) {
-    info!(log, "rules loaded"; "rules in files" => summary.rules.in_files, "in engine" => summary.rules.in_engine,
-        "removed by directives" => summary.rules.removed, "from" => %source);
+    info!(log, "rules loaded"; "rules_in_files" => summary.rules.in_files, "rules_in_engine" => summary.rules.in_engine,
+        "rules_removed" => summary.rules.removed, "from" => %source);
     match summary.engine {
         RuleEngine::On => {}
         RuleEngine::DetectionOnly => {

@@ -1,7 +1,7 @@
-//! What the program can be asked to do, and its exit status: 0 when it did that, 1 when it could not, 2 when it was asked
-//! wrongly.
+//! The commands of the program (serve, `--check`, `--help`, `--version`) and its exit status: 0 done, 1 failed, 2 wrong
+//! option.
 //!
-//! Whatever can be wrong with the operator's options is found before the first thread starts, and is one line.
+//! Every option is checked before the first thread starts, and the first wrong one is reported in one line.
 
 mod check;
 mod describe;
@@ -15,18 +15,18 @@ use crate::isolation::process::{invoked_as_zygote, run_zygote};
 use crate::rules::version::EngineVersion;
 use crate::settings::{self, Command};
 
-/// The name in messages.
+/// The program's name, which begins each message on standard error.
 const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// Runs the program as the command line and the environment ask for; returns its exit status.
+/// Runs the command that the command line and the environment ask for; returns the exit status.
 pub fn run() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().collect();
-    if invoked_as_zygote(&arguments) {
-        return ExitCode::from(run_zygote(&arguments) as u8);
+    let args: Vec<_> = std::env::args_os().collect();
+    if invoked_as_zygote(&args) {
+        return ExitCode::from(run_zygote(&args) as u8);
     }
     let engines: Vec<_> = EngineVersion::BUILT.iter().map(ToString::to_string).collect();
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
-    match settings::read(arguments, std::env::vars_os(), &version) {
+    match settings::read(args, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => print(text.trim_end()),
         Ok(Command::Run(settings)) if settings.check => check::check(&settings),
         Ok(Command::Run(settings)) => serve::serve(*settings),
@@ -34,7 +34,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Prints a text on standard output. Whoever has read enough of it may go.
+/// Prints a text on standard output. A reader that closes the pipe early, like `head`, is no failure.
 fn print(text: &str) -> ExitCode {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(1, &format!("cannot print: {error}")),
@@ -42,9 +42,9 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// Says on standard error why the program ends, and returns this exit status.
+/// Prints on standard error why the program ends, and returns the exit status `status`.
 fn fail(status: u8, cause: &dyn Display) -> ExitCode {
-    // Without anybody to read it the status has to do.
+    // When standard error cannot be written to, the exit status alone tells of the failure.
     let _ = writeln!(io::stderr(), "{NAME}: {cause}");
     ExitCode::from(status)
 }

@@ -1,4 +1,4 @@
-//! Serving: bind, load, run until a signal, stop.
+//! Serves: binds the addresses, loads the rules, and runs until a signal.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::isolation::{self, IsolationMode};
 use crate::logging;
 use crate::settings::Settings;
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until a signal stops it, or a new process replaces this one.
 pub(super) fn serve(settings: Settings) -> ExitCode {
     let (sockets, files) = match sockets::bind(&settings.listen) {
         Ok(bound) => bound,
@@ -66,7 +66,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             }
         }
         Err(error) => {
-            error!(log, "cannot run"; "error" => %error);
+            error!(log, "cannot run"; "error" => ?error.to_string());
             ExitCode::FAILURE
         }
     }

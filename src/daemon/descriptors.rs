@@ -1,15 +1,16 @@
-//! How many descriptors the process may have: one for each link, and a few for the rest.
+//! The limit of open file descriptors: each link takes one, and the process itself a few.
 
 use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, debug, warn};
 
-/// Below this a machine with many HAProxy threads, or a few hundred health checks at a time, can use them up.
+/// The log warns below this limit: the links of a HAProxy with many threads, or a few hundred health checks at a time, could
+/// use all descriptors up.
 const ENOUGH: u64 = 1024;
 
-/// Asks for as many as the process may ask for: the usual soft limit (1024) is for programs that use select(2), and the
-/// agent does not. The log says so when there are few.
+/// Raises the soft limit of descriptors to the hard one, and warns when that is low. The usual soft limit (1024) is for
+/// programs that use select(2), and the agent does not.
 pub(crate) fn raise(log: &Logger) {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         if soft < hard {
@@ -22,6 +23,8 @@ pub(crate) fn raise(log: &Logger) {
             warn!(log, "few descriptors, each link takes one (LimitNOFILE=, ulimit -Hn)"; "limit" => limit);
         }
         Ok(limit) => debug!(log, "descriptors"; "limit" => limit),
-        Err(error) => warn!(log, "cannot raise the limit of descriptors"; "error" => %io::Error::from(error)),
+        Err(error) => {
+            warn!(log, "cannot raise the limit of descriptors"; "error" => ?io::Error::from(error).to_string())
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The life of the process: sockets, signals, reloads, its end.
+//! The process from start to end: sockets, signals, reloads, replacement.
 
 pub(crate) mod descriptors;
 pub(crate) mod reload;

@@ -1,8 +1,8 @@
 //! Reading the rules anew (SIGHUP), off the thread that serves.
 //!
-//! Engines in processes come from a new zygote, which loads the rules and opens the log files that they name. What it
-//! cannot load changes nothing. In threads the engines share the process with everything else, the library's open files
-//! among them, so the process is replaced; first another checks the rules.
+//! With engines in processes, a new zygote loads the rules and opens the log files that they name; if it cannot, nothing
+//! changes. With engines in threads, the engines share the process with the library's open files and everything else, so
+//! the whole process is replaced, after another process has checked the rules.
 
 use std::fmt;
 use std::io;
@@ -17,28 +17,30 @@ use crate::isolation::{self, Isolation, IsolationError, IsolationMode};
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
-/// What came of reading the rules.
+/// Tells the service how a reload went.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Reloaded(pub(crate) Result<Reload, ReloadError>);
 
-/// How the new rules come to the engines.
+/// How the new rules reach the engines.
 pub(crate) enum Reload {
-    /// Engines are made here from now on.
+    /// New engines start from this isolation. The summaries are of the default rules and of each application's.
     Engines(Isolation, Vec<Summary>),
-    /// The process is to be replaced.
+    /// The new rules are right, and the process is to be replaced by one that loads them.
     Process,
 }
 
-/// Why the old rules stay.
+/// Why a reload failed; the old rules stay.
 #[derive(Debug)]
 pub(crate) enum ReloadError {
-    /// The new ones cannot be loaded.
+    /// The new rules cannot be loaded.
     Load(IsolationError),
-    /// The program that would become the new process refuses them, with this text.
+    /// The program refuses the new rules when it is run with `--check`; this is its text on standard error.
     Refused(String),
-    /// The program could not be asked.
+    /// The program cannot be run with `--check`.
     Ask(io::Error),
+    /// The thread that reads the rules cannot be started.
+    Thread(io::Error),
 }
 
 impl fmt::Display for ReloadError {
@@ -47,6 +49,7 @@ impl fmt::Display for ReloadError {
             Self::Load(error) => error.fmt(f),
             Self::Refused(text) => f.write_str(text),
             Self::Ask(error) => write!(f, "cannot run the program that checks the rules: {error}"),
+            Self::Thread(error) => write!(f, "cannot start the thread that reads the rules: {error}"),
         }
     }
 }
@@ -56,32 +59,35 @@ impl std::error::Error for ReloadError {
         match self {
             Self::Load(error) => Some(error),
             Self::Refused(_) => None,
-            Self::Ask(error) => Some(error),
+            Self::Ask(error) | Self::Thread(error) => Some(error),
         }
     }
 }
 
-/// Starts reading the rules; `service` hears of the end.
+/// Reads the rules in a thread of its own, which sends the outcome to `service`.
 pub(crate) fn start(settings: Arc<Settings>, log: Logger, service: Recipient<Reloaded>) {
+    let told = service.clone();
     let body = move || {
-        let read = match settings.isolation {
+        let outcome = match settings.isolation {
             IsolationMode::Process => engines(&settings, &log),
             IsolationMode::Thread => check(),
         };
-        service.do_send(Reloaded(read));
+        service.do_send(Reloaded(outcome));
     };
-    // Without a thread its body is dropped, and the old rules stay.
-    drop(thread::Builder::new().name("reload".to_owned()).spawn(body));
+    if let Err(cause) = thread::Builder::new().name("reload".to_owned()).spawn(body) {
+        told.do_send(Reloaded(Err(ReloadError::Thread(cause))));
+    }
 }
 
+/// Starts a new zygote, which loads the rules.
 fn engines(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
-    // Engines in processes cannot taint this one.
+    // `on_taint` does nothing: engines in other processes cannot taint this one.
     let started = isolation::start(settings.isolation, &settings.rules, settings.limits, || {}, log);
     let (isolation, summaries) = started.map_err(ReloadError::Load)?;
     Ok(Reload::Engines(isolation, summaries))
 }
 
-/// Has the rules checked by the program that would become the new process.
+/// Runs the program that would become the new process with `--check`.
 fn check() -> Result<Reload, ReloadError> {
     let mut command = Command::new("/proc/self/exe");
     let checked = command.args(std::env::args_os().skip(1)).arg("--check").output();

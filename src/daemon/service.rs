@@ -1,4 +1,4 @@
-//! The program while it serves: an actor above the tree, for signals, reloads, and the end.
+//! The service: an actor above the supervision tree, which handles signals and reloads and reports the end.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{Renewed, Root, Socket, Stop, TreeEvent};
+use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, error, info};
 use tokio::sync::{Notify, oneshot};
 
@@ -17,22 +17,22 @@ use crate::settings::Settings;
 
 /// How the service ended.
 pub(crate) enum Ending {
-    /// It was told to stop, and has.
+    /// The tree has stopped after SIGTERM or SIGINT.
     Stopped,
-    /// This process is to become a new one, which serves on.
+    /// The tree has stopped, and this process is to become a new one, which goes on serving.
     Replaced(Successor),
 }
 
-/// A service that runs.
+/// A running service.
 pub(crate) struct Service {
-    /// Keeps the actor.
+    /// Keeps the actor alive: an actor ends when nobody holds its address.
     _actor: Addr<ServiceActor>,
     ending: oneshot::Receiver<Ending>,
 }
 
 impl Service {
-    /// Starts the tree. With a `successor`, this process can be replaced by a new one: when an engine has `tainted` it,
-    /// or to read the rules anew.
+    /// Starts the tree. With a `successor`, this process can be replaced by a new one: to load new rules, or when `tainted`
+    /// is notified because an engine has faulted in this process.
     ///
     /// # Errors
     /// When the tree cannot be started, or signals cannot be received.
@@ -78,20 +78,20 @@ impl Service {
 
     /// Waits for the end of the tree.
     pub(crate) async fn ended(self) -> Ending {
-        // Without its sender the actor is gone, and the tree with it.
+        // The sender is dropped only with the actor, and then the tree is gone too.
         self.ending.await.unwrap_or(Ending::Stopped)
     }
 }
 
-/// The actor above Root: turns signals into what the tree is to do, and the end of the tree into the end of the service.
+/// The actor above Root. It passes signals on to the tree, and the end of the tree on to [`Service::ended`].
 struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
     reloading: Reloading,
-    /// Holds the sockets open for a new process, until this one is told to stop.
+    /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
-    /// The tree ends for the successor's sake.
+    /// The tree was stopped in order to replace the process.
     is_replaced: bool,
     end: Option<oneshot::Sender<Ending>>,
     log: Logger,
@@ -102,12 +102,12 @@ struct ServiceActor {
 enum Reloading {
     No,
     Yes,
-    /// They may have changed since that began.
+    /// Another SIGHUP came while the rules were being read, so they are read once more.
     Again,
 }
 
 impl ServiceActor {
-    /// Waits for the next of these signals, deals with it, and waits again.
+    /// Waits for the next signal of one kind, handles it, and waits again.
     fn watch(mut signals: Signal, what: OnSignal, ctx: &mut Context<Self>) {
         let next = async move {
             signals.recv().await;
@@ -116,7 +116,7 @@ impl ServiceActor {
         ctx.spawn(wrap_future::<_, Self>(next).map(move |signals, service: &mut Self, ctx| {
             match what {
                 OnSignal::Stop(name) => {
-                    // Closes the sockets, which nobody is to connect to any more.
+                    // This closes the sockets, so that nobody can connect any more.
                     service.successor = None;
                     info!(service.log, "stopping"; "signal" => name);
                     service.root.do_send(Stop);
@@ -130,6 +130,7 @@ impl ServiceActor {
         }));
     }
 
+    /// Starts a reload or, while one is under way, makes another follow it.
     fn reload(&mut self, ctx: &Context<Self>) {
         if self.reloading == Reloading::No {
             self.reloading = Reloading::Yes;
@@ -139,7 +140,7 @@ impl ServiceActor {
         }
     }
 
-    /// Ends the tree, to become a new process.
+    /// Stops the tree in order to replace the process.
     fn replace(&mut self) {
         self.is_replaced = true;
         self.root.do_send(Stop);
@@ -153,19 +154,21 @@ impl Actor for ServiceActor {
 impl Handler<Reloaded> for ServiceActor {
     type Result = ();
 
-    fn handle(&mut self, Reloaded(read): Reloaded, ctx: &mut Self::Context) {
-        match read {
+    fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
+        match outcome {
             Ok(Reload::Engines(isolation, summaries)) => {
                 let generation = self.agent.replace(isolation);
                 let rules: usize = summaries.iter().map(|summary| summary.rules.in_engine).sum();
                 info!(self.log, "rules reloaded"; "rules" => rules, "generation" => generation);
-                self.root.do_send(Renewed);
+                self.root.do_send(ReloadEngines);
             }
             Ok(Reload::Process) => {
                 info!(self.log, "rules are right, replacing the process");
                 self.replace();
             }
-            Err(cause) => error!(self.log, "cannot reload, the old rules stay"; "cause" => %cause),
+            Err(cause) => {
+                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string())
+            }
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
@@ -183,19 +186,20 @@ impl Handler<TreeEvent> for ServiceActor {
             None => Ending::Stopped,
         };
         if let Some(end) = self.end.take() {
-            // Nobody waits when the program ends for another reason.
+            // The receiver is gone when the program ends for another reason.
             let _ = end.send(ending);
         }
     }
 }
 
-/// What a signal does.
+/// What a signal does, with the name of the signal for the log.
 #[derive(Clone, Copy)]
 enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
 }
 
+/// The signals that the service handles.
 const SIGNALS: [(SignalKind, OnSignal); 3] = [
     (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),

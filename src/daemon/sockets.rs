@@ -13,16 +13,31 @@ use nix::sys::stat::{Mode, umask};
 use crate::daemon::successor;
 use crate::settings::ListenAddress;
 
-/// An address that cannot be listened on.
+/// Why there are no sockets to listen on.
 #[derive(Debug)]
-pub(crate) struct BindError {
-    address: ListenAddress,
-    cause: io::Error,
+pub(crate) enum BindError {
+    /// An address cannot be bound.
+    Address(ListenAddress, io::Error),
+    /// The sockets of the predecessor cannot be taken over.
+    Inherited(io::Error),
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.address, self.cause)
+        match self {
+            Self::Address(address, cause) => write!(f, "cannot listen on {address}: {cause}"),
+            Self::Inherited(cause) => {
+                write!(f, "cannot take over the sockets of the process before: {cause}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Address(_, cause) | Self::Inherited(cause) => Some(cause),
+        }
     }
 }
 
@@ -33,35 +48,40 @@ pub(crate) struct SocketFiles(Vec<PathBuf>);
 impl Drop for SocketFiles {
     fn drop(&mut self) {
         for path in &self.0 {
-            // Somebody else may have removed it; there is nobody left to tell.
+            // The program is ending, and the file may have been removed already; an error changes nothing.
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
 impl SocketFiles {
-    /// Leaves the files to a successor.
+    /// Leaves the files to a successor, which listens on the same sockets.
     pub(crate) fn leave(mut self) {
         self.0.clear();
     }
 }
 
-/// Binds all of them, or none. Sockets that a predecessor left are taken instead.
+/// Binds all addresses, or takes over the sockets that a predecessor has bound to them.
+///
+/// # Errors
+/// When one of the addresses cannot be bound, or a socket not be taken over; no socket stays open then.
 pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFiles), BindError> {
     let mut files = SocketFiles::default();
     let mut sockets = Vec::new();
-    let mut inherited = successor::inherited().map(|sockets| sockets.map(Vec::into_iter));
+    let inherited = successor::inherited().map_err(BindError::Inherited)?;
+    let mut inherited = inherited.map(Vec::into_iter);
     for address in addresses {
         let taken = match &mut inherited {
-            Some(Ok(sockets)) => sockets.next().ok_or(io::ErrorKind::NotFound.into()).map(Some),
-            Some(Err(error)) => Err(io::Error::from(error.kind())),
-            None => Ok(None),
+            Some(sockets) => {
+                let missing = || BindError::Inherited(io::ErrorKind::NotFound.into());
+                Some(sockets.next().ok_or_else(missing)?)
+            }
+            None => None,
         };
         let socket = match (address, taken) {
-            (_, Err(error)) => Err(error),
-            (ListenAddress::Tcp(_), Ok(Some(socket))) => Ok(Socket::Tcp(socket.into())),
-            (ListenAddress::Tcp(address), Ok(None)) => TcpListener::bind(address).map(Socket::Tcp),
-            (ListenAddress::Unix(path), Ok(taken)) => {
+            (ListenAddress::Tcp(_), Some(socket)) => Ok(Socket::Tcp(socket.into())),
+            (ListenAddress::Tcp(address), None) => TcpListener::bind(address).map(Socket::Tcp),
+            (ListenAddress::Unix(path), taken) => {
                 let bound = taken.map_or_else(|| bind_unix(path), |socket| Ok(socket.into()));
                 bound.map(|socket| {
                     files.0.push(path.clone());
@@ -69,12 +89,12 @@ pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFi
                 })
             }
         };
-        sockets.push(socket.map_err(|cause| BindError { address: address.clone(), cause })?);
+        sockets.push(socket.map_err(|cause| BindError::Address(address.clone(), cause))?);
     }
     Ok((sockets, files))
 }
 
-/// Binds a Unix socket for owner and group, in place of one that a dead process left behind.
+/// Binds a Unix socket to which owner and group may connect, in place of a socket that a dead process left behind.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let is_socket = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket());
     if is_socket
@@ -82,7 +102,8 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     {
         std::fs::remove_file(path)?;
     }
-    // Only the mask makes the file right from its first moment; no other thread runs yet that it could affect.
+    // Only the umask gives the file the right mode from the first moment. No other thread runs yet that the umask could
+    // affect.
     let before = umask(Mode::S_IXUSR | Mode::S_IXGRP | Mode::S_IRWXO);
     let bound = UnixListener::bind(path);
     umask(before);

@@ -8,19 +8,27 @@ use nix::libc;
 
 /// Takes over a descriptor that the process's predecessor left to it, by its number.
 ///
-/// To be called once for each number, before anything else could have opened or taken it.
+/// To be called once for each number, and before this process opens anything: a descriptor of this number is the
+/// inherited one only then.
+///
+/// # Errors
+/// When the process has no descriptor of this number.
 pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: only borrowed to ask the kernel whether there is such a descriptor; if not, the call fails.
+    // SAFETY: borrowed for this one call of `fcntl`, which fails if there is no such descriptor, and closes nothing.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    // SAFETY: it is open, and by the promise of the caller nobody else owns it.
+    // SAFETY: `fcntl` has just found it open. Nothing else owns it: this process has inherited it, and the caller
+    // passes each number once, before anything else is opened.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Has all descriptors but the standard ones closed by the next `exec`, also those that libraries opened without asking
-/// for it (libmodsecurity keeps a socket from when it looked for the machine's address).
+/// Marks all descriptors except the standard ones to be closed by the next `exec`. Libraries open some without the
+/// mark: libmodsecurity keeps a socket with which it looked for the machine's address.
+///
+/// # Errors
+/// The system's error, on a kernel before Linux 5.11 for instance.
 pub fn close_all_on_exec() -> io::Result<()> {
-    // SAFETY: only marks descriptors; nothing is closed while this program runs.
+    // SAFETY: with CLOEXEC the call only marks descriptors; it closes none that something owns.
     let marked = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
     if marked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

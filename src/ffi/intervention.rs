@@ -1,14 +1,14 @@
-//! What an engine does instead of letting a request through.
+//! An engine's intervention: what is to happen to a request or response instead of letting it pass.
 
-/// As the engine has it: nothing checked it.
+/// An intervention as the engine reports it, with values that nothing has checked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intervention {
-    /// The status of the rule.
+    /// The HTTP status that the rule sets.
     pub status: i32,
     /// The URL of a `redirect`.
     pub url: Option<Vec<u8>>,
-    /// The connection is to be closed without an answer, as far as the engine tells.
+    /// Whether the connection is to be closed without an answer. ModSecurity 2.9 only; libmodsecurity 3 never sets it.
     pub drops: bool,
-    /// What the engine would log, if it has a text of its own.
+    /// The text that the engine would log, if it has one.
     pub log: Option<Vec<u8>>,
 }

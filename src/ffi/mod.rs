@@ -1,8 +1,10 @@
-//! The only unsafe code: what C and C++ offer, behind safe faces. One folder per engine, what they have in common, and
-//! the signals that engines raise.
+//! The only unsafe code: bindings to C and C++ behind safe interfaces. `v2` and `v3` hold the two engines; beside them
+//! is what both have in common, and what the operating system offers: processes, shared memory, descriptors, signals of
+//! faults.
 
 #![allow(unsafe_code)]
 
+mod callback;
 pub mod descriptor;
 pub mod fault;
 pub(crate) mod forbidden_call;

@@ -1,4 +1,4 @@
-//! What engine processes need of the system that no safe library offers: descriptors over a socket, fork, signals.
+//! System calls for engine processes that no safe library offers: descriptors over a socket, fork, signal actions.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -11,7 +11,10 @@ use nix::unistd::{ForkResult, Pid, fork};
 /// Descriptors that one message may carry.
 pub(crate) const MAX_DESCRIPTORS: usize = 2;
 
-/// Sends one message, with these descriptors: at most [`MAX_DESCRIPTORS`].
+/// Sends one message, and these descriptors with it, at most [`MAX_DESCRIPTORS`].
+///
+/// # Errors
+/// The system's error: EPIPE or ECONNRESET when the other end is closed.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     message: &[u8],
@@ -29,7 +32,11 @@ pub(crate) fn send(
     }
 }
 
-/// Receives one message into `buffer`, with the descriptors that came along. Length 0 is the end.
+/// Receives one message into `buffer`. Returns its length, 0 when the other end is closed, and the descriptors that came
+/// with it.
+///
+/// # Errors
+/// The system's error: ECONNRESET when the other end is closed.
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
     let mut space = nix::cmsg_space!([std::os::fd::RawFd; MAX_DESCRIPTORS]);
     loop {
@@ -43,7 +50,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(received) = control {
                 for raw in received {
-                    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+                    // SAFETY: the kernel has just opened this descriptor in this process, and nothing else knows its
+                    // number.
                     descriptors.push(unsafe { OwnedFd::from_raw_fd(raw) });
                 }
             }
@@ -52,26 +60,29 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<
     }
 }
 
-/// Forks. `child` runs in the new process, which ends with the status that it returns.
+/// Forks. The new process runs `child` and exits with the status that `child` returns. Returns the new process's pid.
+///
+/// # Errors
+/// The system's error: EAGAIN or ENOMEM when it cannot make another process.
 pub(crate) fn fork_into(child: impl FnOnce() -> i32) -> nix::Result<Pid> {
-    // SAFETY: only the zygote calls this, and it has a single thread: no lock is held by a thread that the child lacks,
-    // so the child may do whatever the zygote could have done.
+    // SAFETY: only the zygote calls this, and it has a single thread. So no lock can be held by a thread that does not
+    // exist in the child, which may do anything that the zygote may do.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => std::process::exit(child()),
     }
 }
 
-/// Makes signals mean to engines what they should.
+/// Sets the signal actions of the zygote, which its engines inherit.
 ///
-/// Those that a terminal or a service manager sends to all processes of the service are ignored: the front alone decides
-/// when engines end. Those of a fault end the process: Rust's own handlers, there for a message on stack overflow, would
-/// bear one.
+/// Signals that a terminal or a service manager sends to all processes of the service are ignored, as the front alone
+/// decides when engines end. Signals of a fault end the process: Rust's own handlers, which report stack overflows,
+/// would let a sent SIGSEGV pass.
 pub(crate) fn set_signals() {
     let set = |signals: &[Signal], action| {
         for &number in signals {
-            // SAFETY: neither action runs any code.
-            // These signals exist, so there is no error.
+            // SAFETY: SIG_IGN and SIG_DFL run no code of this process.
+            // signal(2) has no error for signals that exist and can be caught.
             let _ = unsafe { signal(number, action) };
         }
     };

@@ -1,38 +1,38 @@
-//! What an engine tells of the rules that were loaded into it.
+//! The rules that were loaded into an engine, and some of its settings, for both engines.
 
-/// `SecRuleEngine`, as the loaded rules leave it.
+/// The value of `SecRuleEngine` after loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleEngine {
     /// Rules are evaluated and deny.
     On,
     /// Rules are evaluated and logged, and never deny.
     DetectionOnly,
-    /// Nothing is evaluated, or no file says.
+    /// No rule is evaluated; also when no file sets `SecRuleEngine`.
     Off,
 }
 
-/// How the loaded directives leave some settings.
+/// Settings after loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleSettings {
-    /// `SecRuleEngine`.
+    /// The value of `SecRuleEngine`.
     pub engine: RuleEngine,
-    /// `SecRequestBodyAccess`.
+    /// Whether `SecRequestBodyAccess` is on.
     pub request_body_access: bool,
-    /// `SecResponseBodyAccess`.
+    /// Whether `SecResponseBodyAccess` is on.
     pub response_body_access: bool,
 }
 
 /// A loaded rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadedRule {
-    /// Its id; 0 without one.
+    /// The rule's id; 0 for a rule without one.
     pub rule: i64,
-    /// It is of the phase that follows the request's body.
+    /// Whether the rule is of phase 2, which follows the request's body.
     pub of_body: bool,
-    /// It is a link of a chain, and not the first.
+    /// Whether the rule is a link of a chain, and not the first one.
     pub is_chained: bool,
-    /// The file, or the name that was given for it.
+    /// The file in which the rule stands, or the name that was given for its text.
     pub file: Vec<u8>,
-    /// A line of the directive, from 1.
+    /// A line of the rule's directive, from 1.
     pub line: usize,
 }

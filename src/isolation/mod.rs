@@ -1,4 +1,4 @@
-//! Where engines run: in processes of their own, or in threads of the agent's, and the watch over them.
+//! Where engines run (in processes of their own, or in threads of the agent), and the watchdog over them.
 
 pub mod process;
 pub mod thread;
@@ -37,21 +37,22 @@ pub enum IsolationMode {
     Thread,
 }
 
-/// What holds for each engine, wherever it runs.
+/// The limits of each engine, wherever it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineLimits {
-    /// CPU time that it may use for one message.
+    /// CPU time that the engine may use for one message.
     pub cpu: Duration,
-    /// Transactions that it may park for their responses.
+    /// How many transactions the engine may park for their responses, and for how long.
     pub responses: RetentionLimits,
     /// What its process may do; without meaning for one in a thread.
     pub sandbox: SandboxSettings,
 }
 
-/// Rules that are loaded, in the place where engines that use them can be started. Dropping the last clone ends them.
+/// Loaded rules, and the place where engines with these rules can be started. Dropping the last clone ends the place:
+/// the zygote and its engines, or the rules that threads share.
 #[derive(Clone)]
 pub enum Isolation {
-    /// Engines are processes, which the zygote forks; each may use this much CPU time for one message.
+    /// Engines are processes that the zygote forks; each may use this much CPU time for one message.
     Process(Arc<ZygoteHost>, Duration),
     /// Engines are threads of this process.
     Thread(Arc<Threads>),
@@ -60,11 +61,11 @@ pub enum Isolation {
 /// Why the rules could not be loaded where engines are to run.
 #[derive(Debug)]
 pub enum IsolationError {
-    /// There is no zygote, or it could not load them.
+    /// The zygote could not be started, or could not load the rules.
     Zygote(ZygoteError),
-    /// The handler of faults could not be installed.
+    /// The signal handler for faults of engines could not be installed.
     Faults(io::Error),
-    /// This process could not load them.
+    /// This process could not load the rules.
     Rules(ApplicationError),
 }
 
@@ -88,11 +89,11 @@ impl std::error::Error for IsolationError {
     }
 }
 
-/// Loads the rules where engines are to run. The summaries are those of the default rules and of each application, in
-/// their order. `on_taint` is called at the first fault of an engine in this process, on any thread.
+/// Loads the rules where engines are to run. Returns a summary of the default rules, then one for each application in
+/// its order. `on_taint` is called at the first fault of an engine in this process, on any thread.
 ///
 /// # Errors
-/// When the rules cannot be loaded, or the place for engines cannot be made.
+/// When the rules cannot be loaded, the zygote cannot be started, or the signal handler cannot be installed.
 pub fn start(
     mode: IsolationMode,
     rules: &RuleSources,
@@ -112,7 +113,7 @@ pub fn start(
             Ok((Isolation::Process(Arc::new(host), limits.cpu), summaries))
         }
         IsolationMode::Thread => {
-            // The predecessor that replaced itself by this process may have left one.
+            // After a fault the process replaces itself by exec, and the alarm that guards that is inherited.
             fault::cancel_last_resort();
             fault::install().map_err(IsolationError::Faults)?;
             let (rules, summaries) = Rules::load(rules).map_err(IsolationError::Rules)?;
@@ -146,7 +147,7 @@ impl AnyEngine {
         })
     }
 
-    /// The number of the engine's process; `None` for one in a thread.
+    /// The pid of the engine's process; `None` for an engine in a thread.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
         match self {

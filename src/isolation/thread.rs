@@ -1,9 +1,9 @@
 //! A worker's engine in a thread of the agent's own process (`--isolation thread`).
 //!
-//! The engine's thread is beside the worker's, which waits for it as it would for a process: so a fault parks the
-//! engine's thread for good, and the worker is there to tell of it and to settle the request. From the first fault on the
-//! process is tainted: what the engine did to the heap before it was caught is anybody's guess. It starts no more engines,
-//! finishes what it has, and replaces itself.
+//! The engine has a thread beside the worker's, and the worker waits for it as it would for a process. So a fault can
+//! park the engine's thread for good, while the worker logs the fault and settles the request. From the first fault on
+//! the process is tainted, since the engine may have damaged the heap before the fault: it starts no more engines,
+//! finishes the requests that it has, and replaces itself.
 
 use std::io;
 use std::sync::Arc;
@@ -24,24 +24,24 @@ use crate::message::verdict::Verdict;
 use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::{ModSecurity, Rules};
 
-/// How often the worker looks after its engine.
+/// How often the worker checks for a fault and lets the watchdog look.
 const TICK: Duration = Duration::from_millis(5);
 
-/// How long an engine may take to finish what waits in it.
+/// How long an engine may take to finish its parked transactions at the end.
 const LAST_GRACE: Duration = Duration::from_secs(3);
 
-/// What engines in threads share.
+/// What all engines in threads share.
 pub struct Threads {
     /// The library and its rules.
     pub rules: Rules,
-    /// What holds for each engine.
+    /// The limits of each engine.
     pub limits: EngineLimits,
     tainted: AtomicBool,
     on_taint: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Threads {
-    /// `on_taint` is called once, at the first fault.
+    /// Loaded rules for engines in threads. `on_taint` is called once, at the first fault.
     #[must_use]
     pub fn new(rules: Rules, limits: EngineLimits, on_taint: Box<dyn Fn() + Send + Sync>) -> Self {
         Self { rules, limits, tainted: AtomicBool::new(false), on_taint }
@@ -54,51 +54,54 @@ impl Threads {
     }
 }
 
-/// The engine of one worker.
+/// The engine of one worker, in a thread of its own.
 pub struct EngineThread {
     shared: Arc<Threads>,
-    /// Dropped first, to let the thread end.
+    /// The way to the thread; `None` once the thread is to end.
     jobs: Option<Sender<HttpMessage>>,
     verdicts: Receiver<Result<Verdict, InspectionError>>,
     slot: &'static FaultSlot,
-    /// It does not come back: parked, stuck or ended.
+    /// The thread is parked, stuck or ended, and will answer nothing more.
     is_lost: bool,
     subject: Subject,
     log: Logger,
 }
 
 impl EngineThread {
-    /// Starts the thread.
+    /// Starts the thread, makes the engine in it, and waits until the engine is ready.
+    ///
+    /// # Errors
+    /// When the process is tainted, the thread cannot be started, or the engine in it cannot be made.
     pub fn start(worker: usize, shared: Arc<Threads>, log: &Logger) -> Result<Self, StartError> {
         if shared.tainted.load(Ordering::Relaxed) {
-            return Err(StartError("the process is tainted and about to be replaced".to_owned()));
+            return Err(StartError::new("the process is tainted and about to be replaced"));
         }
-        let (jobs, orders) = channel::bounded::<HttpMessage>(1);
+        let (jobs, inbox) = channel::bounded::<HttpMessage>(1);
         let (results, verdicts) = channel::bounded(1);
-        let (say, said) = channel::bounded(1);
-        let (rules, bounds) = (shared.rules.clone(), shared.limits.responses);
+        let (ready, started) = channel::bounded(1);
+        let (rules, limits) = (shared.rules.clone(), shared.limits.responses);
         let body = move || {
-            // Transactions never leave their thread.
+            // The engine is made on this thread, as its transactions may not move to another.
             let begin = || {
                 let (slot, clock) = (fault::take_slot()?, fault::thread_clock()?);
-                let engine = slot.guard(|| ModSecurity::new(&rules, bounds)).map_err(io::Error::other)?;
+                let engine = slot.guard(|| ModSecurity::new(&rules, limits)).map_err(io::Error::other)?;
                 Ok((slot, clock, engine))
             };
             let (slot, mut engine) = match begin() {
                 Ok((slot, clock, engine)) => {
                     let subject = Subject { clock, stat: format!("/proc/self/task/{}/stat", gettid()) };
-                    // The worker waits for this.
-                    let _ = say.send(Ok((slot, subject)));
+                    // This cannot fail: the worker waits for it.
+                    let _ = ready.send(Ok((slot, subject)));
                     (slot, engine)
                 }
-                Err(error) => return drop(say.send(Err(error))),
+                Err(error) => return drop(ready.send(Err(error))),
             };
             loop {
-                let order = match slot.guard(|| engine.housekeeping()) {
-                    Some(patience) => orders.recv_timeout(patience),
-                    None => orders.recv().map_err(RecvTimeoutError::from),
+                let next = match slot.guard(|| engine.housekeeping()) {
+                    Some(patience) => inbox.recv_timeout(patience),
+                    None => inbox.recv().map_err(RecvTimeoutError::from),
                 };
-                match order {
+                match next {
                     Ok(message) => {
                         if results.send(slot.guard(|| engine.inspect(&message))).is_err() {
                             break;
@@ -110,14 +113,14 @@ impl EngineThread {
             }
             slot.guard(|| drop(engine));
         };
-        let failed = |error: std::io::Error| StartError(error.to_string());
+        let failed = |error: std::io::Error| StartError::new(error);
         thread::Builder::new().name(format!("engine-{worker}")).spawn(body).map_err(failed)?;
         let (slot, subject) =
-            said.recv().map_err(|_| StartError("the engine's thread ended".to_owned()))?.map_err(failed)?;
+            started.recv().map_err(|_| StartError::new("the engine's thread ended"))?.map_err(failed)?;
         Ok(Self { shared, jobs: Some(jobs), verdicts, slot, is_lost: false, subject, log: log.clone() })
     }
 
-    /// The engine is lost: tells what is to be told of it.
+    /// Marks the engine as lost and the process as tainted. Returns the failure of the request.
     fn lose(&mut self, kind: FailureKind, cause: String) -> EngineError {
         self.is_lost = true;
         self.shared.taint();
@@ -169,7 +172,7 @@ impl Drop for EngineThread {
     fn drop(&mut self) {
         self.jobs = None;
         if !self.is_lost {
-            // The thread finishes what waits in its engine: it says nothing more, but ends the channel.
+            // The thread finishes its parked transactions and ends, which closes the channel: no verdict can come here.
             let _ = self.verdicts.recv_timeout(LAST_GRACE);
         }
     }

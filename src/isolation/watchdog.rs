@@ -1,5 +1,5 @@
-//! The watch over one request in an engine, by the CPU time that the engine uses: a busy machine is not mistaken for a
-//! busy engine.
+//! The watchdog over one request in an engine. It counts the CPU time of the engine and not the time of day, so that a
+//! busy machine is not mistaken for a busy engine.
 
 use std::time::{Duration, Instant};
 
@@ -8,27 +8,28 @@ use slog::{Logger, warn};
 
 use crate::message::HttpMessage;
 
-/// The share of the limit after which a request is logged as slow.
+/// A request that has used the limit divided by this number is logged as slow.
 const SOFT: u32 = 4;
 
-/// Looks at which an engine must be found standing still, as a worker that was itself not run for a while may look at the
-/// very moment at which its engine is done.
+/// Looks in a row that must find the engine idle before it counts as stuck. One is not enough: a worker that was itself
+/// kept from running may look at the very moment at which its engine is done.
 const LOOKS: u32 = 5;
 
-/// Where to look at an engine.
+/// The process or thread of an engine, as the watchdog looks at it.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
-    /// The clock of its CPU time.
+    /// The clock of the CPU time that the process or thread has used.
     pub(super) clock: ClockId,
-    /// Its `stat` in /proc (proc_pid_stat(5)).
+    /// The path of its `stat` file in /proc (`proc_pid_stat(5)`).
     pub(super) stat: String,
 }
 
 impl Subject {
-    /// Its state, as a letter of ps(1)'s; a space when there is none.
+    /// The state as a letter, as ps(1) shows it; a space when the process or thread is gone.
     fn state(&self) -> char {
         let stat = std::fs::read_to_string(&self.stat).unwrap_or_default();
-        // The name before it may hold anything, so from behind.
+        // The process's name stands before the state, in parentheses, and may itself hold a parenthesis: the last one
+        // counts.
         stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or(' ')
     }
 }
@@ -36,11 +37,11 @@ impl Subject {
 /// Why an engine is to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overrun {
-    /// It used this much CPU time.
+    /// The engine has used this much CPU time.
     TooLong(Duration),
-    /// It used none for so long: it is stopped, or waits for what will not come.
+    /// The engine has used no CPU time for this long: it is stopped, or waits for something that does not come.
     Stuck(Duration),
-    /// There is no such process or thread any more.
+    /// The process or thread does not exist any more.
     Gone,
 }
 
@@ -49,21 +50,21 @@ pub(super) struct Watch<'a> {
     subject: &'a Subject,
     /// CPU time that the request may use.
     limit: Duration,
-    /// How often it is looked after.
+    /// The time between two looks.
     tick: Duration,
     log: &'a Logger,
     request: &'a HttpMessage,
-    /// CPU time at the first look. What the request used before that is at most a tick.
+    /// CPU time of the engine at the first look. The request has used at most a tick before that.
     first: Option<Duration>,
-    /// CPU time at the last look.
+    /// CPU time of the engine at the last look.
     last: Duration,
-    /// Since when it stands still, and how often it was found so.
-    still: Option<(Instant, u32)>,
+    /// Since when the engine is idle, and the number of looks that have found it so.
+    idle: Option<(Instant, u32)>,
     warned: bool,
 }
 
 impl<'a> Watch<'a> {
-    /// Begins the watch.
+    /// Begins the watch over `request`, which may use `limit` of CPU time. [`Watch::look`] is to be called each `tick`.
     pub(super) fn new(
         subject: &'a Subject,
         limit: Duration,
@@ -72,10 +73,13 @@ impl<'a> Watch<'a> {
         request: &'a HttpMessage,
     ) -> Self {
         let last = Duration::ZERO;
-        Self { subject, limit, tick, log, request, first: None, last, still: None, warned: false }
+        Self { subject, limit, tick, log, request, first: None, last, idle: None, warned: false }
     }
 
-    /// To be called once a tick: whether the engine may go on.
+    /// Checks whether the engine may go on; to be called once a tick. Logs a slow request once.
+    ///
+    /// # Errors
+    /// When the engine must be ended, or is gone.
     pub(super) fn look(&mut self) -> Result<(), Overrun> {
         let cpu = Duration::from(clock_gettime(self.subject.clock).map_err(|_| Overrun::Gone)?);
         let used = cpu.saturating_sub(*self.first.get_or_insert(cpu)) + self.tick;
@@ -85,14 +89,14 @@ impl<'a> Watch<'a> {
         let moves = cpu > std::mem::replace(&mut self.last, cpu);
         let state = if moves { 'R' } else { self.subject.state() };
         if matches!(state, 'Z' | 'X') {
-            // Dead, though nobody has reaped it yet.
+            // A zombie: dead, and not reaped yet.
             return Err(Overrun::Gone);
         }
         if state == 'R' {
-            // It could use CPU time if it were given some: a busy machine may keep it waiting.
-            self.still = None;
+            // The engine is ready to run; a busy machine may keep it waiting for a CPU.
+            self.idle = None;
         } else {
-            let (since, looks) = self.still.get_or_insert((Instant::now(), 0));
+            let (since, looks) = self.idle.get_or_insert((Instant::now(), 0));
             *looks += 1;
             let time = since.elapsed();
             if time >= self.limit && *looks >= LOOKS {
@@ -100,7 +104,7 @@ impl<'a> Watch<'a> {
             }
         }
         if used >= self.limit / SOFT && !std::mem::replace(&mut self.warned, true) {
-            warn!(self.log, "request is slow in the engine"; "cpu" => format!("{used:.1?}"), self.request);
+            warn!(self.log, "request is slow in the engine"; "cpu_ms" => used.as_millis() as u64, self.request);
         }
         Ok(())
     }

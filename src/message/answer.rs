@@ -11,41 +11,41 @@ use crate::message::block_page::BlockPage;
 use crate::message::dialect::{Convention, Dialect, number};
 use crate::message::verdict::{Action, Intervention, Verdict};
 
-/// What the operator wants to be answered.
+/// The operator's choices for answers.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// When nobody inspected the message.
+    /// The answer when nobody inspected the message.
     pub on_error: OnError,
-    /// In the place of what is denied.
+    /// The page in place of a denied message; `None` without `--block-page`.
     pub block_page: Option<BlockPage>,
 }
 
 /// What `code` says when nobody inspected the request (`--on-error`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
-    /// Nothing: it stays unset, and HAProxy's own rule decides.
+    /// `code` stays unset, and a rule of HAProxy's configuration decides.
     #[default]
     Unset,
-    /// To deny the request with this status.
+    /// `code` denies the request with this status.
     Deny(u16),
 }
 
-/// What a verdict on a request may have set, apart from `code` and `action`.
+/// The variables that a verdict on a request may have set, apart from `code` and `action`.
 const OF_A_VERDICT: [&str; 8] =
     ["status", "ruleid", "data", "body", "rules_hit", "anomaly_score", "rule_ids", "msg"];
 
-/// The variables for a message (as far as it was understood) and its outcome. What decides comes first: HAProxy stops at
+/// The variables for a message, if it was understood, and its outcome. What decides comes first: HAProxy stops at
 /// an action that it cannot read.
 #[must_use]
 pub fn answer(
-    message: Result<&HttpMessage, Dialect>,
+    dialect: Dialect,
+    message: Option<&HttpMessage>,
     outcome: Result<&Verdict, &Failure>,
     policy: &Policy,
 ) -> ActionList {
     let mut actions = ActionList::new();
-    let dialect = message.map_or_else(|dialect| dialect, |message| message.options().dialect);
     let is_coraza = dialect.convention == Convention::Coraza;
-    let detect_only = message.is_ok_and(|message| message.options().detect_only);
+    let detect_only = message.is_some_and(|message| message.options().detect_only);
     if !dialect.is_request {
         for name in ["code", "action", "error", "fail"] {
             actions.unset_var(Scope::Transaction, name);
@@ -96,20 +96,20 @@ pub fn answer(
     }
     let ticket = outcome.ok().and_then(|verdict| verdict.ticket.as_ref()).map(ToString::to_string);
     match message {
-        Ok(HttpMessage::Request(request)) => {
+        Some(HttpMessage::Request(request)) => {
             set("id", Value::String(ticket.as_deref().unwrap_or(&request.id).as_bytes()));
             set("truncated", Value::Bool(request.truncated));
         }
-        Ok(HttpMessage::Response(response)) => {
+        Some(HttpMessage::Response(response)) => {
             set("truncated", Value::Bool(response.truncated));
             set("lost", Value::Bool(outcome.is_ok_and(|verdict| verdict.has_no_request)));
         }
-        Err(_) => {}
+        None => {}
     }
     actions.end_essential();
     if let Ok(verdict) = outcome {
         let denied = verdict.intervention.as_ref().filter(|_| !detect_only);
-        let page = policy.block_page.as_ref().zip(denied).zip(message.ok());
+        let page = policy.block_page.as_ref().zip(denied).zip(message);
         if let Some(((page, Intervention { status, action: Action::Deny }), message)) = page {
             let body = page.fill(&message.transaction(), *status);
             actions.set_var(Scope::Transaction, "body", Value::String(body.as_bytes()));
@@ -117,12 +117,12 @@ pub fn answer(
         if let Some(body) = verdict.rewritten.as_ref().filter(|_| denied.is_none() && !detect_only) {
             actions.set_var(Scope::Transaction, "body", Value::String(body));
         }
-        describe(verdict, message.is_ok_and(|message| message.options().export_rules), &mut actions);
+        describe(verdict, message.is_some_and(|message| message.options().export_rules), &mut actions);
     }
     actions
 }
 
-/// What the engine found, for logs and for rules of HAProxy's own.
+/// Adds what the engine found, for the log and the rules of HAProxy.
 fn describe(verdict: &Verdict, with_rules: bool, actions: &mut ActionList) {
     let mut set = |name, value: Value<'_>| actions.set_var(Scope::Transaction, name, value);
     set("rules_hit", Value::Int32(i32::try_from(verdict.rules.len()).unwrap_or(i32::MAX)));
@@ -134,7 +134,7 @@ fn describe(verdict: &Verdict, with_rules: bool, actions: &mut ActionList) {
         set("rule_ids", Value::String(rules.as_bytes()));
     }
     if !verdict.message.is_empty() {
-        // HAProxy writes it into its log as it is, and a rule may quote the request in it.
+        // HAProxy logs the variable unescaped, and the message of a rule may quote the request.
         let message: Vec<u8> = verdict.message.iter().map(|&byte| printable(byte)).collect();
         set("msg", Value::String(&message));
     }

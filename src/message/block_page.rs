@@ -1,21 +1,25 @@
-//! The page that takes the place of what was denied: the operator's own, with the transaction and the status filled in.
+//! The page that a client gets in place of a denied message: the operator's own, with the transaction's identifier and
+//! the status filled in.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// A page of the operator's.
+/// The operator's page, with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockPage(String);
 
-/// What stands for the transaction's identifier, by which the log can be searched.
+/// The placeholder for the transaction's identifier, by which the log can be searched.
 const ID: &str = "{{id}}";
 
-/// What stands for the status.
+/// The placeholder for the status.
 const STATUS: &str = "{{status}}";
 
 impl BlockPage {
-    /// Reads a page of at most so many bytes; it must be UTF-8.
+    /// Reads a page of at most `max` bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is longer than `max`, or is not UTF-8.
     pub fn read(path: &Path, max: usize) -> io::Result<Self> {
         let page = fs::read_to_string(path)?;
         if page.len() > max {
@@ -25,7 +29,7 @@ impl BlockPage {
         Ok(Self(page))
     }
 
-    /// The page for one denial. Neither text holds anything of a peer's.
+    /// Returns the page for one denial. Neither `id` nor `status` holds bytes of a peer, so nothing is escaped.
     #[must_use]
     pub fn fill(&self, id: &str, status: u16) -> String {
         self.0.replace(ID, id).replace(STATUS, &status.to_string())

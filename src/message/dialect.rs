@@ -1,27 +1,28 @@
-//! Whose HAProxy configuration a message comes from, and so which variables its answer is read from.
+//! The agent that HAProxy's configuration was written for, which decides the variables that the answer is read from.
 
 use actors::FailureKind;
 
-/// How a message is to be answered.
+/// How a message is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// As which agent.
+    /// The agent in whose variables the answer is written.
     pub convention: Convention,
-    /// It is about a request: nothing is set yet. A message that was not understood may be about a response.
+    /// The message is about a request, so no earlier verdict has set the variables. `false` also for a message that was
+    /// not understood, since that may be about a response.
     pub is_request: bool,
 }
 
 /// The agent that a configuration was written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convention {
-    /// This one, or one of the ModSecurity agents before: `code`, and a word in `error`.
+    /// This agent, or one of the ModSecurity agents before it: `code`, and a word in `error`.
     ModSecurity,
-    /// Coraza's: `action`, `fail` in early versions, and a number in `error`.
+    /// Coraza's agent: `action`, `fail` in early versions, and a number in `error`.
     Coraza,
 }
 
-/// What Coraza's configurations compare with 0 in `error`. The numbers are HAProxy's own for such events (SPOE.txt,
-/// "set-on-error"), which the same rule reads.
+/// The number for `error` in Coraza's convention, whose configurations compare it with 0. HAProxy itself sets the same
+/// numbers for such events (SPOE.txt, "set-on-error"), and one rule reads both.
 #[must_use]
 pub(super) fn number(failure: FailureKind) -> i32 {
     match failure {

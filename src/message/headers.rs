@@ -1,17 +1,17 @@
 //! A request's headers, as HAProxy sends them in one argument: `req.hdrs_bin` or `req.hdrs`.
 //!
-//! Both are checked to their last byte before a request is inspected: a list that ended early without a word would hide
-//! the headers behind.
+//! Both forms are checked to their last byte before a request is inspected: a list that silently ended early would hide
+//! the headers behind its end.
 
 use std::fmt;
 
 use actors::spop::reader::Reader;
 use bytes::Bytes;
 
-/// The list, in the form in which it came.
+/// A list of headers, in the form in which HAProxy sent it.
 #[derive(Clone, Debug, Default)]
 pub enum Headers {
-    /// There is no list.
+    /// HAProxy sent no list.
     #[default]
     None,
     /// `req.hdrs_bin`: length and name, length and value, …, ended by two empty strings.
@@ -20,12 +20,12 @@ pub enum Headers {
     Text(Bytes),
 }
 
-/// Why a list cannot be read.
+/// Why a list of headers cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadHeaders {
-    /// It ends within a header, or without its end mark.
+    /// The list ends within a header, or without its end mark.
     Truncated,
-    /// More bytes follow its end mark.
+    /// More bytes follow the end mark of the list.
     Trailing,
     /// A header has no name.
     NoName,
@@ -44,13 +44,18 @@ impl fmt::Display for BadHeaders {
     }
 }
 
+impl std::error::Error for BadHeaders {}
+
 impl Headers {
-    /// Walks over the whole list.
+    /// Reads the whole list to check it.
+    ///
+    /// # Errors
+    /// The first flaw of the list.
     pub fn check(&self) -> Result<(), BadHeaders> {
         self.iter().try_for_each(|header| header.map(drop))
     }
 
-    /// The headers in their order, name and value, each until the first error.
+    /// Iterates over the headers in order, as pairs of name and value; ends after the first error.
     pub fn iter(&self) -> impl Iterator<Item = Result<(&[u8], &[u8]), BadHeaders>> {
         let mut rest = match self {
             Self::None => Rest::Done,
@@ -70,21 +75,24 @@ impl Headers {
         })
     }
 
-    /// The value of the first header with this name.
+    /// The value of the first header with this name, in whatever case.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         let found = self.iter().filter_map(Result::ok);
         found.filter(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value).next()
     }
 }
 
+/// The part of a list that is still to be read.
 enum Rest<'a> {
     Binary(Reader<'a>),
     Text(&'a [u8]),
     Done,
 }
 
+/// The name and the value of a header.
 type Header<'a> = (&'a [u8], &'a [u8]);
 
+/// Reads the next header of a binary list; `None` at the end mark.
 fn next_binary<'a>(reader: &mut Reader<'a>) -> Result<Option<Header<'a>>, BadHeaders> {
     let mut part = || reader.bytes("a header").map_err(|_| BadHeaders::Truncated);
     let (name, value) = (part()?, part()?);
@@ -96,6 +104,7 @@ fn next_binary<'a>(reader: &mut Reader<'a>) -> Result<Option<Header<'a>>, BadHea
     }
 }
 
+/// Reads the next header of a list in text; `None` at the empty line that ends it.
 fn next_line<'a>(lines: &mut &'a [u8]) -> Result<Option<Header<'a>>, BadHeaders> {
     let end = lines.iter().position(|&byte| byte == b'\n').ok_or(BadHeaders::Truncated)?;
     let (line, rest) = lines.split_at(end);

@@ -1,6 +1,6 @@
-//! Transaction identifiers of the agent's own.
+//! The agent's own identifiers of transactions.
 //!
-//! HAProxy gets them as they are, or, when an engine keeps the transaction for the response, on a [`Ticket`].
+//! HAProxy gets the identifier itself or, when an engine keeps the transaction for the response, a [`Ticket`] with it.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct IdSource {
 }
 
 impl IdSource {
-    /// The next identifier.
+    /// Returns a new identifier.
     pub fn next(&self) -> String {
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
         let [high, low] = &self.halves;
@@ -26,22 +26,22 @@ impl IdSource {
     }
 }
 
-/// Digits of an identifier.
+/// The number of digits of an identifier.
 const DIGITS: usize = 32;
 
-/// What HAProxy comes back with when a transaction waits for its response. As text: the three with `-` between them.
+/// The identifier with which HAProxy sends the response of a parked transaction. Its text is `ID-WORKER-GENERATION`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// The transaction's identifier.
     pub id: String,
-    /// The number of the worker that has it.
+    /// The number of the worker whose engine keeps the transaction.
     pub worker: usize,
-    /// Which of its engines: no two have had the same number.
+    /// The generation of that engine; no two engines of a worker have the same.
     pub generation: u64,
 }
 
 impl Ticket {
-    /// Reads a ticket.
+    /// Reads a ticket; `None` when the text is not one.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut parts = std::str::from_utf8(text).ok()?.split('-');

@@ -1,4 +1,4 @@
-//! What HAProxy has inspected: a request or a response.
+//! The messages that HAProxy sends for inspection (requests and responses), and the answers to them.
 
 pub mod answer;
 pub mod block_page;
@@ -22,17 +22,17 @@ use crate::message::headers::Headers;
 use crate::message::request::{AnswerOptions, Request};
 use crate::message::response::Response;
 
-/// One or the other.
+/// A request or a response that HAProxy wants inspected.
 #[derive(Clone, Debug)]
 pub enum HttpMessage {
-    /// From the client.
+    /// A request from a client.
     Request(Request),
-    /// From the server.
+    /// A response from a server.
     Response(Response),
 }
 
 impl HttpMessage {
-    /// The agent's identifier for it.
+    /// The agent's identifier of the message.
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
@@ -41,7 +41,7 @@ impl HttpMessage {
         }
     }
 
-    /// The identifier of the transaction that it belongs to, as the log has it.
+    /// The identifier of the transaction that the message belongs to, as the log shows it.
     #[must_use]
     pub fn transaction(&self) -> String {
         match self {
@@ -52,7 +52,7 @@ impl HttpMessage {
         }
     }
 
-    /// The payload that it was read from.
+    /// The payload that the message was read from.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         match self {
@@ -61,7 +61,7 @@ impl HttpMessage {
         }
     }
 
-    /// The application whose rules are to be used.
+    /// The name of the application whose rules are used; `None` when HAProxy sends no name.
     #[must_use]
     pub fn application(&self) -> Option<&[u8]> {
         match self {
@@ -70,7 +70,7 @@ impl HttpMessage {
         }
     }
 
-    /// What the answer is to be like.
+    /// How HAProxy's configuration wants the message answered.
     #[must_use]
     pub fn options(&self) -> AnswerOptions {
         match self {
@@ -79,7 +79,7 @@ impl HttpMessage {
         }
     }
 
-    /// Whether its body is longer than what HAProxy had of it.
+    /// Whether HAProxy sent only the beginning of the body.
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         match self {
@@ -88,8 +88,8 @@ impl HttpMessage {
         }
     }
 
-    /// A hash of what an engine makes its way through, not of who sent it: method, URI, headers and body, or status,
-    /// headers and body.
+    /// A hash of everything that an engine inspects, which leaves out the sender: application, method, URI, headers and
+    /// body of a request, or application, status, headers and body of a response.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         match self {
@@ -105,7 +105,8 @@ impl HttpMessage {
     }
 }
 
-/// With keys of its own in each process, so that nobody can aim at another message's fingerprint.
+/// The hasher of fingerprints. Its keys are random in each process, so that nobody can construct a message with the
+/// fingerprint of another.
 static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 fn bytes(headers: &Headers) -> &[u8] {
@@ -115,7 +116,7 @@ fn bytes(headers: &Headers) -> &[u8] {
     }
 }
 
-/// How the log names it.
+/// The keys by which the log names a message.
 impl KV for HttpMessage {
     fn serialize(&self, record: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
         match self {

@@ -1,13 +1,13 @@
-//! Bytes of a peer's on their way into the log: quoted, escaped and cut, so that no request writes a line of its own
-//! choosing, or a long one.
+//! How the log shows bytes that a peer has sent: quoted, escaped and cut, so that no request can write a log line of its
+//! own choosing, or a long one.
 
 use std::fmt::{self, Write};
 
-/// Bytes of a value that the log shows.
+/// The most bytes of a value that the log shows.
 const MAX_SHOWN: usize = 256;
 
-/// Displays bytes as a quoted ASCII string: control bytes, double quotes and all above 126 are escaped as in Rust, and
-/// after 256 bytes it only says how many more there are.
+/// Displays bytes as a quoted ASCII string. Control bytes, double quotes and bytes above 126 are escaped as in Rust. Only
+/// the first 256 bytes are shown, followed by the number of the remaining ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a [u8]);
 

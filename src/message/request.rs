@@ -1,11 +1,10 @@
-//! What a request is to an engine, whatever engine.
+//! A request as an engine of either version inspects it.
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use slog::{KV, Record, Serializer};
 
-use crate::message::dialect::Dialect;
 use crate::message::headers::Headers;
 use crate::message::quoted::Quoted;
 
@@ -14,42 +13,40 @@ use crate::message::quoted::Quoted;
 pub struct Request {
     /// The agent's identifier of the transaction.
     pub id: String,
-    /// HAProxy's (`unique-id`), when it sends one.
+    /// HAProxy's identifier of the request (`unique-id`), when HAProxy sends one.
     pub unique_id: Option<Bytes>,
     /// The client's end of the connection.
     pub client: Endpoint,
-    /// The end that it connected to.
+    /// The end that the client connected to.
     pub server: Endpoint,
-    /// The method, whatever it is.
+    /// The method, which need not be one of the standard's.
     pub method: Bytes,
-    /// Path and query, in the client's own encoding. With a `?` only if the client sent one.
+    /// Path and query in the client's own encoding, with a `?` only if the client sent one.
     pub uri: Bytes,
     /// The version without `HTTP/`: `1.1`, `2.0`.
     pub version: Bytes,
-    /// Every header, whatever its bytes.
+    /// All headers.
     pub headers: Headers,
-    /// What HAProxy had of the body.
+    /// The body, or the beginning of the body that HAProxy had in its buffer.
     pub body: Bytes,
-    /// The body is longer than that.
+    /// The client's body is longer than `body`.
     pub truncated: bool,
-    /// The application whose rules are to be used.
+    /// The name of the application whose rules are used, when HAProxy sends one.
     pub application: Option<Bytes>,
-    /// How it is answered.
+    /// How HAProxy's configuration wants the request answered.
     pub options: AnswerOptions,
-    /// Rules that do not apply to it.
+    /// The ids of rules that do not apply to this request.
     pub ignored_rules: Vec<i64>,
-    /// The payload that all of this was read from.
+    /// The payload that the request was read from.
     pub payload: Bytes,
 }
 
-/// What HAProxy's configuration wants of the answer to one message.
+/// How HAProxy's configuration wants one message answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerOptions {
-    /// Where the answer is read.
-    pub dialect: Dialect,
-    /// Nothing is denied, only told.
+    /// The message is never denied; the answer only reports what matched.
     pub detect_only: bool,
-    /// The ids of the rules are wanted.
+    /// The answer lists the ids of the rules that matched.
     pub export_rules: bool,
 }
 
@@ -72,10 +69,10 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// How the log names a request.
+/// The keys by which the log names a request.
 impl KV for Request {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        // Last first: that is the order of slog's pairs.
+        // The last key comes first: slog serializes pairs in reverse order.
         serializer.emit_arguments("uri", &format_args!("{}", Quoted(&self.uri)))?;
         serializer.emit_arguments("method", &format_args!("{}", Quoted(&self.method)))?;
         serializer.emit_arguments("client", &format_args!("{}", self.client))?;

@@ -1,4 +1,4 @@
-//! What a response is to an engine.
+//! A response as an engine of either version inspects it.
 
 use bytes::Bytes;
 use slog::{KV, Record, Serializer};
@@ -11,41 +11,41 @@ use crate::message::request::AnswerOptions;
 /// An HTTP response as the server sent it. The version holds no zero byte: engines take it as a C string.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// The agent's identifier for it, should its transaction be gone.
+    /// The agent's identifier of the response, used when the transaction is gone.
     pub id: String,
-    /// The identifier of its transaction, as HAProxy got it with the request's verdict; anything, if HAProxy is not
-    /// configured well.
+    /// The ticket of the transaction, which HAProxy got with the request's verdict. It is any other text when HAProxy's
+    /// configuration is wrong.
     pub transaction: Option<Bytes>,
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
     /// The version without `HTTP/`.
     pub version: Bytes,
-    /// Every header.
+    /// All headers.
     pub headers: Headers,
-    /// What HAProxy had of the body.
+    /// The body, or the beginning of the body that HAProxy had in its buffer.
     pub body: Bytes,
-    /// The body is longer than that.
+    /// The server's body is longer than `body`.
     pub truncated: bool,
-    /// The application whose rules are to be used.
+    /// The name of the application whose rules are used, when HAProxy sends one.
     pub application: Option<Bytes>,
-    /// How it is answered.
+    /// How HAProxy's configuration wants the response answered.
     pub options: AnswerOptions,
-    /// The payload that all of this was read from.
+    /// The payload that the response was read from.
     pub payload: Bytes,
 }
 
 impl Response {
-    /// Where the transaction is, if an engine has kept it.
+    /// The ticket that leads to the parked transaction; `None` when HAProxy sent no ticket.
     #[must_use]
     pub fn ticket(&self) -> Option<Ticket> {
         Ticket::parse(self.transaction.as_deref()?)
     }
 }
 
-/// How the log names a response.
+/// The keys by which the log names a response.
 impl KV for Response {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        // Last first: that is the order of slog's pairs.
+        // The last key comes first: slog serializes pairs in reverse order.
         serializer.emit_u16("response", self.status)?;
         match &self.transaction {
             Some(transaction) => match Ticket::parse(transaction) {

@@ -1,58 +1,59 @@
-//! What an engine found, whatever engine.
+//! The verdict of an engine, the same for both versions.
 
 use crate::message::id::Ticket;
 
 /// The outcome of an inspection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// What to do instead of letting the request through; `None` when it is clean.
+    /// What to do instead of letting the message through; `None` when the message is clean.
     pub intervention: Option<Intervention>,
-    /// The rule that intervened, if it wants to be logged.
+    /// The id of the rule that intervened, unless the rule asks not to be logged.
     pub deciding: Option<i64>,
-    /// The message of the rule that intervened, or of the last that matched; bytes of the request's may be in it.
+    /// The `msg` of the rule that intervened, or of the last rule that matched; it may contain bytes of the peer.
     pub message: Vec<u8>,
-    /// The ids of the rules that matched and want to be logged, each once, in their order. Bounded.
+    /// The ids of the rules that matched and ask to be logged, each once, in the order of their first matches. Their
+    /// number is bounded.
     pub rules: Vec<i64>,
-    /// What matched, rule by rule and place by place. Bounded.
+    /// The matches, in order: one for each rule and each place where it matched. Their number is bounded.
     pub matches: Vec<RuleMatch>,
-    /// How many more there were.
+    /// The number of further matches, which `matches` leaves out.
     pub more_matches: u64,
-    /// The score that the Core Rule Set came to.
+    /// The anomaly score of the Core Rule Set, if the rules have computed one.
     pub anomaly_score: Option<i64>,
     /// The engine keeps the transaction for its response.
     pub is_parked: bool,
-    /// How to come back to it.
+    /// The ticket by which the response finds the parked transaction.
     pub ticket: Option<Ticket>,
-    /// Of a response: the request that it answers, if its transaction was there.
+    /// Of a response: the request that the response answers, if the transaction was found.
     pub answers: Option<RequestSummary>,
-    /// The response had no transaction any more, and was inspected on its own.
+    /// Of a response: the transaction was gone, so the response was inspected on its own.
     pub has_no_request: bool,
     /// The response's body as rules have rewritten it.
     pub rewritten: Option<Vec<u8>>,
 }
 
-/// What the log says of the request that a response answers.
+/// The request that a response answers, as the log shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestSummary {
-    /// Who sent it.
+    /// The client's address and port.
     pub client: String,
-    /// Its path and query.
+    /// The request's path and query.
     pub uri: Vec<u8>,
 }
 
-/// What to do with a request that is not let through.
+/// What to do with a message that is not let through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intervention {
     /// The HTTP status, from 100 to 599.
     pub status: u16,
-    /// What else than a page with this status.
+    /// How the message is kept from passing.
     pub action: Action,
 }
 
-/// How a request is not let through.
+/// How a message is kept from passing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// It is denied.
+    /// HAProxy answers with the status and a page.
     Deny,
     /// The client is sent elsewhere.
     Redirect(Vec<u8>),
@@ -64,9 +65,11 @@ impl Intervention {
     /// The status of a denial whose rule gives none, or one that is no HTTP status.
     pub const DEFAULT_STATUS: u16 = 403;
 
-    /// What an engine's `status` and `url` amount to. A denial never looks like none, and a redirect that cannot stand
-    /// in a `Location` header (visible ASCII) is a denial: a rule may build it of the request's own bytes, and a line
-    /// break among them would write headers of the client's choosing.
+    /// Makes an intervention of an engine's `status` and `url`.
+    ///
+    /// A status that is no HTTP status becomes 403, so that no denial looks like a pass. A URL that cannot stand in a
+    /// `Location` header (visible ASCII) becomes a denial: a rule may build the URL from bytes of the request, and a line
+    /// break among them would let the client write headers.
     #[must_use]
     pub fn new(status: i32, url: Option<Vec<u8>>) -> Self {
         let status = u16::try_from(status).ok().filter(|status| (100..=599).contains(status));
@@ -81,7 +84,7 @@ impl Intervention {
 }
 
 impl Action {
-    /// The value of `action`.
+    /// The value of HAProxy's variable `action`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -92,25 +95,25 @@ impl Action {
     }
 }
 
-/// One rule that matched.
+/// One match of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleMatch {
-    /// Its id.
+    /// The id of the rule.
     pub rule: i64,
-    /// Where it stands: `file:line`.
+    /// The place of the rule: `file:line`.
     pub source: String,
-    /// Its `msg`; bytes of the request's may be in it.
+    /// The rule's `msg`, which may contain bytes of the peer.
     pub message: Vec<u8>,
-    /// Its `logdata`; bytes of the request's may be in it.
+    /// The rule's `logdata`, which may contain bytes of the peer.
     pub data: Vec<u8>,
-    /// Its tags, separated by commas.
+    /// The rule's tags, separated by commas.
     pub tags: Vec<u8>,
-    /// 0 (emergency) to 7 (debug), if it has one.
+    /// The rule's severity, from 0 (emergency) to 7 (debug), if the rule has one.
     pub severity: Option<u8>,
 }
 
 impl RuleMatch {
-    /// The severity by the name that rules give it.
+    /// The name of the severity, as rules write it; `none` for a rule without a severity.
     #[must_use]
     pub fn severity(&self) -> &'static str {
         let severity = self.severity.and_then(|severity| SEVERITIES.get(usize::from(severity)));
@@ -118,22 +121,16 @@ impl RuleMatch {
     }
 }
 
-/// As syslog counts them, and ModSecurity.
+/// The names of the severities in the order of their numbers, which are syslog's.
 const SEVERITIES: [&str; 8] =
     ["EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
 
 impl Verdict {
-    /// A denial that is not a rule's.
+    /// A denial by the agent itself, not by a rule.
     #[must_use]
     pub fn denied(status: u16, message: &str) -> Self {
         let intervention = Some(Intervention { status, action: Action::Deny });
         Self { intervention, message: message.as_bytes().to_vec(), ..Self::default() }
-    }
-
-    /// The score as the log has it.
-    #[must_use]
-    pub fn score(&self) -> String {
-        self.anomaly_score.map_or_else(|| "none".to_owned(), |score| score.to_string())
     }
 
     /// The ids of the rules that matched, separated by commas.

@@ -1,7 +1,8 @@
-//! Which rules ask whether a body could be parsed. One that HAProxy had to cut cannot be, through no fault of the
-//! client's: these rules do not see the variables that say so.
+//! Finds the rules that ask whether a body could be parsed. A body that HAProxy had to cut cannot be parsed to its end,
+//! which is not the client's fault, so for such a request the variables that these rules look at are hidden from them.
 //!
-//! The engine does not tell which variables a rule looks at, but where it stands.
+//! The engine does not list the variables of a rule, but the file and line where the rule stands: the text there is
+//! searched.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
@@ -11,10 +12,10 @@ use std::path::Path;
 
 use crate::ffi::rules::LoadedRule;
 
-/// Under this name in `TX` rules that want to know see that a body was cut.
+/// The variable in `TX` from which rules can learn that the body was cut.
 pub(super) const TRUNCATED: &CStr = c"body_truncated";
 
-/// The variables.
+/// The variables that say that a body could not be parsed.
 pub(super) const VARIABLES: [&CStr; 4] = [
     c"REQBODY_ERROR",
     c"REQBODY_PROCESSOR_ERROR",
@@ -22,13 +23,15 @@ pub(super) const VARIABLES: [&CStr; 4] = [
     c"MULTIPART_UNMATCHED_BOUNDARY",
 ];
 
-/// Those of the loaded rules that look at one of [`VARIABLES`]. `built_in` are the directives that came from no file.
+/// Returns the ids of those loaded rules that look at one of [`VARIABLES`]. `built_in` is the text of the directives
+/// that are in no file.
 pub(super) fn find(rules: Vec<LoadedRule>, built_in: &str) -> Vec<i64> {
     let mut files = HashMap::new();
     let mut found = Vec::new();
     for place in rules.into_iter().filter(|rule| rule.of_body && !rule.is_chained) {
         let text = files.entry(place.file).or_insert_with_key(|file| {
-            // What was readable a moment ago and is not now checks nothing.
+            // The built-in directives have a name that is no file. A file that has vanished since loading is treated
+            // alike.
             fs::read(Path::new(OsStr::from_bytes(file))).unwrap_or_else(|_| built_in.as_bytes().to_vec())
         });
         let text = String::from_utf8_lossy(text);
@@ -39,7 +42,7 @@ pub(super) fn find(rules: Vec<LoadedRule>, built_in: &str) -> Vec<i64> {
     found
 }
 
-/// The lines of the directive that this line (from 1) belongs to.
+/// The lines of the directive to which this line (from 1) belongs.
 fn directive(text: &str, line: usize) -> impl Iterator<Item = &str> {
     let lines: Vec<&str> = text.lines().collect();
     let goes_on = |index: usize| lines.get(index).is_some_and(|line| line.trim_end().ends_with('\\'));
@@ -53,7 +56,7 @@ fn directive(text: &str, line: usize) -> impl Iterator<Item = &str> {
     lines.into_iter().skip(first).take(last - first + 1)
 }
 
-/// Whether the line names the variable, and not one whose name only begins so (`REQBODY_ERROR_MSG`).
+/// Whether the line names this variable, and not only one whose name begins with it (`REQBODY_ERROR_MSG`).
 fn has_word(line: &str, name: &CStr) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     line.to_ascii_uppercase()

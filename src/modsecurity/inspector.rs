@@ -1,4 +1,4 @@
-//! An engine: takes each message through the phases of its transaction, and says what came of it.
+//! An engine of either version: takes each message through the phases of its transaction, and makes the verdict.
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -10,72 +10,79 @@ use crate::message::HttpMessage;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
-use crate::modsecurity::error::InspectionError;
+use crate::modsecurity::error::{InspectionError, LibraryError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::modsecurity::load::RuleSets;
 use crate::modsecurity::parked::{Parked, ParkedTransactions, RetentionLimits};
 
-/// The engine of one worker. All share the rules.
+/// The engine of one worker. The engines of all workers share the rules.
 pub struct Inspector<L: Library> {
     rules: Arc<RuleSets<L>>,
-    waiting: ParkedTransactions<L::Transaction>,
-    /// Dropped last: what waits is in it.
+    parked: ParkedTransactions<L::Transaction>,
+    /// Declared last and so dropped last: the parked transactions are in this memory.
     memory: L::Memory,
 }
 
 impl<L: Library> Inspector<L> {
-    /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
-    /// after the fork.
-    pub fn new(rules: Arc<RuleSets<L>>, bounds: RetentionLimits) -> Result<Self, String> {
+    /// An engine with these rules, which parks transactions within `limits`. An engine process makes it after the fork.
+    ///
+    /// # Errors
+    /// When the library cannot be readied: it has no memory.
+    pub fn new(rules: Arc<RuleSets<L>>, limits: RetentionLimits) -> Result<Self, LibraryError> {
         let memory = rules.of(None).library.prepare()?;
-        Ok(Self { rules, waiting: ParkedTransactions::new(bounds), memory })
+        Ok(Self { rules, parked: ParkedTransactions::new(limits), memory })
     }
 
-    /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
+    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before
+    /// the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
-        self.waiting.expire(Instant::now())
+        self.parked.expire(Instant::now())
     }
 
     fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
         let rules = self.rules.of(request.application.as_deref());
         let mut transaction = rules.library.begin(&self.memory, id(request))?;
         let denied = transaction.request(request, &rules.body_checks)?;
-        if denied.is_some() || !self.waiting.is_possible() {
+        if denied.is_some() || !self.parked.is_enabled() {
             return close(&mut transaction, denied, 0, OF_REQUEST);
         }
         let matches = transaction.matches(0)?;
-        let told = matches.count();
+        let reported = matches.count();
         let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
         verdict.is_parked = true;
-        let about = RequestSummary { client: request.client.to_string(), uri: request.uri.to_vec() };
-        let kept = Parked { transaction, told, request: about, bytes: request.payload.len() };
-        self.waiting.keep(request.id.clone(), kept, Instant::now());
+        let summary = RequestSummary { client: request.client.to_string(), uri: request.uri.to_vec() };
+        let parked = Parked { transaction, reported, request: summary, bytes: request.payload.len() };
+        self.parked.park(request.id.clone(), parked, Instant::now());
         Ok(verdict)
     }
 
     fn response(&mut self, response: &Response) -> Result<Verdict, InspectionError> {
-        let kept = response.ticket().and_then(|ticket| self.waiting.take(&ticket.id));
-        let has_no_request = kept.is_none();
-        let (mut transaction, told, answers) = match kept {
-            Some(kept) => (kept.transaction, kept.told, Some(kept.request)),
+        let parked = response.ticket().and_then(|ticket| self.parked.take(&ticket.id));
+        let has_no_request = parked.is_none();
+        let (mut transaction, reported, answers) = match parked {
+            Some(parked) => (parked.transaction, parked.reported, Some(parked.request)),
             None => {
                 let rules = self.rules.of(response.application.as_deref());
                 let mut transaction = rules.library.begin(&self.memory, response.id.as_bytes())?;
                 transaction.placeholder_request()?;
-                let told = transaction.matches(0)?.count();
-                (transaction, told, None)
+                // Matches of the placeholder request are no findings.
+                let reported = transaction.matches(0)?.count();
+                (transaction, reported, None)
             }
         };
         let Inspected { intervention, rewritten } = transaction.response(response)?;
-        let mut verdict = close(&mut transaction, intervention, told, OF_RESPONSE)?;
+        let mut verdict = close(&mut transaction, intervention, reported, OF_RESPONSE)?;
         verdict.has_no_request = has_no_request;
         verdict.answers = answers;
-        // Of a body that was cut nobody has the rest.
+        // A rewritten body cannot replace one of which HAProxy sent only the beginning.
         verdict.rewritten = rewritten.filter(|_| !response.truncated);
         Ok(verdict)
     }
 
-    /// Takes a message through its phases.
+    /// Takes a message through its phases. A request's transaction is then parked or finished, a response's finished.
+    ///
+    /// # Errors
+    /// When the library gives up on the message, or the message has what the library cannot take. The engine goes on.
     pub fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, InspectionError> {
         match message {
             HttpMessage::Request(request) => self.request(request),
@@ -84,28 +91,30 @@ impl<L: Library> Inspector<L> {
     }
 }
 
-/// Bytes of the longest id that the engine can make a file name of: 255, less the date and time before it.
+/// Bytes of the longest id that the engine can use in a file name: 255, less the date and time in front of it.
 const MAX_FILE_ID: usize = 200;
 
-/// The transaction as audit logs name it: HAProxy's unique-id, so that they and HAProxy's own can be joined; the agent's
-/// where there is none. A concurrent audit log has it in the name of a file, and the engine leaves out a record, without
-/// a word, whose file it cannot open: so whoever can put a slash into the unique-id must not get his way.
+/// The id of the transaction in audit logs: HAProxy's unique-id, so that audit logs and HAProxy's log can be joined, or
+/// the agent's own id when HAProxy sends none that fits. A concurrent audit log uses the id as the name of a file, and
+/// the engine silently leaves out a record whose file it cannot open: a client that gets a slash into the unique-id
+/// could hide there.
 fn id(request: &Request) -> &[u8] {
     let unique_id = request.unique_id.as_deref().filter(|id| id.len() <= MAX_FILE_ID && !id.contains(&b'/'));
     unique_id.unwrap_or(request.id.as_bytes())
 }
 
-/// The logging phase, which runs whatever the others found, and the verdict on all but the first `told` matches.
+/// Runs the logging phase, which follows whatever the other phases found, and makes the verdict. The first `reported`
+/// matches are left out.
 fn close(
     transaction: &mut impl Transaction,
     denied: Option<ffi::intervention::Intervention>,
-    told: usize,
+    reported: usize,
     scores: Scores,
 ) -> Result<Verdict, InspectionError> {
     let status = denied.as_ref().map(|denied| Intervention::new(denied.status, denied.url.clone()).status);
-    let matches = match log(transaction, status, told) {
+    let matches = match log(transaction, status, reported) {
         Ok(matches) => matches,
-        // A denial stands even if it could not be logged.
+        // A denial stands even if the logging phase fails.
         Err(_) if denied.is_some() => Matches::default(),
         Err(error) => return Err(error),
     };
@@ -115,10 +124,10 @@ fn close(
 fn log(
     transaction: &mut impl Transaction,
     denied: Option<u16>,
-    told: usize,
+    reported: usize,
 ) -> Result<Matches, InspectionError> {
     transaction.log(denied)?;
-    transaction.matches(told)
+    transaction.matches(reported)
 }
 
 fn verdict(
@@ -137,7 +146,7 @@ fn verdict(
             if intervention.action == Action::Deny && drops {
                 intervention.action = Action::Drop;
             }
-            // A rule with `nolog` is not among the matches; the engine has a text of its own then.
+            // A rule with `nolog` is not among the matches; the engine's own text for the log has to do.
             (Some(intervention), deciding.map(|found| found.message.clone()).or(denied.log))
         }
         None => {
@@ -152,7 +161,7 @@ fn verdict(
         rules,
         matches: kept.into_iter().map(rule_match).collect(),
         more_matches: dropped,
-        // Rules that keep none have none.
+        // The first variable that exists; rules other than the Core Rule Set may have neither.
         anomaly_score: scores.iter().find_map(|name| transaction.tx_number(name)),
         ..Verdict::default()
     }
@@ -169,7 +178,7 @@ fn rule_match(found: Match) -> RuleMatch {
     }
 }
 
-/// Where the Core Rule Set keeps the sum, in version 4 and in version 3.
+/// The names in `TX` of the Core Rule Set's anomaly score, in version 4 and in version 3 of the rule set.
 type Scores = [&'static CStr; 2];
 const OF_REQUEST: Scores = [c"blocking_inbound_anomaly_score", c"anomaly_score"];
 const OF_RESPONSE: Scores = [c"blocking_outbound_anomaly_score", c"outbound_anomaly_score"];

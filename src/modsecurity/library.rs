@@ -1,5 +1,5 @@
-//! What a version of ModSecurity is to the rest of the program: a library that rules are loaded into, and that
-//! transactions go through.
+//! The two traits that a version of ModSecurity implements: a library that rules are loaded into, and a transaction
+//! that takes a request and its response through the phases.
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -10,33 +10,46 @@ use crate::ffi::matches::Matches;
 use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::modsecurity::error::{InspectionError, LoadError};
+use crate::modsecurity::error::{InspectionError, LibraryError, LoadError};
 use crate::rules::version::EngineVersion;
 
 /// A library with the rules of one application.
 pub trait Library: Send + Sync + Sized + 'static {
-    /// Which it is.
+    /// The version of ModSecurity.
     const VERSION: EngineVersion;
 
-    /// One request's way through it, and its response's.
+    /// A request and its response on their way through the phases.
     type Transaction: Transaction;
 
-    /// What the transactions of one thread share.
+    /// The memory that the transactions of one thread share; it must outlive them.
     type Memory;
 
-    /// The settings that apply without `-f`.
+    /// The directives that apply without `-f`, before the Core Rule Set.
     const DEFAULT_SETTINGS: &str;
 
-    /// Loads directives and then files, as one configuration: the last word counts.
+    /// Loads directives and then files as one configuration: a later setting replaces an earlier one.
+    ///
+    /// # Errors
+    /// When a file cannot be handed to the library, or the library refuses what it read.
     fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError>;
 
-    /// Some settings, and the rules of all phases.
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String>;
+    /// Returns the settings that the program looks at, and the rules of all phases.
+    ///
+    /// # Errors
+    /// When the library fails to list them.
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError>;
 
-    /// Readies this process, and this thread, for transactions. In a process of its own: after the fork.
-    fn prepare(&self) -> Result<Self::Memory, String>;
+    /// Readies this process and this thread for transactions. An engine process calls it after the fork, so that no two
+    /// processes draw the same random numbers.
+    ///
+    /// # Errors
+    /// When the library has no memory.
+    fn prepare(&self) -> Result<Self::Memory, LibraryError>;
 
     /// Begins a transaction with this id.
+    ///
+    /// # Errors
+    /// When the id has a zero byte, or the library fails.
     fn begin(
         self: &Arc<Self>,
         memory: &Self::Memory,
@@ -44,45 +57,62 @@ pub trait Library: Send + Sync + Sized + 'static {
     ) -> Result<Self::Transaction, InspectionError>;
 }
 
-/// A transaction. After an error only logging and dropping make sense.
+/// A transaction. Its calls go in the order of the phases. After an error, only [`Transaction::log`] and dropping are
+/// of use.
 pub trait Transaction {
     /// Takes the request through its phases until one intervenes. `body_checks` are the rules that ask whether a body
     /// could be parsed.
+    ///
+    /// # Errors
+    /// When the library gives up on the request, or cannot take a part of it: a zero byte, where it works with C
+    /// strings.
     fn request(
         &mut self,
         request: &Request,
         body_checks: &[i64],
     ) -> Result<Option<Intervention>, InspectionError>;
 
-    /// The phases of a request that nobody has, so that a response can follow: they run the rules that set variables.
+    /// Takes a placeholder through the phases of a request, for a response whose request is not parked: rules of the
+    /// response phases read variables that rules of the request phases set.
+    ///
+    /// # Errors
+    /// When the library gives up.
     fn placeholder_request(&mut self) -> Result<(), InspectionError>;
 
     /// Takes the response through its phases until one intervenes.
+    ///
+    /// # Errors
+    /// When the library gives up on the response, or cannot take a part of it.
     fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError>;
 
-    /// The logging phase, which runs whatever the others found; with the status of a denial.
+    /// Runs the logging phase, whatever the other phases found. `denied` is the status of a denial, for the audit log.
+    ///
+    /// # Errors
+    /// When the library fails to log.
     fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError>;
 
-    /// What matched so far, without the first `skip` matches.
+    /// Returns the matches up to now, without the first `skip`.
+    ///
+    /// # Errors
+    /// When the library fails to list them.
     fn matches(&self, skip: usize) -> Result<Matches, InspectionError>;
 
-    /// The number in `TX:name`, if there is one.
+    /// Returns the number in `TX:name`; `None` when the variable does not exist or is no number.
     fn tx_number(&mut self, name: &CStr) -> Option<i64>;
 }
 
-/// A response after its phases.
+/// The result of a response's phases.
 #[derive(Debug, Default)]
 pub struct Inspected {
-    /// What to do instead of letting it through.
+    /// The intervention of a rule; `None` when the response may pass.
     pub intervention: Option<Intervention>,
-    /// The body, if rules have rewritten it.
+    /// The body that the client is to get instead, if rules have rewritten it.
     pub rewritten: Option<Vec<u8>>,
 }
 
-/// The address as rules see it where there is none: a client on a Unix socket. No rule that trusts an address matches it,
-/// unlike 127.0.0.1.
+/// The address that rules see for a client without one, on a Unix socket. Rules that trust 127.0.0.1 do not trust it.
 pub(super) const UNKNOWN_ADDRESS: &str = "0.0.0.0";
 
-/// The headers of a request that nobody has: what rules would miss first.
+/// The headers of a placeholder request: those whose absence the Core Rule Set would report.
 pub(super) const PLACEHOLDER_HEADERS: [(&str, &str); 3] =
     [("Host", "unknown"), ("User-Agent", "unknown"), ("Accept", "*/*")];

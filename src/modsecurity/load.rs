@@ -1,6 +1,7 @@
-//! Loading rules: which files, in which order, and what is wrong with them.
+//! Loading rules, in either version: which files in which order, and whether the engine has all rules that are in them.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,43 +14,52 @@ use crate::rules::directives::{Counts, Directives, compare};
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set};
 use crate::rules::version::EngineVersion;
 
-/// The program in audit logs.
-pub(super) const CONNECTOR: &str = concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"));
+/// The program's name and version, as audit logs have it.
+pub(super) const CONNECTOR: &CStr =
+    match CStr::from_bytes_with_nul(concat!("modsecurity-spoa/", env!("CARGO_PKG_VERSION"), "\0").as_bytes())
+    {
+        Ok(name) => name,
+        Err(_) => c"modsecurity-spoa",
+    };
 
-/// Rules that are loaded, and what is known of them.
+/// The loaded rules of one application.
 #[derive(Debug)]
 pub struct RuleSet<L> {
-    /// The library with the rules.
+    /// The library that holds the rules.
     pub library: Arc<L>,
-    /// The rules that ask whether a body could be parsed.
+    /// The ids of rules that ask whether a body could be parsed.
     pub body_checks: Vec<i64>,
     /// What they need of the operating system.
     pub needs: Needs,
 }
 
-/// What loaded rules amount to.
+/// A summary of loaded rules, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// How many there are.
+    /// The number of rules.
     pub rules: Counts,
-    /// `SecRuleEngine`.
+    /// The value of `SecRuleEngine`.
     pub engine: RuleEngine,
-    /// `SecRequestBodyAccess`.
+    /// Whether `SecRequestBodyAccess` is on.
     pub request_body_access: bool,
-    /// `SecResponseBodyAccess`.
+    /// Whether `SecResponseBodyAccess` is on.
     pub response_body_access: bool,
 }
 
 /// Loads the rules into a library of their own.
+///
+/// # Errors
+/// When a file cannot be read, the engine refuses a directive, or the engine has fewer rules than the files.
 pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
     let (settings, files) = match source {
         RuleSource::Default => (L::DEFAULT_SETTINGS, &core_rule_set().map_err(LoadError::NoCoreRuleSet)?),
         RuleSource::Files(files) => ("", files),
     };
-    // First, as engines say less of files that they cannot read, and one ends the process over a folder.
+    // The files are read here before the engine reads them, as this names the file that cannot be read. ModSecurity 2.9
+    // even ends the process when a file is a folder.
     let directives = read(settings, files, L::VERSION)?;
     let library = L::load(settings, files)?;
-    let failed = |cause| LoadError::Engine { source: "the rules".to_owned(), cause };
+    let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
     let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =
         library.contents().map_err(failed)?;
     let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
@@ -60,7 +70,7 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     Ok((RuleSet { library: Arc::new(library), body_checks, needs }, summary))
 }
 
-/// The directives as this version should read them.
+/// Reads the directives as an engine of this version should read them.
 fn read(settings: &str, files: &[PathBuf], version: EngineVersion) -> Result<Directives, LoadError> {
     let mut directives = Directives::new(version);
     directives.add(settings, "built-in settings").map_err(LoadError::Read)?;
@@ -68,7 +78,7 @@ fn read(settings: &str, files: &[PathBuf], version: EngineVersion) -> Result<Dir
     Ok(directives)
 }
 
-/// All sets of rules.
+/// The rules of all applications, and the default rules.
 #[derive(Debug)]
 pub struct RuleSets<L> {
     default: RuleSet<L>,
@@ -76,7 +86,7 @@ pub struct RuleSets<L> {
 }
 
 impl<L> RuleSets<L> {
-    /// The rules of an application; the default ones where it is not named or not known.
+    /// The rules of an application; the default rules for a message that names none, or an unknown one.
     #[must_use]
     pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
         application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
@@ -91,8 +101,11 @@ impl<L> RuleSets<L> {
     }
 }
 
-/// Loads all into libraries of one kind; the summaries are those of the default rules and of each application, in their
-/// order.
+/// Loads the rules of all applications. Returns with them a summary of the default rules, then one for each application
+/// in its order.
+///
+/// # Errors
+/// When one set of rules cannot be loaded; the error says whose.
 pub(super) fn load_all<L: Library>(
     sources: &RuleSources,
 ) -> Result<(RuleSets<L>, Vec<Summary>), ApplicationError> {

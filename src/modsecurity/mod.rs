@@ -1,4 +1,5 @@
-//! ModSecurity, in the version that the operator wants.
+//! ModSecurity in either version: loaded rules, and engines that inspect messages with them. All that is not the same
+//! in the two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
 
 mod body_checks;
 pub mod error;
@@ -18,10 +19,9 @@ use std::time::Duration;
 use crate::ffi;
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
-use crate::modsecurity::error::{ApplicationError, InspectionError};
+use crate::modsecurity::error::{ApplicationError, InspectionError, LibraryError};
 use crate::modsecurity::inspector::Inspector;
-use crate::modsecurity::load::Summary;
-use crate::modsecurity::load::{RuleSets, load_all};
+use crate::modsecurity::load::{RuleSets, Summary, load_all};
 use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::directives::needs::Needs;
 use crate::rules::sources::RuleSources;
@@ -30,15 +30,15 @@ use crate::rules::version::EngineVersion;
 /// The rules of all applications, in one version of ModSecurity.
 #[derive(Clone, Debug)]
 pub enum Rules {
-    /// In ModSecurity 2.9.
+    /// Loaded into ModSecurity 2.9.
     #[cfg(feature = "engine2")]
     Two(Arc<RuleSets<ffi::v2::Ruleset>>),
-    /// In libmodsecurity 3.
+    /// Loaded into libmodsecurity 3.
     #[cfg(feature = "engine3")]
     Three(Arc<RuleSets<ffi::v3::Ruleset>>),
 }
 
-/// The engine of one worker.
+/// The engine of one worker, in either version. It stays on the thread that made it.
 pub enum ModSecurity {
     /// ModSecurity 2.9.
     #[cfg(feature = "engine2")]
@@ -49,7 +49,10 @@ pub enum ModSecurity {
 }
 
 impl Rules {
-    /// Loads them; the summaries are those of the default rules and of each application, in their order.
+    /// Loads the rules. Returns with them a summary of the default rules, then one for each application in its order.
+    ///
+    /// # Errors
+    /// When one set of rules cannot be loaded, or this program was built without the engine.
     pub fn load(sources: &RuleSources) -> Result<(Self, Vec<Summary>), ApplicationError> {
         match sources.engine {
             #[cfg(feature = "engine2")]
@@ -78,18 +81,21 @@ impl Rules {
 }
 
 impl ModSecurity {
-    /// An engine with these rules; transactions wait for their response within `bounds`. In a process of its own: made
-    /// after the fork. It stays in its thread.
-    pub fn new(rules: &Rules, bounds: RetentionLimits) -> Result<Self, String> {
+    /// An engine with these rules, which parks transactions within `limits`. An engine process makes it after the fork.
+    ///
+    /// # Errors
+    /// When the library cannot be readied: it has no memory.
+    pub fn new(rules: &Rules, limits: RetentionLimits) -> Result<Self, LibraryError> {
         Ok(match rules {
             #[cfg(feature = "engine2")]
-            Rules::Two(rules) => Self::Two(Inspector::new(Arc::clone(rules), bounds)?),
+            Rules::Two(rules) => Self::Two(Inspector::new(Arc::clone(rules), limits)?),
             #[cfg(feature = "engine3")]
-            Rules::Three(rules) => Self::Three(Inspector::new(Arc::clone(rules), bounds)?),
+            Rules::Three(rules) => Self::Three(Inspector::new(Arc::clone(rules), limits)?),
         })
     }
 
-    /// Does what there is to do when nothing is to be inspected; gives the time until there is more to do.
+    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before
+    /// the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
         match self {
             #[cfg(feature = "engine2")]
@@ -99,7 +105,10 @@ impl ModSecurity {
         }
     }
 
-    /// Takes a message through its phases.
+    /// Takes a message through the phases of its transaction, and returns the verdict.
+    ///
+    /// # Errors
+    /// When the library gives up on the message, or the message has what the library cannot take. The engine goes on.
     pub fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, InspectionError> {
         match self {
             #[cfg(feature = "engine2")]

@@ -1,7 +1,7 @@
-//! Transactions that wait for their response, in the engine that inspected the request.
+//! Parked transactions: those that wait for their response, in the engine that inspected the request.
 //!
-//! They are bounded in number, in bytes and in time. Where there is no room, the oldest is finished first: its logging
-//! phase runs, and a response that comes later finds it gone.
+//! Their number, the bytes of their requests, and the time that they wait are limited. When there is no room for
+//! another, the oldest is finished: its logging phase runs, and its response, should it come, is inspected without it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,92 +9,95 @@ use std::time::{Duration, Instant};
 use crate::message::verdict::RequestSummary;
 use crate::modsecurity::library::Transaction;
 
-/// Transactions that are finished in one go: whoever waits for the engine meanwhile has the next turn.
+/// Expired transactions that are finished between two messages. More would keep the next message waiting.
 const AT_A_TIME: usize = 16;
 
-/// Bytes of requests that wait, for each that may wait. What the engine makes of them is some ten times as much.
+/// Bytes of requests that may be parked, for each transaction that may be. A transaction takes about ten times the
+/// memory of its request.
 const BYTES_EACH: usize = 8 * 1024;
 
-/// How many transactions may wait, and for how long.
+/// How many transactions an engine may park, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionLimits {
-    /// Transactions; 0: none, they are finished with the request.
+    /// The most parked transactions; with 0, a transaction is finished with its request.
     pub count: usize,
-    /// How long one may wait.
+    /// The longest time that a transaction is parked.
     pub ttl: Duration,
 }
 
 impl RetentionLimits {
-    /// Nothing waits.
+    /// No transaction is parked.
     pub const NONE: Self = Self { count: 0, ttl: Duration::ZERO };
 }
 
-/// A transaction after its request.
+/// A parked transaction.
 pub(super) struct Parked<T> {
     pub(super) transaction: T,
-    /// Matches that were told with the request's verdict.
-    pub(super) told: usize,
-    /// What the log says of the request.
+    /// Matches that the request's verdict has reported already.
+    pub(super) reported: usize,
+    /// What the log says of the request when the response is denied.
     pub(super) request: RequestSummary,
-    /// Bytes of the request.
+    /// Bytes of the request's payload.
     pub(super) bytes: usize,
 }
 
-/// Those that wait.
+/// The parked transactions of one engine.
 pub(super) struct ParkedTransactions<T: Transaction> {
-    bounds: RetentionLimits,
+    limits: RetentionLimits,
     by_id: HashMap<String, Parked<T>>,
-    /// Oldest first; those taken meanwhile among them.
+    /// Ids with the time of parking, oldest first. Ids of transactions that were taken stay until their turn comes.
     order: VecDeque<(Instant, String)>,
+    /// Bytes of all parked requests.
     bytes: usize,
 }
 
 impl<T: Transaction> ParkedTransactions<T> {
-    pub(super) fn new(bounds: RetentionLimits) -> Self {
-        Self { bounds, by_id: HashMap::new(), order: VecDeque::new(), bytes: 0 }
+    pub(super) fn new(limits: RetentionLimits) -> Self {
+        Self { limits, by_id: HashMap::new(), order: VecDeque::new(), bytes: 0 }
     }
 
-    /// Whether anything may wait.
-    pub(super) fn is_possible(&self) -> bool {
-        self.bounds.count > 0
+    /// Whether transactions are parked at all.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.limits.count > 0
     }
 
-    /// Keeps a transaction, at the expense of the oldest.
-    pub(super) fn keep(&mut self, id: String, kept: Parked<T>, now: Instant) {
-        let room = (self.bounds.count * BYTES_EACH).saturating_sub(kept.bytes);
-        while self.by_id.len() >= self.bounds.count || self.bytes > room {
+    /// Parks a transaction, and finishes the oldest until there is room.
+    pub(super) fn park(&mut self, id: String, parked: Parked<T>, now: Instant) {
+        let room = (self.limits.count * BYTES_EACH).saturating_sub(parked.bytes);
+        while self.by_id.len() >= self.limits.count || self.bytes > room {
             let Some((_, oldest)) = self.order.pop_front() else { break };
-            if let Some(kept) = self.take(&oldest) {
-                finish(kept.transaction);
+            if let Some(oldest) = self.take(&oldest) {
+                finish(oldest.transaction);
             }
         }
         if self.order.len() > 2 * self.by_id.len() + AT_A_TIME {
             self.order.retain(|(_, id)| self.by_id.contains_key(id));
         }
-        self.bytes += kept.bytes;
+        self.bytes += parked.bytes;
         self.order.push_back((now, id.clone()));
-        self.by_id.insert(id, kept);
+        self.by_id.insert(id, parked);
     }
 
-    /// Takes a transaction out: a second response finds nothing.
+    /// Takes a transaction out, so that a second response with the same id finds none.
     pub(super) fn take(&mut self, id: &str) -> Option<Parked<T>> {
-        let kept = self.by_id.remove(id)?;
-        self.bytes -= kept.bytes;
-        Some(kept)
+        let parked = self.by_id.remove(id)?;
+        self.bytes -= parked.bytes;
+        Some(parked)
     }
 
-    /// Finishes some of those that have waited too long; gives the time until there is more to do.
+    /// Finishes at most [`AT_A_TIME`] expired transactions. Returns the time until the next one expires; `None` when
+    /// none is parked.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Duration> {
         for _ in 0..AT_A_TIME {
             let (since, id) = self.order.front()?;
             if self.by_id.contains_key(id) {
-                let left = (*since + self.bounds.ttl).saturating_duration_since(now);
+                let left = (*since + self.limits.ttl).saturating_duration_since(now);
                 if !left.is_zero() {
                     return Some(left);
                 }
             }
-            if let Some(kept) = self.order.pop_front().and_then(|(_, id)| self.take(&id)) {
-                finish(kept.transaction);
+            if let Some(parked) = self.order.pop_front().and_then(|(_, id)| self.take(&id)) {
+                finish(parked.transaction);
             }
         }
         Some(Duration::ZERO)
@@ -104,15 +107,15 @@ impl<T: Transaction> ParkedTransactions<T> {
 impl<T: Transaction> Drop for ParkedTransactions<T> {
     fn drop(&mut self) {
         while let Some((_, id)) = self.order.pop_front() {
-            if let Some(kept) = self.take(&id) {
-                finish(kept.transaction);
+            if let Some(parked) = self.take(&id) {
+                finish(parked.transaction);
             }
         }
     }
 }
 
-/// The logging phase of a transaction whose response nobody sent.
+/// Runs the logging phase of a transaction whose response has not come.
 fn finish(mut transaction: impl Transaction) {
-    // Its request was answered long ago, so there is nobody to be told of an error.
+    // The request was answered long ago, so an error can be reported to no one.
     let _ = transaction.log(None);
 }

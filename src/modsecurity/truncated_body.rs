@@ -1,17 +1,17 @@
 //! Bodies of which HAProxy sent only the beginning.
 //!
-//! The engine reads forms, JSON and XML as far as they go, but takes nothing from a multipart body that lacks its end: so
-//! that is put there.
+//! The engine reads forms, JSON and XML as far as they go, but ignores a multipart body without its closing delimiter.
+//! So a delimiter is appended to a multipart body that was cut.
 
 use std::borrow::Cow;
 
-/// The body as the engine can read it: a multipart one ends after what was whole of it.
+/// The body as the engine can read it: a multipart body is closed after its last part that has whole headers.
 pub(super) fn readable<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Cow<'a, [u8]> {
     let Some(boundary) = content_type.and_then(boundary) else { return body.into() };
     let delimiter = [b"--", boundary].concat();
     let Some(last) = last_line_beginning_with(body, &delimiter) else { return body.into() };
     let part = body.get(last..).unwrap_or_default();
-    // A part whose headers were cut is none yet.
+    // A part whose headers were cut is left out.
     let (whole, line_end) = match has_headers(part) {
         true => (body, &b"\r\n"[..]),
         false => (body.get(..last).unwrap_or_default(), &b""[..]),
@@ -19,7 +19,7 @@ pub(super) fn readable<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Cow<'
     [whole, line_end, &delimiter, b"--\r\n"].concat().into()
 }
 
-/// The boundary of a multipart body (RFC 2046, 5.1.1).
+/// The boundary of a multipart body (RFC 2046, section 5.1.1).
 fn boundary(content_type: &[u8]) -> Option<&[u8]> {
     let is_multipart = content_type.trim_ascii_start().get(..10)?.eq_ignore_ascii_case(b"multipart/");
     let name = b"boundary=";

@@ -1,4 +1,4 @@
-//! Rule files before an engine has them: where they are, and what is in them as each version of ModSecurity reads them.
+//! Rule files before an engine loads them: where they are, and which directives each version of ModSecurity reads there.
 
 pub mod directives;
 pub mod sources;

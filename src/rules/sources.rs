@@ -1,4 +1,4 @@
-//! Where rules come from: files of the operator's, or the built-in settings and the installed Core Rule Set.
+//! Where rules come from: the operator's files, or the built-in settings and the installed Core Rule Set.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ const CRS_BEFORE: &str = "/etc/modsecurity/crs/REQUEST-900-EXCLUSION-RULES-BEFOR
 pub(crate) const CRS_RULES: &str = "/usr/share/modsecurity-crs/rules";
 const CRS_AFTER: &str = "/etc/modsecurity/crs/RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf";
 
-/// Where the rules come from.
+/// The source of one set of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleSource {
     /// The built-in settings and the installed Core Rule Set.
@@ -34,19 +34,19 @@ impl fmt::Display for RuleSource {
     }
 }
 
-/// What is to be loaded.
+/// All sets of rules to load, and the engine that loads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSources {
-    /// Into which engine.
+    /// The engine that loads the rules.
     pub engine: EngineVersion,
-    /// For requests that name no application, or one that is not known.
+    /// The rules for requests that name no application, or an unknown one.
     pub default: RuleSource,
-    /// The files of each application, by its name.
+    /// The name of each application and its rule files.
     pub applications: Vec<(String, Vec<PathBuf>)>,
 }
 
 impl RuleSources {
-    /// Where the default rules come from, and those of each application, by its name.
+    /// Iterates over the sets of rules: the default one (without a name), then that of each application (with its name).
     pub fn each(&self) -> impl Iterator<Item = (Option<&str>, RuleSource)> {
         let applications = self.applications.iter();
         let named = applications.map(|(name, files)| (Some(name.as_str()), RuleSource::Files(files.clone())));
@@ -54,7 +54,10 @@ impl RuleSources {
     }
 }
 
-/// The files of the installed Core Rule Set in the order in which they belong.
+/// Lists the files of the installed Core Rule Set in the order in which an engine must load them.
+///
+/// # Errors
+/// When the folder of the rules cannot be read, or has no `.conf` files.
 pub(crate) fn core_rule_set() -> io::Result<Vec<PathBuf>> {
     let mut rules = Vec::new();
     for entry in Path::new(CRS_RULES).read_dir()? {

@@ -1,4 +1,4 @@
-//! Which ModSecurity is to inspect.
+//! The versions of ModSecurity that can inspect requests.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub enum EngineVersion {
 }
 
 impl EngineVersion {
-    /// Those that this program was built with, the one that runs unless told otherwise first.
+    /// The versions that this program was built with; the first is the default of `--engine`.
     pub const BUILT: &[Self] = &[
         #[cfg(feature = "engine3")]
         Self::V3,
@@ -28,7 +28,7 @@ impl EngineVersion {
         Self::V2,
     ];
 
-    /// The one of this number, whether it was built or not.
+    /// The version with this number, whether or not this program was built with it; `None` for any other text.
     #[must_use]
     pub fn of_number(number: &str) -> Option<Self> {
         match number {
@@ -38,7 +38,7 @@ impl EngineVersion {
         }
     }
 
-    /// Its number.
+    /// The number that `--engine` takes for this version.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -48,7 +48,7 @@ impl EngineVersion {
     }
 }
 
-/// Its name and the exact version, where it was built.
+/// Shows the name and, if this program was built with the version, the exact version of the library.
 impl fmt::Display for EngineVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Applications and their rule files: `NAME=FILE`.
+//! `--app`: applications and their rule files, as `NAME=FILE`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use super::BadOption;
 
-/// The files of each application, in the order in which the names come first.
+/// Groups the rule files by application, in the order in which the names first appear.
+///
+/// # Errors
+/// When an argument is not `NAME=FILE`, or the name has other than printable ASCII characters.
 pub(super) fn parse_all(args: &[OsString]) -> Result<Vec<(String, Vec<PathBuf>)>, BadOption> {
     let mut applications = Vec::<(String, Vec<PathBuf>)>::new();
     for arg in args {

@@ -1,4 +1,4 @@
-//! The raw arguments: structopt's part, and the environment.
+//! The raw arguments, from the command line (read by structopt) and from the environment.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -9,11 +9,11 @@ use structopt::clap::{AppSettings, ArgMatches, Error, ErrorKind};
 
 use super::BadOption;
 
-/// What every environment variable of ours begins with.
+/// The prefix of the program's environment variables.
 const PREFIX: &str = "MODSECURITY_SPOA_";
 
-/// How the command line is described to structopt; what the values mean, and what holds without them, is checked elsewhere
-/// (clap 2 takes a default value where an option lacks its own).
+/// The command line as structopt reads it. Values are checked and defaults are filled in by the other files of this module:
+/// with a default, clap 2 would accept an option that lacks its value.
 #[derive(Debug, StructOpt)]
 #[structopt(
     name = "modsecurity-spoa",
@@ -37,8 +37,8 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) app: Vec<OsString>,
 
-    /// What becomes of a request that names another application: default (the rules of -f inspect it) or error (nobody
-    /// does: see --on-error) [default: default]
+    /// What becomes of a request that names another application: default (the rules of -f inspect it) or error (it is
+    /// not inspected: see --on-error) [default: default]
     #[structopt(long, value_name = "POLICY")]
     pub(super) unknown_app: Option<String>,
 
@@ -69,8 +69,8 @@ pub(super) struct Arguments {
     #[structopt(short, long, value_name = "TIME")]
     pub(super) throttle: Option<String>,
 
-    /// Time from a request's arrival to its answer at most, whatever the answer is; just below HAProxy's `timeout
-    /// processing` [default: 500ms]
+    /// Most time from a request's arrival to its answer, an error included; just below HAProxy's `timeout processing`
+    /// [default: 500ms]
     #[structopt(long, value_name = "TIME")]
     pub(super) deadline: Option<String>,
 
@@ -78,13 +78,13 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NUM")]
     pub(super) queue: Option<String>,
 
-    /// ModSecurity's version: 3 (libmodsecurity) or 2 (ModSecurity 2.9), as far as the program was built with it, which
-    /// --version tells [default: 3, or the one there is]
+    /// ModSecurity's version: 3 (libmodsecurity) or 2 (ModSecurity 2.9); --version lists those that are built in
+    /// [default: 3 if built in, else 2]
     #[structopt(long, value_name = "VERSION")]
     pub(super) engine: Option<String>,
 
-    /// Where engines run: process gives each worker's a process of its own, which is all that a crash of it ends; thread
-    /// runs them in the agent's [default: process]
+    /// Where engines run: process (each in a process of its own, so that a crash ends only that one) or thread (all in the
+    /// agent's process) [default: process]
     #[structopt(long, value_name = "FORM")]
     pub(super) isolation: Option<String>,
 
@@ -102,8 +102,8 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "TIME")]
     pub(super) engine_limit: Option<String>,
 
-    /// Requests that an engine process inspects before another takes its place, without a request left out; 0: no limit.
-    /// The first ones go earlier, so that not all go at a time [default: 0]
+    /// Requests that an engine process inspects before a new one takes its place, without losing a request; 0: no limit.
+    /// The first processes are replaced earlier, so that they are not all replaced at once [default: 0]
     #[structopt(long, value_name = "NUM")]
     pub(super) max_requests: Option<String>,
 
@@ -111,18 +111,18 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
 
-    /// What to tell HAProxy of a request that nobody inspected, besides the variable error: unset leaves the variable
-    /// code alone, deny[=STATUS] sets it (to 503 without STATUS) [default: unset]
+    /// Answer for a request that was not inspected, besides the variable error: unset leaves the variable code alone,
+    /// deny[=STATUS] sets it (to 503 without STATUS) [default: unset]
     #[structopt(long, value_name = "POLICY")]
     pub(super) on_error: Option<String>,
 
-    /// What becomes of a request of which HAProxy sent only the beginning of the body: inspect what there is, deny it
-    /// (413), or error (nobody inspected it: see --on-error) [default: inspect]
+    /// What becomes of a request of whose body HAProxy sent only the beginning: inspect (that part), deny (with 413), or
+    /// error (it is not inspected: see --on-error) [default: inspect]
     #[structopt(long, value_name = "POLICY")]
     pub(super) truncated: Option<String>,
 
-    /// Transactions that are kept for their response at a time, in all engines together; 0: none, responses are not
-    /// expected [default: 0]
+    /// Most transactions that are kept for their responses at the same time, in all engines together; 0: none, responses
+    /// are not expected [default: 0]
     #[structopt(long, value_name = "NUM")]
     pub(super) responses: Option<String>,
 
@@ -130,24 +130,24 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "TIME")]
     pub(super) response_ttl: Option<String>,
 
-    /// Page that HAProxy gets in the variable body for what is denied, with {{id}} and {{status}} filled in
+    /// Page for denied requests and responses: HAProxy gets it in the variable body, with {{id}} and {{status}} filled in
     #[structopt(long, value_name = "FILE", parse(from_os_str))]
     pub(super) block_page: Option<PathBuf>,
 
-    /// Loads the rules, says what is wrong with them, and exits
+    /// Loads the rules, reports what is wrong with them, and exits
     #[structopt(long)]
     pub(super) check: bool,
 }
 
-/// What the arguments are.
+/// The outcome of reading the command line and the environment.
 pub(super) enum Parsed {
-    /// Options, and the environment variables that look like ours and are not.
+    /// The options, and the names of variables that have the program's prefix but belong to no option.
     Arguments(Box<Arguments>, Vec<String>),
-    /// A text to print.
+    /// A text to print: the help or the version.
     Print(String),
 }
 
-/// How an option is given in the environment.
+/// How an option is written in its environment variable: as one value, as a list with commas, or as 1 or 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Value,
@@ -155,6 +155,7 @@ enum Kind {
     Switch,
 }
 
+/// The long name of every option, and how it is written in the environment.
 const OPTIONS: [(&str, Kind); 25] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
@@ -183,6 +184,10 @@ const OPTIONS: [(&str, Kind); 25] = [
     ("check", Kind::Switch),
 ];
 
+/// Reads the command line (the program's name first) and then, for options that it lacks, the environment.
+///
+/// # Errors
+/// The first option or variable that cannot be read.
 pub(super) fn parse(
     args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -194,7 +199,7 @@ pub(super) fn parse(
         Ok(given) => given,
         Err(error) => return refused(error),
     };
-    let mut variables = ours(environment);
+    let mut variables = with_prefix(environment);
     for (name, kind) in OPTIONS {
         let variable = name.to_uppercase().replace('-', "_");
         if let Some(value) = variables.remove(&variable).filter(|_| !is_given(&given, name)) {
@@ -212,26 +217,27 @@ pub(super) fn parse(
     }
 }
 
-/// Whether the command line decides this option: `-p` and `--listen` are one decision.
+/// Whether the command line gives this option, so that its variable is ignored. `-p` and `--listen` count as one option,
+/// since both say where to listen.
 fn is_given(given: &ArgMatches<'_>, name: &str) -> bool {
-    let same = if matches!(name, "port" | "listen") { &["port", "listen"][..] } else { &[name][..] };
-    same.iter().any(|name| given.occurrences_of(name) > 0)
+    let names = if matches!(name, "port" | "listen") { &["port", "listen"][..] } else { &[name][..] };
+    names.iter().any(|name| given.occurrences_of(name) > 0)
 }
 
-/// The variables with our prefix, which is cut off.
-fn ours(environment: impl IntoIterator<Item = (OsString, OsString)>) -> HashMap<String, OsString> {
+/// The variables with the program's prefix, which is cut off their names.
+fn with_prefix(environment: impl IntoIterator<Item = (OsString, OsString)>) -> HashMap<String, OsString> {
     let name = |name: OsString| Some(name.to_str()?.strip_prefix(PREFIX)?.to_owned());
-    let ours = environment.into_iter().filter_map(|(key, value)| Some((name(key)?, value)));
-    // For a service of our name Kubernetes sets MODSECURITY_SPOA_PORT=tcp://…, which is not meant for us.
-    ours.filter(|(name, value)| name != "PORT" || !value.to_string_lossy().contains("://")).collect()
+    let variables = environment.into_iter().filter_map(|(key, value)| Some((name(key)?, value)));
+    // For a service called modsecurity-spoa Kubernetes sets MODSECURITY_SPOA_PORT=tcp://…, which is not the option --port.
+    variables.filter(|(name, value)| name != "PORT" || !value.to_string_lossy().contains("://")).collect()
 }
 
-/// Whether Kubernetes sets this variable for a service of our name.
+/// Whether Kubernetes sets this variable for a service called modsecurity-spoa.
 fn is_of_kubernetes(name: &str) -> bool {
     name.starts_with("PORT_") || name.starts_with("SERVICE_")
 }
 
-/// The arguments that stand for one variable.
+/// The command-line arguments that mean the same as the variable of option `name`.
 fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<OsString>, BadOption> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let option = OsString::from(format!("--{name}"));
@@ -252,11 +258,12 @@ fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<OsString>, B
     }
 }
 
-/// Makes one line of what clap has to say, or finds that it was asked to print something.
+/// Makes one line of clap's error, or the text to print when the error only means that the help or the version is asked
+/// for.
 fn refused(error: Error) -> Result<Parsed, BadOption> {
     match error.kind {
         ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed => return Ok(Parsed::Print(error.message)),
-        // The version is all that clap prints itself, and it could not: whoever prints in its place will find out why.
+        // clap prints the version itself and failed. Printing an empty text will fail in the same way, and be reported.
         ErrorKind::Io => return Ok(Parsed::Print(String::new())),
         _ => {}
     }

@@ -1,10 +1,14 @@
-//! `-c`: which capabilities to announce.
+//! `--capability`: which capabilities to announce.
 
 use actors::spop::hello::Capabilities;
 
 use super::BadOption;
 
-/// Without any name all but `async`, which has its price (deploy/guide/links.md), otherwise just those named.
+/// Returns the named capabilities; without names, pipelining and fragmentation. `async` must be named: with it, HAProxy
+/// notices later that a link has ended, and a HAProxy that ends after a reload no longer has every request inspected.
+///
+/// # Errors
+/// When a name is not one of the capabilities that this version has.
 pub(super) fn parse_all(names: &[String]) -> Result<Capabilities, BadOption> {
     if names.is_empty() {
         return Ok(Capabilities { asynchronous: false, ..Capabilities::ALL });

@@ -19,16 +19,16 @@ use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::sources::{RuleSource, RuleSources};
 use crate::rules::version::EngineVersion;
 
-/// The watchdog looks every 20 ms, so a shorter limit would mean nothing.
+/// The shortest `--engine-limit`. The watchdog measures every 20 ms, too rarely for a shorter limit.
 const MIN_ENGINE_LIMIT: Duration = Duration::from_millis(100);
 
-/// More transactions than any machine has memory for.
+/// The largest `--responses`. No machine has memory for more transactions.
 const MAX_RESPONSES: usize = 1_000_000;
 
-/// Which rules are to be loaded, and into which engine.
+/// Returns which rules to load, and into which engine.
 ///
 /// # Errors
-/// The first option that is wrong.
+/// The first of `--engine` and `--app` that is wrong.
 pub(super) fn rules(arguments: &Arguments) -> Result<RuleSources, BadOption> {
     Ok(RuleSources {
         engine: version(arguments.engine.as_deref())?,
@@ -40,7 +40,10 @@ pub(super) fn rules(arguments: &Arguments) -> Result<RuleSources, BadOption> {
     })
 }
 
-/// The version of ModSecurity of this number, if it was built.
+/// Returns the version with this number, or the default one without a number.
+///
+/// # Errors
+/// When the program was built without that version.
 fn version(number: Option<&str>) -> Result<EngineVersion, BadOption> {
     let default = EngineVersion::BUILT.first().copied();
     let version = number.map_or(default, EngineVersion::of_number);
@@ -54,10 +57,10 @@ fn version(number: Option<&str>) -> Result<EngineVersion, BadOption> {
     })
 }
 
-/// Where engines run.
+/// Returns where engines run.
 ///
 /// # Errors
-/// When the form does not exist, or lacks what another option asks for.
+/// When the value is neither process nor thread, or is thread while `--max-requests` is given.
 pub(super) fn isolation(arguments: &Arguments) -> Result<IsolationMode, BadOption> {
     match arguments.isolation.as_deref().unwrap_or("process") {
         "process" => Ok(IsolationMode::Process),
@@ -70,10 +73,10 @@ pub(super) fn isolation(arguments: &Arguments) -> Result<IsolationMode, BadOptio
     }
 }
 
-/// What holds for each engine, of this many.
+/// Returns the limits of one engine out of `workers`.
 ///
 /// # Errors
-/// The first option that is wrong.
+/// The first of `--engine-limit`, `--responses` and `--response-ttl` that is wrong.
 pub(super) fn limits(arguments: &Arguments, workers: usize) -> Result<EngineLimits, BadOption> {
     let cpu = time::parse("--engine-limit", arguments.engine_limit.as_deref().unwrap_or("2s"))?;
     if cpu < MIN_ENGINE_LIMIT {
@@ -82,12 +85,15 @@ pub(super) fn limits(arguments: &Arguments, workers: usize) -> Result<EngineLimi
     let responses = arguments.responses.as_deref().unwrap_or("0");
     let responses = number::parse("--responses", responses, 0, MAX_RESPONSES)?;
     let ttl = time::parse("--response-ttl", arguments.response_ttl.as_deref().unwrap_or("60s"))?;
-    // The workers share them as they come.
+    // Requests spread over all workers, so each engine has an equal share of the transactions.
     let responses = RetentionLimits { count: responses.div_ceil(workers), ttl };
     Ok(EngineLimits { cpu, responses, sandbox: sandbox(arguments)? })
 }
 
 /// What engine processes may do.
+///
+/// # Errors
+/// When there is no such user, or engines cannot become it.
 fn sandbox(arguments: &Arguments) -> Result<SandboxSettings, BadOption> {
     let name = arguments.engine_user.as_deref();
     match arguments.sandbox.as_deref().unwrap_or("on") {
@@ -120,14 +126,18 @@ fn sandbox(arguments: &Arguments) -> Result<SandboxSettings, BadOption> {
     Ok(SandboxSettings { is_on: true, user })
 }
 
+/// Returns the value of `--max-requests`; 0 is no limit.
+///
+/// # Errors
+/// When the value is not a number.
 fn max_requests(arguments: &Arguments) -> Result<u32, BadOption> {
     number::parse("--max-requests", arguments.max_requests.as_deref().unwrap_or("0"), 0, u32::MAX)
 }
 
-/// What the agent does besides asking engines. The block page must fit into the answer that `frames` leave room for.
+/// Returns the agent's settings. The block page must fit into an answer of one frame, whose size `frames` limits.
 ///
 /// # Errors
-/// The first option that is wrong; also when the block page cannot be read.
+/// The first option that is wrong, also when the block page cannot be read.
 pub(super) fn agent(
     arguments: &Arguments,
     rules: &RuleSources,

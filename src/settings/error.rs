@@ -1,4 +1,4 @@
-//! What is wrong with an option.
+//! The error for a wrong option.
 
 use std::fmt;
 

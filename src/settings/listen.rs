@@ -1,4 +1,4 @@
-//! `--listen` and `-p`: where to listen.
+//! `--listen` and `--port`: where to listen.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::{BadOption, number};
 
-/// The port without `-p`.
+/// The port when neither `--port` nor `--listen` is given.
 const DEFAULT_PORT: u16 = 12345;
 
 /// An address to listen on.
@@ -29,7 +29,10 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// The addresses of `--listen`, or the loopback address with the port of `-p`.
+/// Returns the addresses of `--listen`; without any, the loopback address with the port of `--port`.
+///
+/// # Errors
+/// When an address or the port cannot be read, or both options are given.
 pub(super) fn parse_all(listen: &[OsString], port: Option<&str>) -> Result<Vec<ListenAddress>, BadOption> {
     match (listen, port) {
         ([], port) => {
@@ -41,14 +44,14 @@ pub(super) fn parse_all(listen: &[OsString], port: Option<&str>) -> Result<Vec<L
     }
 }
 
-fn parse(word: &OsStr) -> Result<ListenAddress, BadOption> {
-    if let Some(path) = word.as_bytes().strip_prefix(b"unix:").filter(|path| !path.is_empty()) {
+fn parse(value: &OsStr) -> Result<ListenAddress, BadOption> {
+    if let Some(path) = value.as_bytes().strip_prefix(b"unix:").filter(|path| !path.is_empty()) {
         return Ok(ListenAddress::Unix(PathBuf::from(OsStr::from_bytes(path))));
     }
-    let address = word.to_str().and_then(|word| word.parse().ok());
+    let address = value.to_str().and_then(|value| value.parse().ok());
     address.map(ListenAddress::Tcp).ok_or_else(|| {
         BadOption(format!(
-            "--listen: {word:?} is not an address like 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock"
+            "--listen: {value:?} is not an address like 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock"
         ))
     })
 }

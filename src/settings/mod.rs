@@ -24,32 +24,32 @@ pub use listen::ListenAddress;
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Log at level debug.
+    /// Whether the log has level debug (`--debug`).
     pub debug: bool,
-    /// Only load the rules and say what is wrong with them.
+    /// Whether to load the rules, report what is wrong with them, and exit (`--check`).
     pub check: bool,
-    /// Where the rules come from.
+    /// The sets of rules, and the engine that loads them.
     pub rules: RuleSources,
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
-    /// Where engines run.
+    /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
-    /// What holds for each engine.
+    /// The limits of each engine.
     pub limits: EngineLimits,
-    /// What the agent does besides asking engines.
+    /// The agent's settings: answers, truncated bodies, recycling, applications.
     pub agent: AgentSettings,
-    /// The supervision tree's.
+    /// The settings of the supervision tree.
     pub tree: actors::Settings,
-    /// Environment variables that begin with the program's prefix and are none of its own.
+    /// The names of environment variables that have the program's prefix but belong to no option.
     pub unknown_variables: Vec<String>,
 }
 
-/// What the arguments on the command line amount to.
+/// What the command line and the environment ask for.
 #[derive(Debug)]
 pub enum Command {
-    /// To run, or to check the rules.
+    /// Serve, or check the rules, with these settings.
     Run(Box<Settings>),
-    /// To print this and be done: the help or the version.
+    /// Print this text, the help or the version, and exit.
     Print(String),
 }
 
@@ -72,6 +72,7 @@ pub fn read(
     }
 }
 
+/// Checks the raw arguments.
 fn check(arguments: &Arguments, unknown_variables: Vec<String>) -> Result<Settings, BadOption> {
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;

@@ -1,15 +1,19 @@
-//! Times: a whole number and `us`, `ms` or `s`; without a unit milliseconds, as in the C daemon.
+//! Option values that are times: a whole number and `us`, `ms` or `s`; without a unit milliseconds, as in the C daemon.
 
 use std::time::Duration;
 
 use super::BadOption;
 
-/// The longest time that makes sense for any option.
+/// The longest time that an option takes.
 const MAX: Duration = Duration::from_secs(3600);
 
-/// A time up to an hour; `option` is named in the error.
-pub(super) fn parse(option: &str, word: &str) -> Result<Duration, BadOption> {
-    let (digits, unit) = word.split_at(word.find(|char: char| !char.is_ascii_digit()).unwrap_or(word.len()));
+/// Reads a time up to an hour.
+///
+/// # Errors
+/// When `value` is no such time; the error names `option`.
+pub(super) fn parse(option: &str, value: &str) -> Result<Duration, BadOption> {
+    let (digits, unit) =
+        value.split_at(value.find(|char: char| !char.is_ascii_digit()).unwrap_or(value.len()));
     let time = digits.parse().ok().and_then(|count: u64| match unit {
         "us" => Some(Duration::from_micros(count)),
         "" | "ms" => Some(Duration::from_millis(count)),
@@ -17,7 +21,7 @@ pub(super) fn parse(option: &str, word: &str) -> Result<Duration, BadOption> {
         _ => None,
     });
     time.filter(|time| *time <= MAX).ok_or_else(|| {
-        BadOption(format!("{option}: {word:?} is not a time up to an hour, like 500us, 10ms or 1s"))
+        BadOption(format!("{option}: {value:?} is not a time up to an hour, like 500us, 10ms or 1s"))
     })
 }
 

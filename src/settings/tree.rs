@@ -9,30 +9,29 @@ use actors::spop::frame::{MAX_FRAME_SIZE, MIN_FRAME_SIZE};
 use super::arguments::Arguments;
 use super::{BadOption, capability, number, time};
 
-/// The time that a request takes an engine at least, with rules worth loading: as many requests as fit into the deadline
-/// at that rate may wait.
+/// The shortest time in which an engine with a useful set of rules inspects a request. The default queue has room for as
+/// many requests as the workers can inspect at that rate within the deadline.
 const SHORTEST_SERVICE: Duration = Duration::from_millis(1);
 
-/// Jobs that may wait for each worker whatever the deadline is.
+/// The least room of the default queue for each worker, in jobs, however short the deadline is.
 const MIN_QUEUE_PER_WORKER: u128 = 16;
 
-/// More jobs than it makes sense to have waiting: each may hold a frame.
+/// The largest queue, in jobs. Each waiting job may hold a frame in memory.
 const MAX_QUEUE: usize = 65_536;
 
-/// The largest payload in fragments without `--max-payload`, in bytes. HAProxy sends what its buffer holds, which is
-/// hardly ever more.
+/// The default of `--max-payload`, in bytes. HAProxy sends at most what its buffer holds, which is hardly ever more.
 const MAX_PAYLOAD: u32 = 1024 * 1024;
 
-/// More workers than any machine has use for.
+/// The largest number of workers. No machine has use for more.
 const MAX_WORKERS: usize = 1024;
 
-/// How long requests in flight may take when the agent is told to stop. HAProxy has given up on them by then.
+/// The time that requests in flight have when the agent stops. HAProxy gives up on them sooner.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Checks what concerns the tree.
+/// Checks the options of the supervision tree and returns its settings.
 ///
 /// # Errors
-/// The first option that is wrong.
+/// The first of these options that is wrong.
 pub(super) fn check(arguments: &Arguments) -> Result<actors::Settings, BadOption> {
     let workers = number::parse("--workers", arguments.workers.as_deref().unwrap_or("5"), 1, MAX_WORKERS)?;
     let deadline = time::parse("--deadline", arguments.deadline.as_deref().unwrap_or("500ms"))?;
@@ -53,7 +52,10 @@ pub(super) fn check(arguments: &Arguments) -> Result<actors::Settings, BadOption
     })
 }
 
-/// How many jobs may wait.
+/// Returns the room of the queue, in jobs.
+///
+/// # Errors
+/// When the value of `--queue` is not a number in its range.
 fn queue(
     given: Option<&str>,
     workers: usize,
@@ -68,12 +70,15 @@ fn queue(
     Ok(usize::try_from(each).unwrap_or(MAX_QUEUE).saturating_mul(workers).min(MAX_QUEUE))
 }
 
-/// What a link may send.
+/// Returns the limits on what a link may send.
+///
+/// # Errors
+/// The first of `--max-frame-size`, `--max-payload` and `--capability` that is wrong.
 fn limits(arguments: &Arguments) -> Result<Limits, BadOption> {
     let max_frame_size = arguments.max_frame_size.as_deref().unwrap_or("16384");
     let max_frame_size = number::parse("--max-frame-size", max_frame_size, MIN_FRAME_SIZE, MAX_FRAME_SIZE)?;
     let max_payload = match &arguments.max_payload {
-        // What comes in fragments may be as large as what comes in one frame, which an engine takes.
+        // A message in fragments may be as large as one in a single frame.
         Some(size) => number::parse("--max-payload", size, max_frame_size, MAX_FRAME_SIZE)?,
         None => MAX_PAYLOAD.max(max_frame_size),
     };

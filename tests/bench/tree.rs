@@ -27,7 +27,7 @@ use bytes::Bytes;
 use client::Client;
 use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::answer::{Policy, answer};
-use modsecurity_spoa::message::decode::{decode, dialect};
+use modsecurity_spoa::message::decode::{dialect, read};
 use modsecurity_spoa::message::dialect::Dialect;
 use modsecurity_spoa::message::id::IdSource;
 use modsecurity_spoa::message::verdict::Verdict;
@@ -75,20 +75,21 @@ impl Agent for BenchAgent {
         None
     }
 
-    fn decode(&self, payload: &Bytes) -> Result<HttpMessage, Failure> {
-        decode(payload, self.0.next())
+    fn read(&self, payload: &Bytes) -> (Dialect, Result<HttpMessage, Failure>) {
+        read(payload, self.0.next())
     }
 
-    fn dialect(&self, payload: &Bytes) -> Dialect {
-        dialect(payload)
+    fn dialect(&self, start: &Bytes) -> Dialect {
+        dialect(start)
     }
 
     fn answer(
         &self,
-        request: Result<&HttpMessage, Dialect>,
+        dialect: Dialect,
+        request: Option<&HttpMessage>,
         outcome: Result<&Verdict, &Failure>,
     ) -> ActionList {
-        answer(request, outcome, &self.1)
+        answer(dialect, request, outcome, &self.1)
     }
 
     fn record(&self, _: &HttpMessage, _: &Verdict, _: &Logger) {}

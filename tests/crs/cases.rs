@@ -31,10 +31,10 @@ pub struct Expected {
 
 /// All tests of the source package of the installed rules, also those in files that are switched off.
 pub fn load() -> Vec<Case> {
-    let mut command = Command::new(repository("deploy/crs-tests.sh"));
+    let mut command = Command::new(repository("tests/crs/get-tests.sh"));
     let output = command.arg(env!("CARGO_TARGET_TMPDIR")).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "deploy/crs-tests.sh failed:\n{errors}");
+    assert!(output.status.success(), "tests/crs/get-tests.sh failed:\n{errors}");
     let folder = String::from_utf8(output.stdout).unwrap();
     let mut files = Vec::new();
     collect(Path::new(folder.trim_end()), &mut files);

@@ -10,14 +10,23 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+// All requests sent to HAProxy.
 mod behind;
+// The tests as they are in the source package's YAML files.
 mod cases;
+// All requests given to the engine without the agent.
 mod direct;
+// From a test's input to the bytes on the wire.
 mod ftw;
+// From bytes on the wire to what a server takes them for.
 mod http;
+// The lists of what is not as expected, with its causes.
 mod known;
+// The rules that the tests are run with.
 mod rules;
+// All requests given to the agent, straight over SPOP.
 mod straight;
+// The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
 

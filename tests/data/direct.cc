@@ -1,4 +1,4 @@
-// libmodsecurity without the agent: what the engine itself makes of a request, for tests/differential.rs.
+// libmodsecurity without the agent: what the engine itself makes of a request, for tests/differential.
 //
 //   direct RULE-FILE...
 //

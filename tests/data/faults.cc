@@ -1,5 +1,5 @@
 // Real faults in a real engine: preloaded into the agent, this takes the place of a call that every header of every
-// request goes through, and does what the value of the header `x-fault` says. See tests/crashes.rs. For ModSecurity 2.9
+// request goes through, and does what the value of the header `x-fault` says. See tests/faults. For ModSecurity 2.9
 // faults2.c is linked with it.
 //
 // While the file named by FAULT_WHILE exists, every request is as bad as `x-fault: null`.

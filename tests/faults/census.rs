@@ -1,6 +1,6 @@
 //! What an agent has: its processes, threads, descriptors and memory, read from /proc.
 
-use super::{Subject, WORKERS};
+use crate::subject::{Subject, WORKERS};
 use crate::support::waiting::wait_until;
 use std::fs;
 

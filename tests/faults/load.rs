@@ -1,6 +1,6 @@
 //! Load on an agent: several pipelined links, and what must come of each request.
 
-use super::{Subject, attack, clean, faulty};
+use crate::subject::{Subject, attack, clean, faulty};
 use crate::support::spop::{Ack, Link, Message};
 use crate::support::waiting::{SetAtEnd, wait_until};
 use std::collections::HashMap;

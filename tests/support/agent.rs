@@ -31,6 +31,12 @@ impl Agent {
         Self::start_exactly(&all, &[])
     }
 
+    /// Starts it listening at these addresses alone, with as long a deadline.
+    pub fn start_at(addresses: &[&str]) -> Self {
+        let listen = addresses.iter().flat_map(|address| ["--listen", address]);
+        Self::start_exactly(&listen.chain(["--deadline", "30s"]).collect::<Vec<_>>(), &[])
+    }
+
     /// Starts it with a rule file of this content.
     pub fn with_rules(rules: &str, options: &[&str]) -> Self {
         let (folder, path) = rule_file(rules);

@@ -22,7 +22,7 @@ impl Site {
     }
 }
 
-/// The site that the tests of one file share: the agent without `-f`.
+/// The site that the tests of one program share: the agent without `-f`.
 pub fn shared() -> &'static Site {
     static SITE: OnceLock<Site> = OnceLock::new();
     SITE.get_or_init(|| Site::new(Agent::start(&[])))

@@ -17,8 +17,8 @@ use actors::spop::hello::Capabilities;
 use actors::spop::value::encode_bytes;
 use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Messages, Scope, Value, frame};
 use actors::{
-    Agent, Engine, EngineError, Failure, FailureKind, Root, Settings, Socket, StartError, Stop, TreeEvent,
-    restart::RestartPolicy,
+    Agent, Engine, EngineError, Failure, FailureKind, ReloadEngines, Root, Settings, Socket, StartError,
+    Stop, TreeEvent, restart::RestartPolicy,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
@@ -40,6 +40,7 @@ impl KV for Order {
 /// behind it are somebody else's), or nothing.
 pub struct Obedient {
     gate: Arc<Gate>,
+    reloads: Arc<Reloads>,
     amid: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -84,6 +85,22 @@ impl Engine for Obedient {
     fn at_a_time(&self) -> usize {
         8
     }
+
+    fn reload(&mut self) -> Result<(), StartError> {
+        if std::mem::take(&mut *self.reloads.to_fail.lock().unwrap()) {
+            return Err(StartError::new("false reload"));
+        }
+        *self.reloads.done.lock().unwrap() += 1;
+        Ok(())
+    }
+}
+
+/// The reloads of all engines.
+#[derive(Default)]
+pub struct Reloads {
+    pub done: Mutex<usize>,
+    /// Whether the next one fails.
+    pub to_fail: Mutex<bool>,
 }
 
 /// Closed until it is opened; knows how many wait.
@@ -123,6 +140,7 @@ pub struct TestAgent {
     pub rebuilds: Mutex<usize>,
     /// The first words of orders that an engine had with others before and behind them.
     pub amid: Arc<Mutex<BTreeSet<String>>>,
+    pub reloads: Arc<Reloads>,
 }
 
 impl Agent for TestAgent {
@@ -135,9 +153,10 @@ impl Agent for TestAgent {
         let mut left = self.false_starts.lock().unwrap();
         if *left > 0 {
             *left -= 1;
-            return Err(StartError("false start".to_owned()));
+            return Err(StartError::new("false start"));
         }
-        Ok(Obedient { gate: Arc::clone(&self.gate), amid: Arc::clone(&self.amid) })
+        let (gate, reloads) = (Arc::clone(&self.gate), Arc::clone(&self.reloads));
+        Ok(Obedient { gate, reloads, amid: Arc::clone(&self.amid) })
     }
 
     fn rebuild(&self) {
@@ -155,16 +174,18 @@ impl Agent for TestAgent {
         order.0.rsplit_once(" for ")?.1.parse().ok()
     }
 
-    fn decode(&self, payload: &Bytes) -> Result<Order, Failure> {
-        let first = Messages::new(payload).next();
-        let message = first.ok_or_else(|| Failure::new(FailureKind::Invalid, "no message"))?;
-        let message = message.map_err(|cause| Failure::new(FailureKind::Invalid, cause.to_string()))?;
-        Ok(Order(String::from_utf8_lossy(message.name).into_owned()))
+    fn read(&self, payload: &Bytes) -> ((), Result<Order, Failure>) {
+        let order = match Messages::new(payload).next() {
+            Some(Ok(message)) => Ok(Order(String::from_utf8_lossy(message.name).into_owned())),
+            Some(Err(cause)) => Err(Failure::new(FailureKind::Invalid, cause.to_string())),
+            None => Err(Failure::new(FailureKind::Invalid, "no message")),
+        };
+        ((), order)
     }
 
     fn dialect(&self, _: &Bytes) {}
 
-    fn answer(&self, _: Result<&Order, ()>, outcome: Result<&(), &Failure>) -> ActionList {
+    fn answer(&self, (): (), _: Option<&Order>, outcome: Result<&(), &Failure>) -> ActionList {
         let mut actions = ActionList::new();
         let text = outcome.map_or_else(|failure| failure.kind.as_str(), |()| "done");
         actions.set_var(Scope::Transaction, "x", Value::String(text.as_bytes()));
@@ -179,7 +200,7 @@ impl Agent for TestAgent {
 pub struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
 
 impl Lines {
-    /// Waits until so many lines contain the text; gives them.
+    /// Waits until at least `count` lines contain the text, and returns them.
     pub fn wait_for(&self, text: &str, count: usize) -> Vec<String> {
         let having = |lines: &[String]| -> Vec<String> {
             lines.iter().filter(|line| line.contains(text)).cloned().collect()
@@ -274,6 +295,7 @@ impl Tree {
             false_starts: Mutex::new(false_starts),
             rebuilds: Mutex::default(),
             amid: Arc::default(),
+            reloads: Arc::default(),
         });
         let shared = Arc::clone(&agent);
         let logger = Logger::root(log.clone(), o!());
@@ -294,6 +316,11 @@ impl Tree {
         Self { address, gate, log, agent, root: take_root.recv().ok(), thread: Some(thread) }
     }
 
+    /// Tells the tree to reload its engines, without waiting for it.
+    pub fn reload(&self) {
+        self.root.as_ref().unwrap().do_send(ReloadEngines);
+    }
+
     /// Tells the tree to stop, without waiting for it.
     pub fn stop(&self) {
         self.root.as_ref().unwrap().do_send(Stop);
@@ -310,7 +337,7 @@ impl Tree {
         client
     }
 
-    /// A link of this engine of HAProxy's, which takes ACKs on any of its links.
+    /// A link of the HAProxy engine with this engine-id, which takes ACKs on any of its links.
     pub fn connect_as(&self, engine: &[u8]) -> Client {
         self.greet(&[("engine-id", Value::String(engine))]).0
     }
@@ -394,6 +421,13 @@ impl Client {
         assert_eq!(frame.payload.copy_to_bytes(6), &b"\x01\x03\x02\x01x\x08"[..]);
         frame.payload.advance(1);
         (frame.id.stream, String::from_utf8(frame.payload.to_vec()).unwrap())
+    }
+
+    /// Waits until the agent has read all that was sent: it answers a NOTIFY that it does not understand as soon as it reads
+    /// it.
+    pub fn await_read(&mut self) {
+        self.send(FrameType::Notify, FrameId { stream: 8, frame: 1 }, b"\xFFgarbage");
+        assert_eq!(self.ack(), (8, "invalid".to_owned()));
     }
 
     /// Waits until the agent has closed the socket, not only its side: then what is sent is refused.

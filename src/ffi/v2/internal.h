@@ -8,13 +8,13 @@
 #include "re.h"
 #include "shim.h"
 
-/* Everything of one thread's transactions comes from one allocator: what a transaction gives back the next one takes. */
+/* The allocator of all transactions of one thread: memory that one transaction frees serves the next. */
 struct ms2_arena {
     apr_allocator_t *allocator;
     apr_pool_t *root;
 };
 
-/* A rule that does not see a variable. */
+/* A rule, and a variable that is hidden from it. */
 typedef struct hidden {
     const char *rule;
     const char *variable;
@@ -25,7 +25,7 @@ struct ms2_transaction {
     apr_pool_t *pool;
     conn_rec *connection;
     request_rec *request;
-    /* The engine's own record, from phase 1 on. */
+    /* The engine's own record of the transaction; NULL before phase 1. */
     modsec_rec *msr;
     size_t body_length;
     const char *path; /* decoded */
@@ -34,24 +34,25 @@ struct ms2_transaction {
     apr_array_header_t *hidden;  /* hidden */
     apr_array_header_t *matches; /* ms2_match */
     int status;                  /* of the intervention */
-    const char *trouble;         /* the last thing that the engine had to say, alerts aside */
+    const char *complaint;       /* the last text of the engine for Apache's error log, except alerts */
 };
 
-/* The transaction that this thread is in, during a call into the engine. */
+/* The transaction of the call into the engine that runs on this thread; NULL outside of such a call. */
 extern _Thread_local ms2_transaction *ms2_current;
 
-/* For apr_socket_close: what a `drop` finds as the client's socket. */
+/* The placeholder that a `drop` finds as the client's socket (apr_socket_close in wraps.c). */
 extern char ms2_no_socket;
 
-/* Has rules see REQUEST_FILENAME and REQUEST_BASENAME decoded; once, before rules are loaded. */
+/* Makes the engine decode REQUEST_FILENAME and REQUEST_BASENAME for rules. Once, before rules are loaded. */
 void ms2_decode_names(void);
 
+/* Writes the text of an error, cut to fit. */
 void ms2_say(ms2_error *error, const char *text);
 
-/* What the engine tells Apache's error log. */
+/* The engine's hook for lines to Apache's error log. Keeps the last one as the transaction's complaint. */
 void ms2_log(void *context, int level, char *text);
 
-/* Text that is set, as the engine's configuration marks it. */
+/* Whether a text of the engine's configuration is set: neither NULL nor the engine's mark for "not set". */
 int ms2_is_set(const char *text);
 
 #endif

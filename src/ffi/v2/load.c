@@ -1,4 +1,4 @@
-/* The engine and its rules. */
+/* Initialising the engine, and loading rules into it. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -6,15 +6,15 @@
 
 #include "internal.h"
 
-/* Of the engine's: what a directive sets for the whole process. */
+/* The engine's variable for SecChrootDir, which is one for the whole process. */
 extern char *chroot_dir;
 
 module core_module; /* The engine looks for the client's socket under its index, which is 0. */
 
-/* Of Windows alone: the engine's callers set it. */
+/* A hook that hosts of the engine on Windows set. It stays NULL here. */
 int (*modsecDropAction)(request_rec *request);
 
-/* Apache's, for a body that cannot be read: the status stands. */
+/* Apache's function that maps errors of reading a body to a status: the engine's status stands. */
 int ap_map_http_request_error(apr_status_t error, int status) {
     (void)error;
     return status;
@@ -28,7 +28,7 @@ void ms2_say(ms2_error *error, const char *text) {
 
 int ms2_is_set(const char *text) { return text != NULL && text != NOT_SET_P; }
 
-/* It stands in audit logs. */
+/* The server's name in audit logs. */
 const char *__wrap_ap_get_server_banner(void) { return program; }
 
 int ms2_init(const char *name, ms2_error *error) {
@@ -46,7 +46,10 @@ int ms2_init(const char *name, ms2_error *error) {
 
 void ms2_begin_process(void) {
     modsecInitProcess();
-    /* It separates the sections of audit records by random characters: each process gets some of its own. */
+    /*
+     * The engine separates the sections of audit records by characters of rand(3): each process needs a seed of its
+     * own.
+     */
     unsigned seed = 0;
     if (getentropy(&seed, sizeof seed) == 0) {
         srand(seed);
@@ -57,7 +60,7 @@ ms2_rules *ms2_rules_new(void) { return (ms2_rules *)modsecGetDefaultConfig(); }
 
 #define PHASES 5
 
-/* The engine's own lists, in the order of the phases. */
+/* Fills in the engine's lists of rules, in the order of the phases. Returns their number: 0 without rules. */
 static int phases(const ms2_rules *rules, const apr_array_header_t *phases[PHASES]) {
     const msre_ruleset *set = ((const directory_config *)rules)->ruleset;
     if (set == NULL) {

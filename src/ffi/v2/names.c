@@ -1,8 +1,9 @@
 /*
- * REQUEST_FILENAME and REQUEST_BASENAME. Apache decodes the path of a request before phase 2, in the place where the engine
- * looks for it, and rules are written for that: the Core Rule Set's 933151 decodes nothing itself. A standalone engine has
- * the path as the client sent it. Here these two are decoded in every phase, as with libmodsecurity 3; REQUEST_URI and
- * REQUEST_URI_RAW stay as they were sent, so that rules can tell a broken escape from one that has been decoded.
+ * REQUEST_FILENAME and REQUEST_BASENAME. Apache decodes the path of a request before phase 2, in the place where the
+ * engine looks for it, and rules are written for that: the Core Rule Set's 933151 decodes nothing itself. A standalone
+ * engine has the path as the client sent it. Here these two are decoded in every phase, as with libmodsecurity 3;
+ * REQUEST_URI and REQUEST_URI_RAW stay as they were sent, so that rules can tell a broken escape from one that has been
+ * decoded.
  *
  * Apache would also take dots and doubled slashes out of the path. Rules shall see them.
  */
@@ -15,7 +16,7 @@ extern msc_engine *modsecurity;
 
 static int digit(char hex) { return isdigit((unsigned char)hex) ? hex - '0' : (hex | 0x20) - 'a' + 10; }
 
-/* An escape that is none stays, and %00, at which the engine would see the path's end. */
+/* Invalid escapes stay as they are, and so does %00, as the engine would take the path to end there. */
 static char *decoded(apr_pool_t *pool, const char *path) {
     char *result = apr_pstrdup(pool, path);
     char *to = result;
@@ -57,7 +58,7 @@ static int base_name(modsec_rec *msr, msre_var *variable, msre_rule *rule, apr_t
 }
 
 void ms2_decode_names(void) {
-    /* The table's keys know no case. */
+    /* The keys of the table are not case-sensitive. */
     apr_table_t *variables = modsecurity->msre->variables;
     ((msre_var_metadata *)apr_table_get(variables, "REQUEST_FILENAME"))->generate = file_name;
     ((msre_var_metadata *)apr_table_get(variables, "REQUEST_BASENAME"))->generate = base_name;

@@ -1,64 +1,74 @@
-//! The engine and its rules.
+//! Initialising the engine, and loading rules into it.
 
 use std::ffi::{CStr, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::{Mutex, Once, PoisonError};
 
 use super::{Error, copy, sys, try_call};
+use crate::ffi::callback::Callback;
 use crate::ffi::matches::MAX_TEXT;
 use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
 
-/// Ruleset that were loaded. The engine has no way to give their memory back.
+/// Loaded rules. They are never freed, as the engine has no call for that.
 #[derive(Debug)]
 pub struct Ruleset(NonNull<sys::ms2_rules>);
 
-// SAFETY: the engine's configuration is not tied to the thread that made it.
+// SAFETY: the rules are plain memory from an APR pool, with nothing of the thread that made them.
 unsafe impl Send for Ruleset {}
 
-// SAFETY: after loading, which needs `&mut`, transactions on several threads only read it, as they do in Apache's
-// multi-processing modules with threads.
+// SAFETY: after loading, which needs `&mut`, transactions on several threads only read the rules, as they do in Apache
+// with its threaded modules (worker, event).
 unsafe impl Sync for Ruleset {}
 
-/// Whether the engine was initialised in this process: it can be once.
+/// Whether the engine is initialised in this process, which must not happen twice. The lock also guards the engine's
+/// one memory pool for loading.
 static INITIALISED: Mutex<bool> = Mutex::new(false);
 
 impl Ruleset {
-    /// No rules yet; initialises the engine where that has not been done. `name` is the program's in audit logs.
+    /// An empty set of rules. Initialises the engine at the first call. `name` is the program's name in audit logs.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the engine cannot be initialised, or [`Error::NoMemory`].
     pub fn new(name: &CStr) -> Result<Self, Error> {
         let mut initialised = INITIALISED.lock().unwrap_or_else(PoisonError::into_inner);
         if !*initialised {
-            // SAFETY: not called before in this process, nor in one that it was forked from; the name is terminated
-            // and copied.
+            // SAFETY: the flag, which a fork copies, shows that this is the first call in this process and its
+            // ancestors. The name is a terminated string, which the shim copies.
             try_call(|error| unsafe { sys::ms2_init(name.as_ptr(), error) })?;
             *initialised = true;
         }
         // SAFETY: the engine is initialised, and the lock keeps others from using its memory pool.
         let rules = unsafe { sys::ms2_rules_new() };
-        NonNull::new(rules).map(Self).ok_or_else(|| Error("no memory for rules".to_owned()))
+        NonNull::new(rules).map(Self).ok_or(Error::NoMemory("rules"))
     }
 
-    /// Readies this process for transactions; needed in each before its first, and after a fork.
+    /// Readies this process for transactions. To be called in each process before its first transaction, after the
+    /// fork; later calls do nothing.
     pub fn begin_process(&self) {
         static BEGUN: Once = Once::new();
-        // SAFETY: there are rules, so the engine was initialised; `Once` keeps other threads waiting.
+        // SAFETY: a `Ruleset` exists only after `ms2_init`; `Once` runs the call once and keeps other threads waiting
+        // for it.
         BEGUN.call_once(|| unsafe { sys::ms2_begin_process() });
     }
 
-    /// Adds the directives of a file and of those that it includes. Where directives of several files say different
-    /// things, the last word counts. The rules of a file that is built in stand in a file without a name.
+    /// Adds the directives of a file and of the files that it includes; a later setting replaces an earlier one. The
+    /// rules of a built-in file are recorded as those of a file without a name.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the engine cannot read the file, or refuses a directive.
     pub fn add_file(&mut self, path: &CStr, is_built_in: bool) -> Result<(), Error> {
         // The engine loads into one memory pool.
         let _lock = INITIALISED.lock().unwrap_or_else(PoisonError::into_inner);
         let (raw, path) = (self.0.as_ptr(), path.as_ptr());
-        // SAFETY: the rules are live and not shared (`&mut`), the path is terminated and copied.
+        // SAFETY: the rules are live and not shared (`&mut`), the lock keeps others from the memory pool, and the path
+        // is a terminated string, which the engine copies.
         try_call(|error| unsafe { sys::ms2_rules_add_file(raw, path, is_built_in.into(), error) }).map(drop)
     }
 
-    /// Some settings.
+    /// Returns the settings that the program looks at.
     #[must_use]
     pub fn settings(&self) -> RuleSettings {
-        // SAFETY: the rules are live; nothing loads while `&self` is held.
+        // SAFETY: the rules are live, and loading needs `&mut`, so nothing changes them during the call.
         let summary = unsafe { sys::ms2_rules_summary(self.0.as_ptr()) };
         RuleSettings {
             engine: match summary.engine {
@@ -71,16 +81,17 @@ impl Ruleset {
         }
     }
 
-    /// The rules of all phases, those of a chain one after the other; no markers.
+    /// Returns the rules of all phases, without markers. Links of a chain follow one another.
     #[must_use]
     pub fn loaded(&self) -> Vec<LoadedRule> {
-        let mut rules = Vec::<LoadedRule>::new();
-        let context = (&raw mut rules).cast::<c_void>();
-        // SAFETY: the rules are live; `visit` gets the list that it expects, which nobody else uses during the call.
-        unsafe { sys::ms2_rules_each(self.0.as_ptr(), Some(visit), context) };
-        rules
+        let mut callback = Callback::new(Vec::<LoadedRule>::new());
+        // SAFETY: the rules are live; `visit` gets the `Callback<Vec<LoadedRule>>` that it expects, which lives until
+        // the call has returned and which nobody else uses meanwhile.
+        unsafe { sys::ms2_rules_each(self.0.as_ptr(), Some(visit), callback.context()) };
+        callback.finish()
     }
 
+    /// The rules as the shim takes them.
     pub(super) fn raw(&self) -> *mut sys::ms2_rules {
         self.0.as_ptr()
     }
@@ -89,19 +100,21 @@ impl Ruleset {
 /// Called by the shim for each rule.
 ///
 /// # Safety
-/// `context` is a live list that nobody else uses; `found` and the bytes that it points to live during the call.
+/// `context` is that of a live `Callback<Vec<LoadedRule>>` that nobody else uses; `found` and the bytes that it points
+/// to live during the call.
 unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::ms2_rule) {
-    // A panic must not run into C: the rule is left out instead.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: as promised by the caller.
-        let (rules, found) = unsafe { (&mut *context.cast::<Vec<LoadedRule>>(), &*found) };
+    let push = |rules: &mut Vec<LoadedRule>| {
+        // SAFETY: the caller promises that the pointer is valid during the call.
+        let found = unsafe { &*found };
         rules.push(LoadedRule {
             rule: found.rule,
             of_body: found.of_body != 0,
             is_chained: found.chained != 0,
-            // SAFETY: as promised by the caller, these point to live bytes.
+            // SAFETY: the caller promises that these are live bytes, or have a start of NULL.
             file: unsafe { copy(found.file, MAX_TEXT) }.unwrap_or_default(),
             line: usize::try_from(found.line).unwrap_or_default(),
         });
-    }));
+    };
+    // SAFETY: the caller promises that the context is that of a `Callback<Vec<LoadedRule>>`.
+    unsafe { Callback::run(context, push) };
 }

@@ -1,4 +1,4 @@
-/* One request's way through the engine. */
+/* A transaction: one request and its response on their way through the engine. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ char ms2_no_socket;
 /* Bytes that an arena keeps for the next transaction. A body of 16 KiB at paranoia 4 takes a few mebibytes. */
 #define KEPT (16 * 1024 * 1024)
 
-/* The engine gets others (wraps.c). */
+/* The originals: the engine's own calls of these go to wraps.c. */
 apr_status_t __real_apr_allocator_create(apr_allocator_t **allocator);
 void __real_apr_allocator_destroy(apr_allocator_t *allocator);
 void __real_apr_allocator_max_free_set(apr_allocator_t *allocator, apr_size_t size);
@@ -47,7 +47,7 @@ void ms2_log(void *context, int level, char *text) {
     (void)context;
     (void)level;
     if (ms2_current != NULL) {
-        ms2_current->trouble = apr_pstrdup(ms2_current->pool, text);
+        ms2_current->complaint = apr_pstrdup(ms2_current->pool, text);
     }
 }
 
@@ -119,7 +119,7 @@ void ms2_set_connection(ms2_transaction *transaction, ms2_bytes client, int clie
     transaction->request->useragent_addr = connection->client_addr;
 }
 
-/* "1.1" as Apache counts versions: 1001. */
+/* The version as a number in Apache's form: 1001 for "1.1". */
 static int version_number(const char *version) {
     char *end;
     long major = strtol(version, &end, 10);
@@ -142,7 +142,7 @@ void ms2_set_request_line(ms2_transaction *transaction, ms2_bytes method, ms2_by
     request->uri = apr_pstrmemdup(pool, request->unparsed_uri, length);
     request->args = query == NULL ? NULL : apr_pstrdup(pool, query + 1);
     request->filename = request->uri;
-    /* A client may put anything into a path; nothing of it is a scheme, a host or a fragment. */
+    /* All of it is path and query, whatever the client sent: no part is parsed as scheme, host or fragment. */
     request->parsed_uri.path = request->uri;
     request->parsed_uri.query = request->args;
     request->parsed_uri.is_initialized = 1;
@@ -180,21 +180,23 @@ void ms2_hide_from(ms2_transaction *transaction, long long rule, ms2_bytes varia
     APR_ARRAY_PUSH(transaction->hidden, hidden) = entry;
 }
 
-/* What a phase's outcome amounts to. */
+/* Turns the status that a hook returns into MS2_GO_ON, MS2_INTERVENE or MS2_FAILED. */
 static int outcome(ms2_transaction *transaction, int status, ms2_error *error) {
     const modsec_rec *msr = transaction->msr;
-    /* Without its record the engine says that it declines, as it does when all is well. */
+    /*
+     * An engine that could not make its record of the transaction returns DECLINED, as it does when no rule intervenes.
+     */
     const int has_begun = msr != NULL && apr_table_get(transaction->request->notes, NOTE_MSR) != NULL;
     if (has_begun && (status == DECLINED || status == OK)) {
         return MS2_GO_ON;
     }
-    /* A rule denies with the status that it says, whatever that is; a limit does so only where rules would. */
+    /* A rule may deny with any status. A limit on bodies denies only where rules may: not with detection only. */
     const int is_limit = has_begun && (status == HTTP_REQUEST_ENTITY_TOO_LARGE || msr->outbound_error);
     if (has_begun && (msr->was_intercepted || (is_limit && msr->txcfg->is_enabled == MODSEC_ENABLED))) {
         transaction->status = status;
         return MS2_INTERVENE;
     }
-    ms2_say(error, transaction->trouble != NULL ? transaction->trouble : "the engine gave up");
+    ms2_say(error, transaction->complaint != NULL ? transaction->complaint : "the engine gave up");
     return MS2_FAILED;
 }
 
@@ -218,16 +220,20 @@ int ms2_process_request_body(ms2_transaction *transaction, ms2_bytes body, ms2_e
     ap_filter_t *reader = ap_add_input_filter("HTTP_IN", NULL, request, transaction->connection);
     const int status = hookfn_fixups(request);
     ap_remove_input_filter(reader);
-    /* Phases 3 and 4 come as a filter. */
+    /* The engine runs phases 3 and 4 in an output filter, which this hook inserts. */
     hookfn_insert_filter(request);
     ms2_current = NULL;
-    /* The bytes are the caller's. */
+    /* The bytes in the brigade are the caller's, and may be gone after this call. */
     apr_brigade_cleanup(brigade);
     apr_table_unset(request->notes, NOTE_MSR_BRIGADE_REQUEST);
     return outcome(transaction, status, error);
 }
 
-void ms2_forget_intervention(ms2_transaction *transaction) { transaction->msr->was_intercepted = 0; }
+void ms2_forget_intervention(ms2_transaction *transaction) {
+    if (transaction->msr != NULL) {
+        transaction->msr->was_intercepted = 0;
+    }
+}
 
 void ms2_add_response_header(ms2_transaction *transaction, ms2_bytes name, ms2_bytes value) {
     apr_table_addn(transaction->request->headers_out, copy(transaction, name), copy(transaction, value));

@@ -1,4 +1,4 @@
-//! One request's way through the engine.
+//! A transaction: one request and its response on their way through the engine.
 
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -8,129 +8,163 @@ use super::{Error, Ruleset, copy, matches, sys, try_call, view};
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
-/// The memory of one thread's transactions.
+/// The memory from which the transactions of one thread are allocated.
 #[derive(Debug)]
 pub struct Arena(NonNull<sys::ms2_arena>);
 
 impl Arena {
-    /// An empty one, for transactions with rules like these.
+    /// An empty arena. The rules prove that the engine is initialised.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
     pub fn new(_: &Ruleset) -> Result<Rc<Self>, Error> {
-        // SAFETY: there are rules, so the engine is initialised, and APR with it.
+        // SAFETY: a `Ruleset` exists only after `ms2_init`, which has initialised APR, from which the arena is made.
         let arena = unsafe { sys::ms2_arena_new() };
         NonNull::new(arena)
             .map(|arena| Rc::new(Self(arena)))
-            .ok_or_else(|| Error("no memory for transactions".to_owned()))
+            .ok_or(Error::NoMemory("the transactions of a thread"))
     }
 }
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: live until here; transactions hold the arena, so there are none.
+        // SAFETY: the arena is live until here and freed once. Each transaction holds an `Rc` of it, so none is left.
         unsafe { sys::ms2_arena_free(self.0.as_ptr()) }
     }
 }
 
-/// One transaction. Its calls go in the order of the phases; after an error only [`Transaction::process_logging`] and
-/// dropping make sense.
+/// One transaction. Its calls go in the order of the phases. After an error only [`Transaction::process_logging`] and
+/// dropping are of use.
 ///
-/// The engine works with C strings, so nothing but a body may have a zero byte: what would is an error.
+/// The engine works with C strings: a zero byte anywhere except in a body is [`Error::ZeroByte`].
 pub struct Transaction {
     raw: NonNull<sys::ms2_transaction>,
-    /// It takes its memory from there, and gives it back.
+    /// The arena that the transaction is allocated from.
     _arena: Rc<Arena>,
-    /// It holds a raw pointer to them.
+    /// The rules, to which the transaction holds a raw pointer.
     _rules: Arc<Ruleset>,
 }
 
 impl Transaction {
     /// A transaction with this id, which rules see as `UNIQUE_ID`.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the id, or [`Error::NoMemory`].
     pub fn new(arena: Rc<Arena>, rules: Arc<Ruleset>, id: &[u8]) -> Result<Self, Error> {
         let id = text(id)?;
-        // SAFETY: arena and rules are live as long as the transaction holds them, and the arena is used by this thread
-        // alone (an `Rc`); the id is copied.
+        // SAFETY: the transaction holds the arena and the rules, so both outlive it. The arena is an `Rc`, so only this
+        // thread uses it. The shim copies the id.
         let raw = unsafe { sys::ms2_transaction_new(arena.0.as_ptr(), rules.raw(), id) };
-        let raw = NonNull::new(raw).ok_or_else(|| Error("no memory for a transaction".to_owned()))?;
+        let raw = NonNull::new(raw).ok_or(Error::NoMemory("a transaction"))?;
         Ok(Self { raw, _arena: arena, _rules: rules })
     }
 
-    /// Who talks to whom. Addresses as text.
+    /// Sets the addresses, as text, and ports of client and server. Before phase 1.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in an address.
     pub fn set_connection(&mut self, client: (&[u8], u16), server: (&[u8], u16)) -> Result<(), Error> {
         let (client, client_port) = (text(client.0)?, client.1.into());
         let (server, server_port) = (text(server.0)?, server.1.into());
-        // SAFETY: the transaction is live, both texts are copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the shim copies both texts during the call.
         unsafe { sys::ms2_set_connection(self.raw.as_ptr(), client, client_port, server, server_port) }
         Ok(())
     }
 
-    /// The request line. `version` without the `HTTP/`.
+    /// Sets the request line; `version` is like `1.1`. Before phase 1.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in a part of the line.
     pub fn set_request_line(&mut self, method: &[u8], uri: &[u8], version: &[u8]) -> Result<(), Error> {
         let (method, uri, version) = (text(method)?, text(uri)?, text(version)?);
-        // SAFETY: the transaction is live, the texts are copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the shim copies the texts during the call.
         unsafe { sys::ms2_set_request_line(self.raw.as_ptr(), method, uri, version) }
         Ok(())
     }
 
-    /// One header. Headers of the same name are all kept.
+    /// Adds a header of the request, also one whose name was added before. Before phase 1.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the name or the value.
     pub fn add_request_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
-        // SAFETY: the transaction is live, both texts are copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the shim copies both texts during the call.
         unsafe { sys::ms2_add_request_header(self.raw.as_ptr(), name, value) }
         Ok(())
     }
 
-    /// Sets `TX:name` for the rules.
+    /// Sets the variable `TX:name`. Before phase 1.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the name or the value.
     pub fn set_tx(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
-        // SAFETY: the transaction is live, both texts are copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the shim copies both texts during the call.
         unsafe { sys::ms2_set_tx(self.raw.as_ptr(), name, value) }
         Ok(())
     }
 
-    /// Leaves one rule out.
+    /// Excludes one rule from this transaction. Before phase 1.
     pub fn ignore_rule(&mut self, rule: i64) {
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         unsafe { sys::ms2_ignore_rule(self.raw.as_ptr(), rule) }
     }
 
-    /// Hides the variable of this name from one rule.
+    /// Hides the variable of this name from one rule. Before phase 1.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the name.
     pub fn hide_from(&mut self, rule: i64, variable: &[u8]) -> Result<(), Error> {
         let variable = text(variable)?;
-        // SAFETY: the transaction is live, the name is copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the shim copies the name during the call.
         unsafe { sys::ms2_hide_from(self.raw.as_ptr(), rule, variable) }
         Ok(())
     }
 
-    /// Phase 1. There will be so many bytes of a body.
+    /// Runs phase 1. `body` is the number of bytes that the body will have.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the engine gives up on the request.
     pub fn process_request_headers(&mut self, body: usize) -> Result<Option<Intervention>, Error> {
         let raw = self.raw.as_ptr();
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         let outcome = try_call(|error| unsafe { sys::ms2_process_request_headers(raw, body, error) })?;
         Ok(self.intervention(outcome))
     }
 
-    /// Phase 2, also for a request without a body.
+    /// Runs phase 2, also for a request without a body.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the engine gives up on the request.
     pub fn process_request_body(&mut self, body: &[u8]) -> Result<Option<Intervention>, Error> {
         let raw = self.raw.as_ptr();
-        // SAFETY: the transaction is live, and the bytes are not used after the call.
+        // SAFETY: the transaction is live and not shared (`&mut`). The shim drops its reference to the bytes before it
+        // returns.
         let outcome = try_call(|error| unsafe { sys::ms2_process_request_body(raw, view(body), error) })?;
         Ok(self.intervention(outcome))
     }
 
-    /// Lets the response's phases run although the request's have intervened.
+    /// Forgets an intervention of the request's phases, so that the response's phases run.
     pub fn forget_intervention(&mut self) {
-        // SAFETY: the transaction is live, and phase 1 has begun: without it there would be an error.
+        // SAFETY: the transaction is live and not shared (`&mut`). Before phase 1 the shim does nothing.
         unsafe { sys::ms2_forget_intervention(self.raw.as_ptr()) }
     }
 
-    /// One header of the response.
+    /// Adds a header of the response. Before phase 3.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the name or the value.
     pub fn add_response_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         let (name, value) = (text(name)?, text(value)?);
-        // SAFETY: the transaction is live, both texts are copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the shim copies both texts during the call.
         unsafe { sys::ms2_add_response_header(self.raw.as_ptr(), name, value) }
         Ok(())
     }
 
-    /// Phases 3 and 4. Also gives the body as rules have rewritten it, if they have.
+    /// Runs phases 3 and 4. Also returns the body as rules have rewritten it, if they have.
+    ///
+    /// # Errors
+    /// [`Error::ZeroByte`] in the version, or [`Error::Engine`] when the engine gives up on the response.
     pub fn process_response(
         &mut self,
         status: u16,
@@ -139,43 +173,48 @@ impl Transaction {
     ) -> Result<(Option<Intervention>, Option<Vec<u8>>), Error> {
         let (raw, version) = (self.raw.as_ptr(), text(version)?);
         let mut rewritten = sys::ms2_bytes { start: std::ptr::null(), length: 0 };
-        // SAFETY: the transaction is live, the bytes are not used after the call, the result is ours.
+        // SAFETY: the transaction is live and not shared (`&mut`). The shim copies the bytes, and `rewritten` is valid
+        // for the write.
         let outcome = try_call(|error| unsafe {
             sys::ms2_process_response(raw, status.into(), version, view(body), &mut rewritten, error)
         })?;
-        // SAFETY: NULL, or bytes that live as long as the transaction.
+        // SAFETY: the start is NULL, or that of bytes in the transaction's pool, which lives as long as the
+        // transaction.
         let rewritten = unsafe { copy(rewritten, usize::MAX) };
         Ok((self.intervention(outcome), rewritten))
     }
 
-    /// Phase 5 and the audit log; with the status of a denial.
+    /// Runs phase 5 and writes the audit log. `denied` is the status of a denial.
     pub fn process_logging(&mut self, denied: Option<u16>) {
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         unsafe { sys::ms2_process_logging(self.raw.as_ptr(), denied.unwrap_or(0).into()) }
     }
 
-    /// The text of `TX:name`, if there is one.
+    /// Returns the text of `TX:name`, if the variable exists.
     #[must_use]
     pub fn tx(&self, name: &[u8]) -> Option<Vec<u8>> {
         let name = text(name).ok()?;
-        // SAFETY: the transaction is live, the name is copied; what it gives lives until another call.
+        // SAFETY: the transaction is live and, as it is not `Sync`, in no other call. The shim copies the name, and the
+        // text that it returns lives until the next call.
         unsafe { copy(sys::ms2_tx(self.raw.as_ptr(), name), usize::MAX) }
     }
 
-    /// What matched so far, without the first `skip` matches.
+    /// Returns the matches up to now, without the first `skip`.
     #[must_use]
     pub fn matches(&self, skip: usize) -> Matches {
-        // SAFETY: the transaction is live and, not being `Sync`, in no other call.
+        // SAFETY: the transaction is live and, as it is not `Sync`, in no other call.
         unsafe { matches::read(self.raw.as_ptr(), skip) }
     }
 
+    /// The intervention that an outcome of a phase stands for.
     fn intervention(&self, outcome: i32) -> Option<Intervention> {
         if outcome == 0 {
             return None;
         }
-        // SAFETY: the transaction is live, and has just intervened.
+        // SAFETY: the transaction is live and has just intervened, so the engine's record of it exists.
         let found = unsafe { sys::ms2_intervention_of(self.raw.as_ptr()) };
-        // SAFETY: NULL, or bytes that live as long as the transaction.
+        // SAFETY: the start is NULL, or that of bytes in the transaction's pool, which lives as long as the
+        // transaction.
         let url = unsafe { copy(found.url, usize::MAX) };
         Some(Intervention { status: found.status, url, drops: found.drops != 0, log: None })
     }
@@ -183,15 +222,18 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        // SAFETY: live until here.
+        // SAFETY: the transaction is live until here and freed once.
         unsafe { sys::ms2_transaction_free(self.raw.as_ptr()) }
     }
 }
 
-/// Bytes that the engine takes as a C string.
+/// Text that the engine takes as a C string.
+///
+/// # Errors
+/// [`Error::ZeroByte`].
 fn text(bytes: &[u8]) -> Result<sys::ms2_bytes, Error> {
     if bytes.contains(&0) {
-        return Err(Error("a zero byte, at which the engine would silently end".to_owned()));
+        return Err(Error::ZeroByte);
     }
     Ok(view(bytes))
 }

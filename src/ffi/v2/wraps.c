@@ -1,6 +1,6 @@
 /*
- * What the engine calls, and gets from here instead: the linker sends its calls of NAME to __wrap_NAME, and __real_NAME
- * is the original (ld --wrap; build.rs has the list). Each says what the original would do.
+ * Functions that replace those which the engine calls: the linker sends calls of NAME to __wrap_NAME, and __real_NAME
+ * is the original (ld --wrap; build.rs has the list). The comment of each says what the original would do.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,9 @@
 #include "internal.h"
 
 /*
- * Memory. The engine makes an allocator for each transaction and lets it keep 1 KiB, so that each piece of memory is one
- * mmap and one munmap: most of what a request costs. It gets the thread's allocator, which stays.
+ * Memory. The engine makes an allocator for each transaction and lets it keep 1 KiB, so that each block of memory costs
+ * one mmap and one munmap: most of the time of a request. Here all transactions of a thread get one allocator, which
+ * stays.
  */
 
 apr_status_t __wrap_apr_allocator_create(apr_allocator_t **allocator) {
@@ -32,16 +33,16 @@ void __wrap_apr_allocator_max_free_set(apr_allocator_t *allocator, apr_size_t si
     (void)size;
 }
 
-/* Its owner takes an allocator along when it ends. */
+/* The original lets the pool destroy the allocator at the pool's end; this allocator outlives the pool. */
 void __wrap_apr_allocator_owner_set(apr_allocator_t *allocator, apr_pool_t *pool) {
     (void)allocator;
     (void)pool;
 }
 
 /*
- * Settings. Before phase 2 the engine joins its settings with those that rules have changed (`ctl`), and copies the list of
- * all rules, one after the other, to leave out what these say: nothing, as `ctl:ruleRemoveById` has a list of its own. Where
- * there is nothing to leave out or to add, the rules stay where they are.
+ * Settings. Before phase 2 the engine merges its settings with those that rules have changed (`ctl`). For that it
+ * copies the list of all rules, one by one, without the excluded ones. `ctl:ruleRemoveById` keeps its exclusions in
+ * another list, so the copy is identical. Here the list is not copied when no rule is excluded or added.
  */
 
 void *__real_merge_directory_configs(apr_pool_t *pool, void *parent, void *child);
@@ -55,7 +56,7 @@ void *__wrap_merge_directory_configs(apr_pool_t *pool, void *parent, void *child
     if (!stay) {
         return __real_merge_directory_configs(pool, parent, child);
     }
-    /* The transaction's own settings: nobody else sees them. */
+    /* These settings belong to the transaction, so changing them for the moment of the call is seen by no one else. */
     before->ruleset = NULL;
     directory_config *merged = __real_merge_directory_configs(pool, parent, child);
     before->ruleset = rules;
@@ -66,8 +67,9 @@ void *__wrap_merge_directory_configs(apr_pool_t *pool, void *parent, void *child
 }
 
 /*
- * `drop`. The engine closes the client's socket, which it looks for in a table that standalone hosts do not have: it
- * follows a NULL pointer. It finds one here, and closing it is the same as telling the caller.
+ * The action `drop`. The engine closes the client's socket, which it looks up in a table that standalone hosts do not
+ * have: it would follow a NULL pointer. Here it finds a placeholder, and closing that does nothing: the caller is told
+ * to drop.
  */
 
 apr_status_t __real_apr_socket_close(apr_socket_t *socket);
@@ -76,7 +78,7 @@ apr_status_t __wrap_apr_socket_close(apr_socket_t *socket) {
     return (void *)socket == &ms2_no_socket ? APR_SUCCESS : __real_apr_socket_close(socket);
 }
 
-/* The name that the client asked for. The engine's own is a constant. */
+/* The host name that the client asked for. The original of the standalone engine returns a constant. */
 const char *__wrap_ap_get_server_name(request_rec *request) {
     return request->hostname != NULL ? request->hostname : "";
 }
@@ -93,8 +95,8 @@ apr_status_t __wrap_modsecurity_tx_init(modsec_rec *msr) {
         return done;
     }
     /*
-     * The engine reads no body that neither Content-Length nor Transfer-Encoding announces, as HTTP/2 may, and refuses
-     * one whose announced length is above its limit. What there is of the body counts.
+     * The engine ignores a body that neither Content-Length nor Transfer-Encoding announces, which HTTP/2 allows, and
+     * refuses one whose announced length is above its limit. Here the length of the body that came counts.
      */
     if (transaction->body_length > 0) {
         msr->reqbody_should_exist = 1;
@@ -124,13 +126,13 @@ apr_status_t __wrap_modsecurity_tx_init(modsec_rec *msr) {
 }
 
 /*
- * The end of a body. When it could not be parsed to its end, the engine gives up with a status of 500, without phase 2
- * and even in detection only. It has set REQBODY_ERROR by then: rules shall decide, as they do on an error further up in
- * the body. Above SecRequestBodyNoFilesLimit it refuses the request with 413, in detection only too: there rules see what
- * there is of the body.
+ * The end of a body. When the end cannot be parsed, the engine gives up with status 500, without phase 2, and even with
+ * detection only. It has set REQBODY_ERROR by then, so here phase 2 runs and rules decide, as they do on an error
+ * further up in the body. Above SecRequestBodyNoFilesLimit the engine refuses the request with 413, also with detection
+ * only: here, with detection only, rules see the part of the body below the limit.
  */
 
-/* What the engine returns for a body above that limit. */
+/* The engine's return value for a body above SecRequestBodyNoFilesLimit. */
 #define ABOVE_LIMIT (-5)
 
 apr_status_t __real_modsecurity_request_body_end(modsec_rec *msr, char **error);
@@ -142,11 +144,14 @@ apr_status_t __wrap_modsecurity_request_body_end(modsec_rec *msr, char **error) 
     return is_unreadable || is_only_detected ? 1 : done;
 }
 
-/* An alert: a rule has matched, and is about to be logged at this level. The engine itself keeps but its text. */
+/*
+ * An alert: a rule has matched, and is about to be logged at this level. The original only logs a text; here the match
+ * is kept.
+ */
 
 void __real_msc_alert(modsec_rec *msr, int level, msre_actionset *actions, const char *action, const char *message);
 
-/* A text of a rule's, with its macros. */
+/* Expands the macros in a text of a rule. */
 static ms2_bytes expand(modsec_rec *msr, const char *text) {
     msc_string expanded = {0};
     if (!ms2_is_set(text)) {
@@ -174,7 +179,7 @@ static ms2_bytes tags(modsec_rec *msr, const msre_actionset *actions) {
     return (ms2_bytes){joined, joined == NULL ? 0 : strlen(joined)};
 }
 
-/* A level above is for the debug log: the rule has `nolog`. */
+/* Alerts of rules with `nolog` have a level above this one, and are for the debug log only. */
 #define MOST_VERBOSE_ALERT 3
 
 void __wrap_msc_alert(modsec_rec *msr, int level, msre_actionset *actions, const char *action, const char *message) {
@@ -196,18 +201,18 @@ void __wrap_msc_alert(modsec_rec *msr, int level, msre_actionset *actions, const
         match->data = expand(msr, actions->logdata);
         match->tags = tags(msr, actions);
     }
-    const char *trouble = transaction->trouble;
+    const char *complaint = transaction->complaint;
     __real_msc_alert(msr, level, actions, action, message);
-    transaction->trouble = trouble;
+    transaction->complaint = complaint;
 }
 
 /*
- * Locks. The engine asks APR for its default kind, which on some systems keeps nobody out, and which a process that is
- * killed may never give back. These are record locks, which the system gives back, with a lock for the threads of one
- * process.
+ * Locks. The engine asks APR for locks of APR's default kind, which on some systems do not exclude other processes, and
+ * stay locked when their holder is killed. Here they are record locks (fcntl(2)), which the system releases, and a
+ * mutex between the threads of one process.
  *
- * The audit log is locked in its own file: engines that a reload has replaced and those that replaced them write to the
- * same. Databases of places are read by the processes of one zygote, through one offset.
+ * The audit log is locked by its own file, as engines of two zygotes write to it after a reload. Geographical databases
+ * are locked by a file in memory, as only the processes of one zygote share the offset of the descriptor.
  */
 
 struct apr_global_mutex_t {
@@ -262,7 +267,7 @@ apr_status_t __wrap_apr_global_mutex_lock(apr_global_mutex_t *mutex) {
     return record_lock(file_of(mutex), F_WRLCK);
 }
 
-/* The engine unlocks also what it failed to lock. */
+/* The engine also unlocks a mutex that it failed to lock, so the threads' mutex is locked and unlocked in any case. */
 apr_status_t __wrap_apr_global_mutex_unlock(apr_global_mutex_t *mutex) {
     apr_status_t done = record_lock(file_of(mutex), F_UNLCK);
     pthread_mutex_unlock(&mutex->threads);

@@ -1,7 +1,7 @@
 //! libmodsecurity 3.
 //!
-//! [`Ruleset`] is the library with its rules, shared by all threads once the rules are loaded. [`Transaction`] is one
-//! request's way through the phases, on one thread. C++ exceptions come back as [`Exception`].
+//! A [`Ruleset`] is the library with its rules, which all threads share once the rules are loaded. A [`Transaction`]
+//! takes one request and its response through the phases, on one thread. C++ exceptions become [`Exception`]s.
 
 mod matches;
 mod output;
@@ -22,22 +22,22 @@ pub use transaction::Transaction;
 /// The version of libmodsecurity that this program was compiled for, like `3.0.9`.
 #[must_use]
 pub fn compiled_version() -> &'static str {
-    // SAFETY: the shim returns a string literal.
+    // SAFETY: the shim returns a string literal, which is terminated and never freed.
     let version = unsafe { CStr::from_ptr(sys::mss_compiled_version()) };
     version.to_str().unwrap_or("unknown")
 }
 
-/// Gives the library's random numbers a new start.
+/// Seeds the library's random numbers, rand(3), from the system's.
 ///
-/// It separates the sections of an audit record by eight random characters, of rand(3), which it seeds with the time at
-/// which it is initialised: processes that are forked after that would all use the same ones, and a client that knows
-/// them could write sections of its own. Where the system has no random bytes, nothing changes.
+/// The library marks the sections of an audit record with eight random characters, and seeds rand(3) with the time of
+/// its initialisation. Without a new seed all processes that are forked later would use the same characters, and a
+/// client that knows them could forge sections. When the system has no random bytes, the old seed stays.
 pub fn reseed() {
-    // SAFETY: no preconditions.
+    // SAFETY: the shim calls getentropy(3) and srand(3), which have no preconditions; glibc locks the state of rand(3).
     unsafe { sys::mss_reseed() }
 }
 
-/// What a C++ exception, or the engine's own error report, said.
+/// The text of a C++ exception, or of the library's own report of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exception(pub String);
 
@@ -49,7 +49,7 @@ impl fmt::Display for Exception {
 
 impl std::error::Error for Exception {}
 
-/// Makes one call of the shim, with room for its error, and turns what it returns into a `Result`.
+/// Makes one call of the shim with room for an error text, and turns the returned -1 into that error.
 fn try_call(call: impl FnOnce(*mut sys::mss_error) -> i32) -> Result<i32, Exception> {
     let mut error = sys::mss_error { text: [0; 512] };
     match call(&mut error) {
@@ -58,7 +58,7 @@ fn try_call(call: impl FnOnce(*mut sys::mss_error) -> i32) -> Result<i32, Except
     }
 }
 
-/// The text that the shim left.
+/// The error text that the shim has written.
 fn text_of(error: &sys::mss_error) -> Exception {
     let bytes: Vec<u8> = error.text.iter().map(|&char| char as u8).take_while(|&byte| byte != 0).collect();
     Exception(String::from_utf8_lossy(&bytes).trim().to_owned())

@@ -1,7 +1,7 @@
-//! What the library prints while it loads rules.
+//! The library's output while it loads rules.
 //!
-//! Its scanner (flex) copies input that no rule of its grammar matches to standard output and goes on: of
-//! `SecRulez …` it prints `z` and loads a `SecRule`. So what it prints is what it did not understand.
+//! Its scanner (flex) copies input that it does not understand to standard output and goes on: of `SecRulez …` it
+//! prints `z` and loads a `SecRule`. So everything that it prints is a part of a directive that it has skipped.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -11,9 +11,12 @@ use nix::unistd::{dup, dup2_stdout};
 
 use super::sys;
 
-/// Runs `call` and gives what was printed to standard output meanwhile.
+/// Runs `call`. Returns its result, and the bytes that the process has printed to standard output meanwhile.
 ///
-/// The whole process's standard output is elsewhere for that time, so no other thread may be printing.
+/// Standard output of the whole process is redirected for that time, so no other thread may print.
+///
+/// # Errors
+/// When standard output cannot be redirected or the output not be read.
 pub(super) fn captured<T>(call: impl FnOnce() -> T) -> io::Result<(T, Vec<u8>)> {
     flush();
     let mut file = File::from(memfd_create(c"stdout", MFdFlags::MFD_CLOEXEC)?);
@@ -29,6 +32,6 @@ pub(super) fn captured<T>(call: impl FnOnce() -> T) -> io::Result<(T, Vec<u8>)> 
 }
 
 fn flush() {
-    // SAFETY: no preconditions.
+    // SAFETY: flushing streams locks them, and has no preconditions.
     unsafe { sys::mss_flush_output() }
 }

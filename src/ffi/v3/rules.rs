@@ -1,46 +1,49 @@
-//! The library and its rules.
+//! Initialising the library, and loading rules into it.
 
 use std::ffi::{CStr, CString, NulError, c_void};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 use super::matches::copy;
 use super::output::captured;
 use super::{Exception, compiled_version, sys, try_call};
+use crate::ffi::callback::Callback;
 use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
 
 /// libmodsecurity with the rules that were loaded into it.
 ///
-/// Loading is not thread-safe in the library (its parser has static state), so it takes `&mut self`; inspecting only
-/// reads.
+/// Loading takes `&mut self`, as it changes what transactions read, and a lock, as the library's parser has static
+/// state.
 #[derive(Debug)]
 pub struct Ruleset {
     library: NonNull<sys::ModSecurity>,
     rules: NonNull<sys::RulesSet>,
 }
 
-// SAFETY: neither object is tied to the thread that made it.
+// SAFETY: both are C++ objects on the heap, with nothing of the thread that made them.
 unsafe impl Send for Ruleset {}
 
-// SAFETY: after loading, which needs `&mut`, transactions on several threads only read the rules; what they change (the
-// in-memory collections) is locked by the library. This is how libmodsecurity's own server connectors share both.
+// SAFETY: after loading, which needs `&mut`, transactions on several threads only read the rules. The collections in
+// memory, which they do change, are locked by the library. libmodsecurity's connector for nginx shares both objects in
+// the same way.
 unsafe impl Sync for Ruleset {}
 
 /// Why rules could not be loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum RulesError {
     /// The library found something wrong; its text names file, line and column.
     Rules(Exception),
     /// The library skipped this text, which it did not understand, and went on.
     Skipped(Vec<u8>),
-    /// What the library prints could not be watched.
-    Output(String),
+    /// The library's output, in which skipped text shows, could not be captured.
+    Output(io::Error),
     /// The text has a zero byte, where the library would silently end.
-    ZeroByte(usize),
+    ZeroByte(NulError),
     /// The library is not the one that the program was compiled for.
     Version {
-        /// What the library calls itself.
+        /// The version that the library reports.
         found: String,
     },
     /// The library could not be initialised.
@@ -59,7 +62,7 @@ impl fmt::Display for RulesError {
                 )
             }
             Self::Output(error) => write!(f, "cannot watch the engine's output: {error}"),
-            Self::ZeroByte(position) => write!(f, "zero byte at offset {position}"),
+            Self::ZeroByte(error) => write!(f, "zero byte at offset {}", error.nul_position()),
             Self::Version { found } => {
                 write!(
                     f,
@@ -72,26 +75,38 @@ impl fmt::Display for RulesError {
     }
 }
 
-impl std::error::Error for RulesError {}
+impl std::error::Error for RulesError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Rules(exception) => Some(exception),
+            Self::Output(error) => Some(error),
+            Self::ZeroByte(error) => Some(error),
+            Self::Skipped(_) | Self::Version { .. } | Self::Init => None,
+        }
+    }
+}
 
 impl From<NulError> for RulesError {
     fn from(error: NulError) -> Self {
-        Self::ZeroByte(error.nul_position())
+        Self::ZeroByte(error)
     }
 }
 
 impl Ruleset {
-    /// The library, with no rules yet. `connector` names the program in audit logs.
-    pub fn new(connector: &str) -> Result<Self, RulesError> {
-        let connector = CString::new(connector)?;
-        // SAFETY: no preconditions; both return a new object, or NULL.
+    /// The library without rules. `connector` is the program's name in audit logs.
+    ///
+    /// # Errors
+    /// [`RulesError::Init`], or [`RulesError::Version`] when the installed library is not the one that the program was
+    /// compiled for.
+    pub fn new(connector: &CStr) -> Result<Self, RulesError> {
+        // SAFETY: neither call has preconditions; each returns a new object or NULL.
         let (library, rules) = unsafe { (sys::msc_init(), sys::msc_create_rules_set()) };
         let (Some(library), Some(rules)) = (NonNull::new(library), NonNull::new(rules)) else {
             return Err(RulesError::Init);
         };
         let engine = Self { library, rules };
         engine.check_version()?;
-        // SAFETY: the library is live, the string is copied.
+        // SAFETY: the library is live, and it copies the terminated string.
         unsafe {
             sys::msc_set_connector_info(library.as_ptr(), connector.as_ptr());
             sys::mss_silence(library.as_ptr());
@@ -99,11 +114,11 @@ impl Ruleset {
         Ok(engine)
     }
 
-    /// The shim reads C++ objects, whose layout is that of one version.
+    /// Checks the version of the installed library: the shim reads C++ objects, whose layout differs between versions.
     fn check_version(&self) -> Result<(), RulesError> {
-        // SAFETY: the library is live and returns a string that it keeps.
+        // SAFETY: the library is live, and keeps the terminated string that it returns.
         let who = unsafe { CStr::from_ptr(sys::msc_who_am_i(self.library.as_ptr())) };
-        // "ModSecurity v3.0.9 (Linux)"
+        // The text is like "ModSecurity v3.0.9 (Linux)".
         let who = who.to_string_lossy();
         let found = who.split_whitespace().nth(1).unwrap_or(&who).trim_start_matches('v');
         if found == compiled_version() {
@@ -112,25 +127,36 @@ impl Ruleset {
         Err(RulesError::Version { found: found.to_owned() })
     }
 
-    /// Adds the directives of a file and of those that it includes.
+    /// Adds the directives of a file and of the files that it includes.
+    ///
+    /// # Errors
+    /// [`RulesError::Rules`] when the library refuses a directive, [`RulesError::Skipped`] when it would go on without
+    /// a part of one, [`RulesError::Output`] when that cannot be watched.
     pub fn add_file(&mut self, path: &CStr) -> Result<(), RulesError> {
-        // SAFETY: the rules are live and not shared (`&mut`), the path is terminated.
+        // SAFETY: the rules are live and not shared (`&mut`), and the path is a terminated string.
         complete(|error| unsafe { sys::mss_rules_add_file(self.rules.as_ptr(), path.as_ptr(), error) })
     }
 
-    /// Adds directives; `name` stands for the file's in messages.
+    /// Adds directives; `name` stands for the file's name in messages.
+    ///
+    /// # Errors
+    /// As those of [`Ruleset::add_file`], and [`RulesError::ZeroByte`].
     pub fn add(&mut self, directives: &str, name: &str) -> Result<(), RulesError> {
         let (directives, name) = (CString::new(directives)?, CString::new(name)?);
-        // SAFETY: the rules are live and not shared (`&mut`), both strings are terminated.
+        // SAFETY: the rules are live and not shared (`&mut`), and both strings are terminated.
         complete(|error| unsafe {
             sys::mss_rules_add(self.rules.as_ptr(), directives.as_ptr(), name.as_ptr(), error)
         })
     }
 
-    /// Some settings.
+    /// Returns the settings that the program looks at.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn settings(&self) -> Result<RuleSettings, Exception> {
         let mut settings = sys::mss_settings { engine: 0, request_body_access: 0, response_body_access: 0 };
-        // SAFETY: the rules are live; nothing loads while `&self` is held.
+        // SAFETY: the rules are live, loading needs `&mut`, so nothing changes them during the call, and `settings` is
+        // valid for the write.
         try_call(|error| unsafe { sys::mss_rules_settings(self.rules.as_ptr(), &mut settings, error) })?;
         Ok(RuleSettings {
             engine: match settings.engine {
@@ -143,19 +169,27 @@ impl Ruleset {
         })
     }
 
-    /// The rules of all phases, those of a chain one after the other; no markers.
+    /// Returns the rules of all phases, without markers. Links of a chain follow one another.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn loaded(&self) -> Result<Vec<LoadedRule>, Exception> {
-        let mut rules = Vec::<LoadedRule>::new();
-        let context = (&raw mut rules).cast::<c_void>();
-        // SAFETY: the rules are live; `visit` gets the list that it expects, which nobody else uses during the call.
-        try_call(|error| unsafe { sys::mss_rules(self.rules.as_ptr(), Some(visit), context, error) })?;
-        Ok(rules)
+        let mut callback = Callback::new(Vec::<LoadedRule>::new());
+        let context = callback.context();
+        // SAFETY: the rules are live; `visit` gets the `Callback<Vec<LoadedRule>>` that it expects, which lives until
+        // the call has returned and which nobody else uses meanwhile.
+        let listed =
+            try_call(|error| unsafe { sys::mss_rules(self.rules.as_ptr(), Some(visit), context, error) });
+        let rules = callback.finish();
+        listed.map(|_| rules)
     }
 
+    /// The library as the shim takes it.
     pub(super) fn library(&self) -> *mut sys::ModSecurity {
         self.library.as_ptr()
     }
 
+    /// The rules as the shim takes them.
     pub(super) fn rules(&self) -> *mut sys::RulesSet {
         self.rules.as_ptr()
     }
@@ -164,27 +198,32 @@ impl Ruleset {
 /// Called by the shim for each rule.
 ///
 /// # Safety
-/// `context` is a live list that nobody else uses; `found` and the bytes that it points to live during the call.
+/// `context` is that of a live `Callback<Vec<LoadedRule>>` that nobody else uses; `found` and the bytes that it points
+/// to live during the call.
 unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_rule) {
-    // A panic must not run into C++: the rule is left out instead.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: as promised by the caller.
-        let (rules, found) = unsafe { (&mut *context.cast::<Vec<LoadedRule>>(), &*found) };
+    let push = |rules: &mut Vec<LoadedRule>| {
+        // SAFETY: the caller promises that the pointer is valid during the call.
+        let found = unsafe { &*found };
         rules.push(LoadedRule {
             rule: found.rule,
             of_body: found.of_body != 0,
             is_chained: found.chained != 0,
-            // SAFETY: as promised by the caller, these point to live bytes.
+            // SAFETY: the caller promises that these are live bytes, or have a start of NULL.
             file: unsafe { copy(found.file) },
             line: usize::try_from(found.line).unwrap_or_default(),
         });
-    }));
+    };
+    // SAFETY: the caller promises that the context is that of a `Callback<Vec<LoadedRule>>`.
+    unsafe { Callback::run(context, push) };
 }
 
-/// Loads, and makes an error of what the library skipped.
+/// Held while rules are loaded: the library's parser has static state, and standard output is redirected.
+static LOADING: Mutex<()> = Mutex::new(());
+
+/// Loads rules with `load`, and returns the text that the library has skipped as an error.
 fn complete(load: impl FnOnce(*mut sys::mss_error) -> i32) -> Result<(), RulesError> {
-    let (loaded, printed) =
-        captured(|| try_call(load)).map_err(|error| RulesError::Output(error.to_string()))?;
+    let _lock = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    let (loaded, printed) = captured(|| try_call(load)).map_err(RulesError::Output)?;
     loaded.map_err(RulesError::Rules)?;
     match printed.trim_ascii() {
         [] => Ok(()),
@@ -194,7 +233,7 @@ fn complete(load: impl FnOnce(*mut sys::mss_error) -> i32) -> Result<(), RulesEr
 
 impl Drop for Ruleset {
     fn drop(&mut self) {
-        // SAFETY: both are live, and transactions, which borrow the engine, are gone.
+        // SAFETY: both are live until here and freed once. Each transaction holds an `Arc` of this, so none is left.
         unsafe {
             sys::msc_rules_cleanup(self.rules.as_ptr());
             sys::msc_cleanup(self.library.as_ptr());

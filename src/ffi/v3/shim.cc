@@ -19,7 +19,7 @@ void say(mss_error *error, const char *text) {
     std::snprintf(error->text, sizeof error->text, "%s", text);
 }
 
-// Runs a call into the engine. Whatever it throws ends here.
+// Runs a call into the library, and turns whatever it throws into an error.
 template <typename Call>
 int guarded(mss_error *error, Call call) noexcept {
     try {
@@ -34,11 +34,12 @@ int guarded(mss_error *error, Call call) noexcept {
 
 mss_bytes view(const std::string &text) { return {text.data(), text.size()}; }
 
-// The engine's log callback. It is told nothing of the rule that denies, so what it could do mss_matches does better.
+// The library's log callback, which does nothing. It is not called for a rule that denies; mss_matches lists all
+// matches.
 void ignore(void *, const void *) {}
 
-// The name of a rule's disruptive action is in a private member. An explicit instantiation may name it ([temp.spec]),
-// and hands it on.
+// The name of a rule's disruptive action is in a private member. An explicit instantiation may name private members
+// ([temp.spec]), and this one returns the pointer to it.
 using DisruptiveAction = modsecurity::actions::Action *modsecurity::RuleWithActions::*;
 DisruptiveAction disruptive_action();
 template <DisruptiveAction member>
@@ -49,7 +50,7 @@ template struct Expose<&modsecurity::RuleWithActions::m_disruptiveAction>;
 
 bool is_drop(const modsecurity::actions::Action &action) { return action.m_name && *action.m_name == "drop"; }
 
-// Whether a rule drops the connection: the engine itself denies instead, and does not tell.
+// Whether a rule drops the connection. The library denies instead of dropping, so its intervention does not say.
 bool drops(const Transaction &transaction, modsecurity::RuleWithActions &rule) {
     if (!rule.hasBlockAction()) {
         const auto *action = rule.*disruptive_action();
@@ -202,7 +203,8 @@ int mss_process_request_headers(Transaction *transaction, mss_error *error) {
 
 int mss_append_request_body(Transaction *transaction, mss_bytes body, mss_error *error) {
     return guarded(error, [&] {
-        // What it returns only repeats what mss_intervention says: false when the body exceeds its limit.
+        // The returned false only means that the body exceeds its limit and is denied, which mss_intervention reports
+        // too.
         transaction->appendRequestBody(reinterpret_cast<const unsigned char *>(body.start), body.length);
         return 0;
     });

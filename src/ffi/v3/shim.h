@@ -1,7 +1,7 @@
 /*
- * What Rust sees of libmodsecurity: its own C API, and a shim that
- *   - turns C++ exceptions into errors: they must not cross into Rust, and operators do throw;
- *   - reads what the C API does not tell (which rules matched, how many are loaded) from the C++ classes.
+ * The calls of libmodsecurity that the program makes: its own C API, and a shim that
+ *   - turns C++ exceptions, which some operators throw, into errors: an exception must not unwind into Rust;
+ *   - reads from the C++ classes what the C API does not offer: the rules that matched, and those that are loaded.
  */
 #ifndef MODSECURITY_SPOA_V3_SHIM_H
 #define MODSECURITY_SPOA_V3_SHIM_H
@@ -24,7 +24,7 @@ typedef struct mss_error {
     char text[512];
 } mss_error;
 
-/* Bytes that end with the call that they are given to. */
+/* Bytes that are valid during the call to which they are passed. */
 typedef struct mss_bytes {
     const char *start;
     size_t length;
@@ -34,9 +34,9 @@ typedef struct mss_bytes {
 typedef struct mss_match {
     long long rule;
     int phase;
-    /* It denied, redirected or dropped. */
+    /* Whether the rule intervened. */
     int disruptive;
-    /* Its action, or that of SecDefaultAction that its `block` stands for, is `drop`. */
+    /* Whether the rule's action, or the action of SecDefaultAction that its `block` stands for, is `drop`. */
     int drops;
     /* 0 (emergency) to 7 (debug); -1: none. */
     int severity;
@@ -50,18 +50,18 @@ typedef struct mss_match {
 
 /* A loaded rule. */
 typedef struct mss_rule {
-    /* 0: it has no id. */
+    /* The rule's id; 0 without one. */
     long long rule;
-    /* It is of the phase that follows the request's body. */
+    /* Whether the rule is of phase 2, which follows the request's body. */
     int of_body;
-    /* It is a link of a chain, and not the first. */
+    /* Whether the rule is a link of a chain, and not the first one. */
     int chained;
-    /* Where it stands. */
+    /* The line and the file where the rule stands. */
     int line;
     mss_bytes file;
 } mss_rule;
 
-/* How the loaded directives leave some settings. */
+/* Settings after loading. */
 typedef struct mss_settings {
     /* 1: rules deny. 0: detection only. -1: off or not set, nothing is evaluated. */
     int engine;
@@ -69,35 +69,35 @@ typedef struct mss_settings {
     int response_body_access;
 } mss_settings;
 
-/* Keeps the engine from printing matches to standard error: mss_matches tells them. */
+/* Keeps the library from printing matches to standard error; mss_matches lists them. */
 void mss_silence(ModSecurity *engine);
 
-/* Writes out what C and C++ hold back of standard output. */
+/* Flushes the buffers of C and C++ for standard output. */
 void mss_flush_output(void);
 
-/* Seeds rand(3) from the system's random bytes, if it has some. */
+/* Seeds rand(3) from the system's random bytes, if there are any. */
 void mss_reseed(void);
 
 /* The version of libmodsecurity that the shim was compiled for, like "3.0.9". */
 const char *mss_compiled_version(void);
 
 /*
- * All below: 0 when it was done, -1 after an exception (the error says which) or when the engine reports failure.
+ * The calls below return 0 on success, and -1 with an error after an exception or when the library reports a failure.
  */
 int mss_rules_add_file(RulesSet *rules, const char *path, mss_error *error);
 int mss_rules_add(RulesSet *rules, const char *directives, const char *name, mss_error *error);
 int mss_rules_settings(RulesSet *rules, mss_settings *settings, mss_error *error);
 
-/* Tells all rules, those of a chain one after the other; no markers. */
+/* Calls `visit` for each rule, without markers; links of a chain follow one another. */
 int mss_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context, mss_error *error);
 
 /* NULL after an exception. The id is copied. */
 Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const char *id, mss_error *error);
 /* Sets TX:name before any phase runs. */
 int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error);
-/* The rule does not apply. */
+/* Excludes the rule from this transaction. */
 int mss_ignore_rule(Transaction *transaction, long long rule, mss_error *error);
-/* The rule does not see the variable of this name. */
+/* Hides the variable of this name from the rule. */
 int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error);
 int mss_process_connection(Transaction *transaction, const char *client, int client_port, const char *server,
                            int server_port, mss_error *error);
@@ -114,14 +114,14 @@ int mss_process_response_body(Transaction *transaction, mss_error *error);
 int mss_update_status_code(Transaction *transaction, int status, mss_error *error);
 int mss_process_logging(Transaction *transaction, mss_error *error);
 
-/* 1 when the engine wants to intervene, 0 when not. url and log are malloc'd and the caller's. */
+/* Returns 1 when the library intervenes, 0 when not. The caller has to free url and log, which come from malloc. */
 int mss_intervention(Transaction *transaction, ModSecurityIntervention *intervention, mss_error *error);
 
-/* Tells the matches so far, in their order, without the first `skip`. */
+/* Calls `visit` for each match up to now, in order, without the first `skip`. */
 int mss_matches(Transaction *transaction, size_t skip, void (*visit)(void *context, const mss_match *match),
                 void *context, mss_error *error);
 
-/* The number in TX:name: 1 when there is one, 0 when not. */
+/* Reads the number in TX:name. Returns 1 when there is one, 0 when the variable does not exist or is no number. */
 int mss_tx_number(Transaction *transaction, const char *name, long long *number, mss_error *error);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-//! One request's way through the engine.
+//! A transaction: one request and its response on their way through the library.
 
 use std::ffi::{CStr, c_char};
 use std::ptr::NonNull;
@@ -8,25 +8,30 @@ use super::{Exception, Ruleset, matches, sys, text_of, try_call};
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
-/// One transaction. Its calls go in the order of the phases; after an error only [`Transaction::process_logging`] and
-/// dropping make sense.
+/// One transaction. Its calls go in the order of the phases. After an error only [`Transaction::process_logging`] and
+/// dropping are of use.
 pub struct Transaction {
     raw: NonNull<sys::Transaction>,
-    /// The transaction holds raw pointers to the engine and its rules.
-    _engine: Arc<Ruleset>,
+    /// The library and its rules, to which the transaction holds raw pointers.
+    _rules: Arc<Ruleset>,
 }
 
 impl Transaction {
     /// A transaction with this id, which rules see as `UNIQUE_ID`.
-    pub fn new(engine: Arc<Ruleset>, id: &CStr) -> Result<Self, Exception> {
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
+    pub fn new(rules: Arc<Ruleset>, id: &CStr) -> Result<Self, Exception> {
         let mut error = sys::mss_error { text: [0; 512] };
-        // SAFETY: engine and rules are live as long as the transaction holds the engine; the id is terminated and copied.
+        // SAFETY: the transaction holds library and rules, so both outlive it. The id is a terminated string, which is
+        // copied.
         let raw =
-            unsafe { sys::mss_transaction_new(engine.library(), engine.rules(), id.as_ptr(), &mut error) };
+            unsafe { sys::mss_transaction_new(rules.library(), rules.rules(), id.as_ptr(), &mut error) };
         let raw = NonNull::new(raw).ok_or_else(|| text_of(&error))?;
-        Ok(Self { raw, _engine: engine })
+        Ok(Self { raw, _rules: rules })
     }
 
+    /// Makes one call of the shim for this transaction.
     fn call(
         &mut self,
         call: impl FnOnce(*mut sys::Transaction, *mut sys::mss_error) -> i32,
@@ -35,32 +40,47 @@ impl Transaction {
         try_call(|error| call(raw, error))
     }
 
-    /// Sets `TX:name` for the rules.
+    /// Sets the variable `TX:name`. Before the first phase.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn set_tx(&mut self, name: &CStr, value: &CStr) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, both strings are terminated and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the library copies the terminated strings during
+        // the call.
         self.call(|raw, error| unsafe { sys::mss_set_tx(raw, name.as_ptr(), value.as_ptr(), error) })
             .map(drop)
     }
 
-    /// Leaves one rule out.
+    /// Excludes one rule from this transaction. Before the first phase.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn ignore_rule(&mut self, rule: i64) -> Result<(), Exception> {
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_ignore_rule(raw, rule, error) }).map(drop)
     }
 
-    /// Hides the variable of this name from one rule.
+    /// Hides the variable of this name from one rule. Before the first phase.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn hide_from(&mut self, rule: i64, variable: &CStr) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, the name is terminated and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the library copies the terminated name during
+        // the call.
         self.call(|raw, error| unsafe { sys::mss_hide_from(raw, rule, variable.as_ptr(), error) }).map(drop)
     }
 
-    /// Phase 0: who talks to whom. Addresses as text.
+    /// Sets the addresses, as text, and ports of client and server (phase 0).
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_connection(
         &mut self,
         client: (&CStr, u16),
         server: (&CStr, u16),
     ) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, both strings are terminated and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the library copies the terminated strings during
+        // the call.
         self.call(|raw, error| unsafe {
             let (client, client_port) = (client.0.as_ptr(), client.1.into());
             sys::mss_process_connection(raw, client, client_port, server.0.as_ptr(), server.1.into(), error)
@@ -68,81 +88,123 @@ impl Transaction {
         .map(drop)
     }
 
-    /// The request line. `version` without the `HTTP/`.
+    /// Sets the request line; `version` is like `1.1`. After the connection and before the headers.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_uri(&mut self, uri: &CStr, method: &CStr, version: &CStr) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, the strings are terminated and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the library copies the terminated strings during
+        // the call.
         self.call(|raw, error| unsafe {
             sys::mss_process_uri(raw, uri.as_ptr(), method.as_ptr(), version.as_ptr(), error)
         })
         .map(drop)
     }
 
-    /// One header, in any bytes. Headers of the same name are all kept.
+    /// Adds a header of the request, in any bytes, also one whose name was added before. Before phase 1.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn add_request_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, the bytes are as long as they say and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`). The views have the lengths of live slices, and are
+        // copied during the call.
         self.call(|raw, error| unsafe { sys::mss_add_request_header(raw, view(name), view(value), error) })
             .map(drop)
     }
 
-    /// Phase 1.
+    /// Runs phase 1.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_request_headers(&mut self) -> Result<(), Exception> {
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_process_request_headers(raw, error) }).map(drop)
     }
 
-    /// A piece of the body.
+    /// Appends a piece of the request's body. After phase 1.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn append_request_body(&mut self, body: &[u8]) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, the bytes are as long as they say and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`). The views have the lengths of live slices, and are
+        // copied during the call.
         self.call(|raw, error| unsafe { sys::mss_append_request_body(raw, view(body), error) }).map(drop)
     }
 
-    /// Phase 2, also for a request without a body.
+    /// Runs phase 2, also for a request without a body.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_request_body(&mut self) -> Result<(), Exception> {
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_process_request_body(raw, error) }).map(drop)
     }
 
-    /// One header of the response, in any bytes.
+    /// Adds a header of the response, in any bytes. Before phase 3.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn add_response_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, the bytes are as long as they say and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`). The views have the lengths of live slices, and are
+        // copied during the call.
         self.call(|raw, error| unsafe { sys::mss_add_response_header(raw, view(name), view(value), error) })
             .map(drop)
     }
 
-    /// Phase 3. `protocol` is like `HTTP/1.1`.
+    /// Runs phase 3. `protocol` is like `HTTP/1.1`.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_response_headers(&mut self, status: u16, protocol: &CStr) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, the string is terminated and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`), and the library copies the terminated string during
+        // the call.
         self.call(|raw, error| unsafe {
             sys::mss_process_response_headers(raw, status.into(), protocol.as_ptr(), error)
         })
         .map(drop)
     }
 
-    /// A piece of the response's body.
+    /// Appends a piece of the response's body. After phase 3.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn append_response_body(&mut self, body: &[u8]) -> Result<(), Exception> {
-        // SAFETY: the transaction is live, the bytes are as long as they say and copied.
+        // SAFETY: the transaction is live and not shared (`&mut`). The views have the lengths of live slices, and are
+        // copied during the call.
         self.call(|raw, error| unsafe { sys::mss_append_response_body(raw, view(body), error) }).map(drop)
     }
 
-    /// Phase 4, also for a response without a body.
+    /// Runs phase 4, also for a response without a body.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_response_body(&mut self) -> Result<(), Exception> {
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_process_response_body(raw, error) }).map(drop)
     }
 
-    /// The status that the client gets, for the audit log.
+    /// Sets the status that the client gets, for the audit log.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn update_status_code(&mut self, status: u16) -> Result<(), Exception> {
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_update_status_code(raw, status.into(), error) }).map(drop)
     }
 
-    /// Phase 5 and the audit log.
+    /// Runs phase 5 and writes the audit log.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn process_logging(&mut self) -> Result<(), Exception> {
-        // SAFETY: the transaction is live.
+        // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_process_logging(raw, error) }).map(drop)
     }
 
-    /// Whether the phases so far want to intervene. Asking takes the answer: the next call says no.
+    /// Returns the intervention of the phases up to now, if there is one, and takes it: the next call returns `None`.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn intervention(&mut self) -> Result<Option<Intervention>, Exception> {
         let mut found = sys::ModSecurityIntervention {
             status: 200,
@@ -151,42 +213,51 @@ impl Transaction {
             log: std::ptr::null_mut(),
             disruptive: 0,
         };
-        // SAFETY: the transaction is live, and the struct is zeroed as the call needs it.
+        // SAFETY: the transaction is live and not shared (`&mut`). `found` is valid for the write, and initialised as
+        // msc_intervention expects it: status 200, no texts.
         let intervenes = self.call(|raw, error| unsafe { sys::mss_intervention(raw, &mut found, error) });
-        // SAFETY: NULL, or malloc'd by the engine and ours from here on.
+        // SAFETY: each is NULL, or a terminated string from the library's malloc that the caller has to free.
         let (url, log) = unsafe { (take_string(found.url), take_string(found.log)) };
         Ok((intervenes? != 0).then_some(Intervention { status: found.status, url, drops: false, log }))
     }
 
-    /// The number in `TX:name`, if there is one.
+    /// Returns the number in `TX:name`; `None` when the variable does not exist or is no number.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn tx_number(&mut self, name: &CStr) -> Result<Option<i64>, Exception> {
         let mut number = 0;
-        // SAFETY: the transaction is live, the name is terminated, the number is ours.
+        // SAFETY: the transaction is live and not shared (`&mut`), the name is terminated, and `number` is valid for
+        // the write.
         let found =
             self.call(|raw, error| unsafe { sys::mss_tx_number(raw, name.as_ptr(), &mut number, error) })?;
         Ok((found == 1).then_some(number))
     }
 
-    /// What matched so far, without the first `skip` matches.
+    /// Returns the matches up to now, without the first `skip`.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
     pub fn matches(&self, skip: usize) -> Result<Matches, Exception> {
-        // SAFETY: the transaction is live and, not being `Sync`, in no other call.
+        // SAFETY: the transaction is live and, as it is not `Sync`, in no other call.
         unsafe { matches::read(self.raw.as_ptr(), skip) }
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        // SAFETY: live until here.
+        // SAFETY: the transaction is live until here and freed once.
         unsafe { sys::msc_transaction_cleanup(self.raw.as_ptr()) }
     }
 }
 
+/// The bytes as the shim takes them: a pointer that is valid as long as `bytes` is borrowed.
 fn view(bytes: &[u8]) -> sys::mss_bytes {
     sys::mss_bytes { start: bytes.as_ptr().cast::<c_char>(), length: bytes.len() }
 }
 
 unsafe extern "C" {
-    /// C's own, which the engine's malloc belongs to.
+    /// C's free, which belongs to the malloc that the library uses.
     fn free(memory: *mut std::ffi::c_void);
 }
 
@@ -198,9 +269,9 @@ unsafe fn take_string(text: *mut c_char) -> Option<Vec<u8>> {
     if text.is_null() {
         return None;
     }
-    // SAFETY: terminated, as promised by the caller.
+    // SAFETY: the caller promises a terminated string.
     let copy = unsafe { CStr::from_ptr(text) }.to_bytes().to_vec();
-    // SAFETY: from malloc and not freed yet, as promised by the caller.
+    // SAFETY: the caller promises a string from malloc that nothing else frees; the copy above no longer borrows it.
     unsafe { free(text.cast()) };
     Some(copy)
 }

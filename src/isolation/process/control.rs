@@ -11,53 +11,54 @@ use crate::rules::directives::Counts;
 /// Bytes of the longest message.
 pub(super) const MAX_MESSAGE: usize = 4096;
 
-/// What the front asks for.
+/// What the front asks of the zygote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// An engine for the worker with this number; the memory for its jobs and its standard error come along.
+    /// Fork an engine; the descriptors of the memory that it shares with its worker and of its standard error come
+    /// with the message.
     Spawn {
-        /// Returned in the answer.
+        /// A number that the answer repeats.
         token: u64,
-        /// The worker, for the engine's name.
+        /// The worker's number, for the name of the process.
         worker: u64,
     },
-    /// The end of an engine.
+    /// Kill an engine.
     Kill {
-        /// Which.
+        /// The process to kill.
         pid: i32,
     },
 }
 
-/// What the zygote says.
+/// What the zygote tells the front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
     /// What the operator is to know of the engines' sandbox; the rules are loaded next.
     Sandbox(Notice),
     /// The rules are loaded.
     Ready(Vec<Summary>),
-    /// They are not; nothing else follows.
+    /// The rules cannot be loaded, for this reason; the zygote ends.
     Failed(String),
     /// An engine was forked.
     Spawned {
-        /// Of the request.
+        /// The token of the order.
         token: u64,
-        /// Its process.
+        /// The engine's process.
         pid: i32,
     },
-    /// None could be forked.
+    /// No engine could be forked.
     NotSpawned {
-        /// Of the request.
+        /// The token of the order.
         token: u64,
-        /// Why: an errno.
+        /// The errno of fork(2).
         errno: i32,
     },
     /// An engine has ended.
     Ended {
-        /// Which.
+        /// The engine's process.
         pid: i32,
-        /// The signal that ended it, 0 for none.
+        /// The signal that ended it; 0 when it exited by itself.
         signal: i32,
-        /// Its exit status without a signal.
+        /// The exit status of an engine that exited by itself.
         status: i32,
     },
 }
@@ -174,8 +175,8 @@ mod tests {
 
     #[test]
     fn messages_come_back() {
-        for request in [Order::Spawn { token: 1 << 40, worker: 3 }, Order::Kill { pid: 77 }] {
-            assert_eq!(Order::decode(&request.encode()), Some(request));
+        for order in [Order::Spawn { token: 1 << 40, worker: 3 }, Order::Kill { pid: 77 }] {
+            assert_eq!(Order::decode(&order.encode()), Some(order));
         }
         let summary = Summary {
             rules: Counts { in_files: 642, in_engine: 640, removed: 2 },

@@ -1,4 +1,4 @@
-//! An engine process: reads jobs, inspects, writes verdicts, until its worker lets it go.
+//! An engine process: reads jobs, inspects them, and writes verdicts, until its worker lets it go.
 
 use std::fs::File;
 use std::io;
@@ -18,22 +18,22 @@ use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{ModSecurity, Rules};
 
-/// The life of an engine process; what it returns is its exit status. The descriptors are those of its memory and of its
-/// standard error.
+/// Runs an engine process, after the fork, until its worker lets it go. `memory` is shared with the worker. Returns the
+/// exit status.
 pub(super) fn run(
     zygote: Pid,
     worker: u64,
     [memory, standard_error]: [OwnedFd; 2],
     rules: &Rules,
     sandbox: &Sandbox,
-    bounds: RetentionLimits,
+    limits: RetentionLimits,
 ) -> i32 {
     let name = format!("engine-{worker}");
-    // A process without a name of its own works just as well.
+    // The name is for ps(1); an engine works without one, too.
     let _ = prctl::set_name(&std::ffi::CString::new(name.as_str()).unwrap_or_default());
-    // Standard input is the zygote's control socket: not for an engine's hands.
+    // Standard input is the zygote's control socket, through which an exploited engine could give orders as the front.
     let closed = File::open("/dev/null").map(dup2_stdin);
-    // What it says is the front's to log, not to be passed on unread.
+    // An exploited engine could write log lines of its choosing on the front's standard error.
     let replaced = dup2_stdout(&standard_error).and_then(|()| dup2_stderr(&standard_error));
     if !matches!((closed, replaced), (Ok(Ok(())), Ok(()))) {
         return 1;
@@ -41,7 +41,7 @@ pub(super) fn run(
     drop(standard_error);
     let channel = EngineEnd::open(memory.as_fd());
     drop(memory);
-    let engine = || ModSecurity::new(rules, bounds).map_err(io::Error::other);
+    let engine = || ModSecurity::new(rules, limits).map_err(io::Error::other);
     let confined = |engine| match sandbox.enter(zygote) {
         Ok(()) => Ok(engine),
         Err(error) => Err(io::Error::other(format!("cannot be confined: {error}"))),
@@ -73,7 +73,7 @@ fn serve(mut channel: EngineEnd, mut engine: ModSecurity) -> io::Result<()> {
 fn inspect(engine: &mut ModSecurity, job: bytes::Bytes) -> Result<Verdict, InspectionError> {
     let (id, payload) = wire::decode_job(job).map_err(|cause| InspectionError(cause.to_string()))?;
     let message = decode(&payload, id).map_err(|failure| InspectionError(failure.cause.into_owned()))?;
-    // A panic is as much a crash as a signal is.
+    // A panic leaves the engine in an unknown state, as a fault does: both end the process.
     let inspected = catch_unwind(AssertUnwindSafe(|| engine.inspect(&message)));
     inspected.unwrap_or_else(|_| std::process::abort())
 }

@@ -1,9 +1,10 @@
 //! A worker's engine in a process of its own, as the worker sees it: an [`Engine`] like any other.
 //!
-//! The worker waits for the verdict in ticks, and after each the watchdog looks at the CPU time of the process.
+//! The worker waits for each verdict in ticks, and after each tick the watchdog looks at the CPU time of the process.
 //!
-//! Cheap requests are handed over several at a time, as waking the process costs more than they do. What the process was
-//! at when it died is the first without a verdict; those behind it were not begun.
+//! The worker hands over cheap requests in batches, as waking the process costs more than inspecting one. When the
+//! process dies, the first request of the batch without a verdict is the one that it was inspecting; the engine has not
+//! begun with the requests behind it.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,49 +27,57 @@ use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 
-/// How often the watchdog looks.
+/// The time between two looks of the watchdog.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How often the worker looks for verdicts while there are more to come: nobody wakes it for each.
+/// How often the worker looks for verdicts within a batch: the engine wakes it only at the end of the batch.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// How long a request may keep those behind it waiting, until others get them.
+/// How long a request may hold up the rest of its batch before the worker takes the rest back for other engines.
 const STALL: Duration = Duration::from_millis(5);
 
-/// How long to wait for the news of how an engine ended. The zygote has them in well under a millisecond, unless the
+/// How long to wait for the zygote's report of how an engine ended. It comes in well under a millisecond, unless the
 /// machine is busy.
 const NEWS: Duration = Duration::from_secs(1);
 
-/// The engine of one worker.
+/// The engine of one worker, in a process of its own.
 pub struct EngineProcess {
     channel: WorkerEnd,
-    /// Room for a job, to be used again.
+    /// The buffer in which jobs are encoded, kept for the next one.
     job: BytesMut,
     pid: Pid,
     subject: Subject,
     end: Receiver<Infallible>,
-    zygote_host: Arc<ZygoteHost>,
-    /// By this program, and not by itself.
-    was_ended: bool,
+    host: Arc<ZygoteHost>,
+    /// Whether this program has killed the engine, so that its end needs no explanation.
+    was_killed: bool,
     limit: Duration,
     log: Logger,
 }
 
 impl EngineProcess {
-    /// Has one forked. `limit` is the CPU time that it may use for one request.
+    /// Lets the zygote fork an engine. `limit` is the CPU time that the engine may use for one request.
+    ///
+    /// # Errors
+    /// When the memory that the engine shares with its worker cannot be made, or the zygote forks no engine.
     pub fn start(
         worker: usize,
-        zygote_host: Arc<ZygoteHost>,
+        host: Arc<ZygoteHost>,
         limit: Duration,
         log: &Logger,
     ) -> Result<Self, StartError> {
-        let failed = |error: io::Error| StartError(error.to_string());
-        let (channel, memory) = WorkerEnd::create().map_err(failed)?;
-        let (said, standard_error) = standard_error::pipe().map_err(failed)?;
+        let (channel, memory) = WorkerEnd::create()
+            .map_err(|error| StartError::new(format!("no memory to share with an engine: {error}")))?;
+        let (lines, standard_error) = standard_error::pipe()
+            .map_err(|error| StartError::new(format!("no pipe for an engine's standard error: {error}")))?;
         let descriptors = [memory.as_fd(), standard_error.as_fd()];
-        let (pid, end) = zygote_host.spawn(worker, descriptors, channel.alarm()).map_err(StartError)?;
-        standard_error::follow(said, pid, log).map_err(failed)?;
-        let clock = clock_getcpuclockid(pid).map_err(|errno| StartError(errno.to_string()))?;
+        let (pid, end) = host.spawn(worker, descriptors, channel.alarm()).map_err(StartError::new)?;
+        standard_error::follow(lines, pid, log).map_err(|error| {
+            StartError::new(format!("no thread for the standard error of engine process {pid}: {error}"))
+        })?;
+        let clock = clock_getcpuclockid(pid).map_err(|errno| {
+            StartError::new(format!("cannot read the CPU time of engine process {pid}: {errno}"))
+        })?;
         let subject = Subject { clock, stat: format!("/proc/{pid}/stat") };
         Ok(Self {
             channel,
@@ -76,19 +85,23 @@ impl EngineProcess {
             pid,
             subject,
             end,
-            zygote_host,
-            was_ended: false,
+            host,
+            was_killed: false,
             limit,
             log: log.clone(),
         })
     }
 
-    /// Its process.
+    /// The pid of the engine's process.
+    #[must_use]
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Writes a batch of the first of these requests; says how many. An error: the first of them is too long for any.
+    /// Writes a batch that holds as many of the first requests as fit. Returns their number.
+    ///
+    /// # Errors
+    /// When the first request is too long for any batch.
     fn write(&mut self, requests: &[&HttpMessage]) -> io::Result<usize> {
         self.channel.begin();
         let mut count = 0;
@@ -106,9 +119,12 @@ impl EngineProcess {
         Ok(count)
     }
 
-    /// Hands over the batch of the first `count` of these requests and tells what comes of each by its place; says how many
-    /// are dealt with: all, when those that wait are others' to inspect. An error is the end, while the engine was at the
-    /// request of the place that is given with it.
+    /// Hands over the batch, which holds the first `count` requests, and calls `outcome` for each with its index.
+    /// Returns how many requests have their outcome: all of them when the batch stalled, since the rest is for other
+    /// engines then.
+    ///
+    /// # Errors
+    /// When the engine is lost, with the index of the request that it was inspecting.
     fn follow(
         &mut self,
         requests: &[&HttpMessage],
@@ -119,7 +135,8 @@ impl EngineProcess {
             return Err((0, EngineLoss::EndedBefore));
         }
         self.channel.hand_over();
-        let mut waiting = requests.len();
+        // Requests from this index on have their outcome already: other engines get them.
+        let mut end = requests.len();
         for (place, &request) in requests.iter().enumerate() {
             if place == count {
                 break;
@@ -133,19 +150,19 @@ impl EngineProcess {
                     watch.look().map_err(|overrun| (place, EngineLoss::Overrun(overrun)))?;
                     next_look = now + TICK;
                 }
-                if place + 1 < waiting && now >= begin + STALL {
+                if place + 1 < end && now >= begin + STALL {
                     count = self.channel.take_back();
-                    (count..waiting).for_each(|place| outcome(place, Err(EngineError::NotBegun)));
-                    waiting = count;
+                    (count..end).for_each(|place| outcome(place, Err(EngineError::NotBegun)));
+                    end = count;
                 }
-                let patience = if place + 1 < waiting { GLANCE } else { next_look - now };
+                let patience = if place + 1 < end { GLANCE } else { next_look - now };
                 match self.channel.wait(patience) {
                     Received::Verdict(frame) => break frame,
                     Received::Garbage => return Err((place, EngineLoss::Garbled)),
                     Received::Alarm | Received::Nothing if is_over(&self.end) => {
                         return Err((place, EngineLoss::Ended));
                     }
-                    // Only the engine itself can have done that.
+                    // The engine lives, so the alarm was set off by the engine itself.
                     Received::Alarm => return Err((place, EngineLoss::Garbled)),
                     Received::Nothing => {}
                 }
@@ -153,14 +170,14 @@ impl EngineProcess {
             let inspected = wire::decode_outcome(&verdict).map_err(|_| (place, EngineLoss::Garbled))?;
             outcome(place, inspected.map_err(EngineError::from));
         }
-        Ok(if waiting == count { requests.len() } else { count })
+        Ok(if end == count { requests.len() } else { count })
     }
 
-    /// Ends the process, whatever it does, and says what is to be said of it.
-    fn bury(&mut self, trouble: &EngineLoss) -> Failure {
-        let (kind, cause) = match trouble {
+    /// Kills the process if it still runs. Returns the failure of the request that it was inspecting.
+    fn bury(&mut self, loss: &EngineLoss) -> Failure {
+        let (kind, cause) = match loss {
             EngineLoss::Ended | EngineLoss::EndedBefore | EngineLoss::Overrun(Overrun::Gone) => {
-                // The zygote knows how; nobody waits for that with a request at hand.
+                // How it ended comes later, with the worker's crash: the request does not wait for the zygote's report.
                 return Failure::new(FailureKind::Crash, format!("engine process {} ended", self.pid));
             }
             EngineLoss::Garbled => {
@@ -177,8 +194,8 @@ impl EngineProcess {
                 (FailureKind::Timeout, format!("engine process {} stood still for {time:.1?}", self.pid))
             }
         };
-        self.was_ended = true;
-        self.zygote_host.kill(self.pid);
+        self.was_killed = true;
+        self.host.kill(self.pid);
         Failure::new(kind, cause)
     }
 }
@@ -194,23 +211,23 @@ impl Engine for EngineProcess {
     ) {
         let mut first = 0;
         while let Some(rest @ [_, ..]) = requests.get(first..) {
-            let mut told = |place, inspected| outcome(first + place, inspected);
+            let mut shifted = |place, inspected| outcome(first + place, inspected);
             let followed = match self.write(rest) {
-                Ok(count) => self.follow(rest, count, &mut told),
+                Ok(count) => self.follow(rest, count, &mut shifted),
                 Err(error) => {
-                    told(0, Err(EngineError::Request(error.to_string())));
+                    shifted(0, Err(EngineError::Request(error.to_string())));
                     Ok(1)
                 }
             };
             match followed {
                 Ok(count) => first += count,
-                Err((place, trouble)) => {
-                    let failure = self.bury(&trouble);
-                    let error = match trouble {
+                Err((place, loss)) => {
+                    let failure = self.bury(&loss);
+                    let error = match loss {
                         EngineLoss::EndedBefore => EngineError::DeadBefore(failure),
                         _ => EngineError::Dead(failure),
                     };
-                    return told(place, Err(error));
+                    return shifted(place, Err(error));
                 }
             }
         }
@@ -225,32 +242,33 @@ impl Engine for EngineProcess {
     }
 
     fn cause_of_end(&self) -> Option<String> {
-        if self.was_ended {
+        if self.was_killed {
             return None;
         }
-        let end = self.zygote_host.end_of(self.pid, NEWS);
-        let end = end.map_or_else(|| "unknown".to_owned(), |end| end.to_string());
-        Some(format!("engine process {} ended: {end}", self.pid))
+        Some(match self.host.end_of(self.pid, NEWS) {
+            Some(end) => format!("engine process {} ended: {end}", self.pid),
+            None => format!("engine process {} ended, and its zygote has not reported how", self.pid),
+        })
     }
 }
 
 impl Drop for EngineProcess {
     fn drop(&mut self) {
-        // It ends by itself when its channel is closed, which is next.
-        self.zygote_host.forget(self.pid);
+        // The process ends by itself once its channel is closed, which happens when the fields are dropped.
+        self.host.forget(self.pid);
     }
 }
 
-/// Why an engine cannot be used any more.
+/// Why an engine process cannot be used any more.
 #[derive(Debug)]
 enum EngineLoss {
-    /// It is gone.
+    /// The process has ended.
     Ended,
-    /// It was gone before it got the request.
+    /// The process had ended before it got the request.
     EndedBefore,
-    /// It wrote what is no verdict.
+    /// The process wrote something that is no verdict.
     Garbled,
-    /// The watchdog ends it.
+    /// The watchdog found that the process must be killed.
     Overrun(Overrun),
 }
 

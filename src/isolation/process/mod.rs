@@ -1,19 +1,19 @@
-//! Engines in processes of their own: the form that survives what a C++ engine can do to its process.
+//! Engines in processes of their own: whatever a fault in C or C++ does to such a process, it ends with the process.
 //!
 //! ```text
-//! front process                            zygote                       engine processes
+//! front process                                zygote                       engine processes
 //! ZygoteHost (one thread) ── control socket ── loads the rules, one thread
-//!                                          forks, reaps and kills ────── engine 1 … n
-//! EngineProcess (per worker) ─────────── shared memory ────────────────┘
+//!                                              forks, reaps and kills ───── engine 1 … n
+//! EngineProcess (per worker) ──────────── shared memory ───────────────────┘
 //! ```
 //!
-//! The zygote is the same binary under another name. It has one thread, so that a fork of it is whole. A worker that
-//! needs an engine sends the zygote a piece of memory (memfd_create(2)); the engine that it forks finds its jobs there and
-//! writes verdicts, one after the other (`channel.rs`). The end of an engine is news from the zygote, which reaps it: the zygote host
-//! passes them on to the engine's worker, and wakes it when it waits for a verdict. The kernel ends the engines when the
-//! zygote dies, and the zygote when the front does.
+//! The zygote is the same binary under another name. It has a single thread, as fork(2) copies only the thread that
+//! calls it. A worker that needs an engine sends the zygote a piece of shared memory (`memfd_create(2)`); the forked
+//! engine reads jobs from it and writes verdicts into it (`channel/`). The zygote reaps an engine that ends and reports
+//! it; the zygote host passes the report on to the engine's worker, and wakes the worker if it waits for a verdict. The
+//! kernel ends the engines when the zygote dies, and the zygote when the front dies (PR_SET_PDEATHSIG).
 //!
-//! What comes from an engine is as little trusted as what comes from a peer: it may be the exploited one.
+//! The front trusts an engine no more than a peer: a request may have exploited it.
 
 mod channel;
 mod control;

@@ -1,8 +1,8 @@
-//! Jobs and verdicts between a worker and its engine, each a frame: a length (`u32`, network byte order), then as many
-//! bytes.
+//! Jobs and verdicts between a worker and its engine. Each is a frame: a length (`u32`, network byte order), then that
+//! number of bytes.
 //!
-//! A job is the transaction's identifier and the NOTIFY's payload, which the engine decodes once more: a microsecond,
-//! and no second way to write down a request.
+//! A job is the transaction's identifier and the payload of the NOTIFY. The engine decodes the payload a second time,
+//! which costs a microsecond and saves a second encoding of requests.
 
 use actors::spop::reader::{Malformed, Reader};
 use actors::spop::value::encode_bytes;
@@ -13,19 +13,19 @@ use crate::message::HttpMessage;
 use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
 use crate::modsecurity::error::InspectionError;
 
-/// Bytes of the longest verdict that is believed.
+/// Bytes of the longest verdict that the worker accepts.
 pub(super) const MAX_VERDICT: usize = 1024 * 1024;
 
 /// Bytes of the longest body in a verdict.
 const MAX_BODY: usize = MAX_VERDICT / 2;
 
-/// Bytes of the longest job: the longest frame, and its identifier.
+/// Bytes of the longest job: the longest payload that is accepted from HAProxy, and the identifier.
 pub(super) const MAX_JOB: usize = 17 * 1024 * 1024;
 
-/// Bytes of the length.
+/// Bytes of the length in front of a frame.
 pub(super) const LENGTH: usize = 4;
 
-/// Appends a job.
+/// Appends the frame of a job.
 pub(super) fn encode_job(message: &HttpMessage, out: &mut BytesMut) {
     let (id, payload) = (message.id(), message.payload());
     let length = varint::encoded_len(id.len() as u64) + id.len() + payload.len();
@@ -35,7 +35,10 @@ pub(super) fn encode_job(message: &HttpMessage, out: &mut BytesMut) {
     out.put_slice(payload);
 }
 
-/// The identifier and the payload of a job.
+/// Returns the identifier and the payload of a job.
+///
+/// # Errors
+/// When the bytes do not begin with an identifier.
 pub(super) fn decode_job(mut job: Bytes) -> Result<(String, Bytes), Malformed> {
     let mut reader = Reader::new(&job);
     let id = String::from_utf8_lossy(reader.bytes("the identifier")?).into_owned();
@@ -44,12 +47,12 @@ pub(super) fn decode_job(mut job: Bytes) -> Result<(String, Bytes), Malformed> {
     Ok((id, job))
 }
 
-/// The bytes of the frame that begins so, its length included.
+/// The number of bytes of a frame that begins with `head`, the length itself included.
 pub(super) fn frame_length(head: [u8; LENGTH]) -> usize {
     (u32::from_be_bytes(head) as usize).saturating_add(LENGTH)
 }
 
-/// Appends what came of a job. The texts are cut, so that it stays below [`MAX_VERDICT`].
+/// Appends the frame of an outcome. Texts are cut, so that the frame stays below [`MAX_VERDICT`].
 pub(super) fn encode_outcome(outcome: &Result<Verdict, InspectionError>, out: &mut BytesMut) {
     let start = out.len();
     out.put_u32(0);
@@ -69,10 +72,10 @@ pub(super) fn encode_outcome(outcome: &Result<Verdict, InspectionError>, out: &m
     }
 }
 
-/// What stands for the severity of a rule that has none.
+/// The byte for the severity of a rule without one.
 const NO_SEVERITY: u8 = u8::MAX;
 
-/// The longest text in a verdict.
+/// Cuts a text to the longest that a verdict carries.
 fn cut(text: &[u8]) -> &[u8] {
     text.get(..4096).unwrap_or(text)
 }
@@ -81,7 +84,7 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     match &verdict.intervention {
         None => out.put_u8(0),
         Some(intervention) => {
-            // A redirect must not lead elsewhere for being cut; HAProxy's own buffer limits it.
+            // The location is not cut, as a cut one would lead elsewhere; HAProxy's buffer limits its length.
             let (kind, location) = match &intervention.action {
                 Action::Deny => (1, &[][..]),
                 Action::Redirect(location) => (2, &location[..]),
@@ -104,7 +107,7 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
         encode_bytes(cut(uri), out);
     }
     out.put_u8(verdict.has_no_request.into());
-    // Half a body is none: one that is too large for an answer anyway stays as the server sent it.
+    // A body is not cut. One that is too large for an answer is left out, and the server's body stands.
     let rewritten = verdict.rewritten.as_ref().filter(|body| body.len() <= MAX_BODY);
     out.put_u8(rewritten.is_some().into());
     if let Some(body) = rewritten {
@@ -125,7 +128,10 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     }
 }
 
-/// What came of a job, read with the care that an exploited engine deserves.
+/// Reads an outcome. The bytes are as little trusted as a peer's: a request may have exploited the engine.
+///
+/// # Errors
+/// When the bytes are no outcome, or go on after it.
 pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, InspectionError>, Malformed> {
     let mut reader = Reader::new(outcome);
     let outcome = match reader.byte("the outcome")? {
@@ -156,7 +162,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let message = reader.bytes("the message")?.to_vec();
     let scored = reader.byte("the score")? != 0;
     let score = reader.varint("the score")? as i64;
-    let is_parked = reader.byte("whether it is kept")? != 0;
+    let is_parked = reader.byte("whether it is parked")? != 0;
     let answers = match reader.byte("whether it answers")? {
         0 => None,
         _ => Some(RequestSummary {
@@ -164,7 +170,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
             uri: reader.bytes("a uri")?.to_vec(),
         }),
     };
-    let has_no_request = reader.byte("whether it is lost")? != 0;
+    let has_no_request = reader.byte("whether it has no request")? != 0;
     let rewritten = match reader.byte("whether it is rewritten")? {
         0 => None,
         _ => Some(reader.bytes("a body")?.to_vec()),
@@ -195,7 +201,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         more_matches,
         anomaly_score,
         is_parked,
-        // The front's to give.
+        // The worker adds the ticket, as the engine does not know its own number.
         ticket: None,
         answers,
         has_no_request,

@@ -1,8 +1,9 @@
 //! The zygote: loads the rules once, then forks an engine process whenever the front asks for one.
 //!
-//! It never sees a request. It has one thread, which waits for the front's options and for the ends of its children.
+//! The zygote never sees a request. Its single thread waits for orders of the front and for the ends of its children.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -23,14 +24,14 @@ use super::sandbox::{Sandbox, SandboxSettings};
 use crate::ffi::processes;
 use crate::modsecurity::Rules;
 use crate::modsecurity::parked::RetentionLimits;
-use crate::rules::sources::RuleSource;
-use crate::rules::sources::RuleSources;
+use crate::rules::sources::{RuleSource, RuleSources};
 use crate::rules::version::EngineVersion;
 
-/// What the binary is called when it is to be a zygote. Nobody calls a program so by accident.
+/// The program name (`argv[0]`) that makes this binary a zygote. Nobody gives a program this name by accident.
 pub(super) const NAME: &str = "modsecurity-spoa-zygote";
 
-/// How long engines may take to end when the front is done with them. It waits longer for the zygote.
+/// How long engines may take to end by themselves once the front is done with them. The front waits a little longer for
+/// the zygote.
 const LAST_GRACE: Duration = Duration::from_secs(3);
 
 /// Whether this process was started to be a zygote.
@@ -38,11 +39,12 @@ pub fn invoked_as_zygote(args: &[OsString]) -> bool {
     args.first().map(OsString::as_os_str) == Some(OsStr::new(NAME))
 }
 
-/// The arguments behind the name that tell a zygote what to load: into which version of ModSecurity, how many transactions may wait in each engine, how long in
-/// milliseconds, the engines' sandbox, how many rule files follow, these, and then the name of an application before each of its files.
+/// The arguments of a zygote, in this order: the version of ModSecurity, how many transactions an engine may park and
+/// for how many milliseconds, the engines' sandbox, the number of files with default rules, these files, and then for each file of an
+/// application the application's name and the file.
 pub(super) fn args(
     sources: &RuleSources,
-    bounds: RetentionLimits,
+    limits: RetentionLimits,
     sandbox: SandboxSettings,
 ) -> Vec<OsString> {
     let files = match &sources.default {
@@ -51,8 +53,8 @@ pub(super) fn args(
     };
     let mut args: Vec<OsString> = vec![
         sources.engine.number().to_string().into(),
-        bounds.count.to_string().into(),
-        bounds.ttl.as_millis().to_string().into(),
+        limits.count.to_string().into(),
+        limits.ttl.as_millis().to_string().into(),
         sandbox.to_argument().into(),
         files.len().to_string().into(),
     ];
@@ -86,63 +88,111 @@ fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits, Sandbox
     Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl }, sandbox))
 }
 
-/// The life of a zygote whose control socket is its standard input; what it returns is its exit status.
+/// Runs a zygote, whose control socket is its standard input, until the front lets it go. Returns the exit status.
 pub fn run(args: &[OsString]) -> i32 {
     processes::set_signals();
-    // It was started as /proc/self/exe. Without a name of its own it works just as well.
+    // Without a name the process would be listed as "exe", after /proc/self/exe. A zygote works without one, too.
     let _ = prctl::set_name(c"zygote");
-    // Who can crash engines must not fill the disk with them, nor what they had in hand be found there.
+    // No core files: whoever can crash engines could fill the disk with them, and they would hold requests.
     if setrlimit(Resource::RLIMIT_CORE, 0, 0).is_err() {
         return 1;
     }
-    // The front's end of the control socket closes with the front; this covers a zygote that is busy loading.
+    // A zygote that serves sees the control socket close with the front; one that still loads does not look at it.
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
         return 1;
     }
-    let Some((sources, bounds, sandbox)) = read_args(args) else { return 1 };
-    // Whoever takes over an engine must not find the rules' secrets here, nor the control socket.
+    let Some((sources, limits, sandbox)) = read_args(args) else { return 1 };
+    // Whoever takes over an engine must not reach the zygote's memory, nor the control socket.
     if sandbox.is_on && prctl::set_dumpable(false).is_err() {
         return 1;
     }
-    match Zygote::load(&sources, bounds, sandbox).map(Zygote::serve) {
-        Ok(Ok(())) => 0,
-        Ok(Err(error)) => {
+    match Zygote::load(&sources, limits, sandbox).and_then(Zygote::serve) {
+        Ok(()) => 0,
+        // The front logs what is wrong with the rules.
+        Err(ServiceError::Rules) => 1,
+        Err(error) => {
             eprintln!("{NAME}: {error}");
             1
         }
-        Err(()) => 1,
     }
 }
 
+/// Why a zygote ends before the front lets it go.
+#[derive(Debug)]
+enum ServiceError {
+    /// The rules cannot be loaded, or no engine confined, and the front has been sent the reason.
+    Rules,
+    /// Standard input, the control socket, cannot be duplicated.
+    Control(io::Error),
+    /// The ends of children cannot be watched.
+    Children(Errno),
+    /// A call of the system failed while the zygote served the front.
+    Service(Errno),
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rules => f.write_str("the rules cannot be loaded"),
+            Self::Control(error) => write!(f, "cannot use the control socket: {error}"),
+            Self::Children(errno) => write!(f, "cannot watch child processes: {errno}"),
+            Self::Service(errno) => write!(f, "cannot serve the front: {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for ServiceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Rules => None,
+            Self::Control(error) => Some(error),
+            Self::Children(errno) | Self::Service(errno) => Some(errno),
+        }
+    }
+}
+
+/// A zygote with loaded rules.
 struct Zygote {
+    /// The socket to the front.
     control: OwnedFd,
+    /// Readable when a child has ended.
     children: SignalFd,
     rules: Rules,
     sandbox: Sandbox,
-    bounds: RetentionLimits,
+    limits: RetentionLimits,
+    /// Engines that are not reaped yet.
     engines: Vec<Pid>,
 }
 
 impl Zygote {
-    /// Loads the rules and reports how that went.
-    fn load(sources: &RuleSources, bounds: RetentionLimits, settings: SandboxSettings) -> Result<Self, ()> {
-        let control = io::stdin().as_fd().try_clone_to_owned().map_err(drop)?;
-        let say = |report: Report| processes::send(control.as_fd(), &report.encode(), &[]);
-        // If the front is gone, nobody is left to be told.
-        let failed = |cause: String| say(Report::Failed(cause)).unwrap_or_default();
+    /// Loads the rules and sends the front a summary of them, or the reason why they cannot be loaded.
+    fn load(
+        sources: &RuleSources,
+        limits: RetentionLimits,
+        settings: SandboxSettings,
+    ) -> Result<Self, ServiceError> {
+        let control = io::stdin().as_fd().try_clone_to_owned().map_err(ServiceError::Control)?;
+        let send = |report: Report| processes::send(control.as_fd(), &report.encode(), &[]);
+        let failed = |reason: String| {
+            // A failure to send means that the front is gone, and with it everybody who could read the reason.
+            let _ = send(Report::Failed(reason));
+            ServiceError::Rules
+        };
         let (rules, summaries) = Rules::load(sources).map_err(|error| failed(error.to_string()))?;
-        let planned = Sandbox::plan(rules.needs(), settings, bounds);
+        let planned = Sandbox::plan(rules.needs(), settings, limits);
         let (sandbox, notices) = planned.map_err(|error| failed(error.to_string()))?;
-        notices.into_iter().try_for_each(|notice| say(Report::Sandbox(notice))).map_err(drop)?;
-        // Programs that rules have started, too: nobody else waits for those whose engine is gone.
-        prctl::set_child_subreaper(true).map_err(drop)?;
+        let sent = notices.into_iter().try_for_each(|notice| send(Report::Sandbox(notice)));
+        sent.map_err(ServiceError::Service)?;
+        // A program that a rule has started and left behind becomes this process's child when its engine ends: the zygote
+        // reaps what it has forked and what that has forked.
+        prctl::set_child_subreaper(true).map_err(ServiceError::Children)?;
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGCHLD);
-        signals.thread_block().map_err(drop)?;
+        signals.thread_block().map_err(ServiceError::Children)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let children = SignalFd::with_flags(&signals, flags).map_err(drop)?;
-        let zygote = Self { control, children, rules, sandbox, bounds, engines: Vec::new() };
-        zygote.report(&Report::Ready(summaries)).map_err(drop)?;
+        let children = SignalFd::with_flags(&signals, flags).map_err(ServiceError::Children)?;
+        let zygote = Self { control, children, rules, sandbox, limits, engines: Vec::new() };
+        zygote.report(&Report::Ready(summaries)).map_err(ServiceError::Service)?;
         Ok(zygote)
     }
 
@@ -150,15 +200,19 @@ impl Zygote {
         processes::send(self.control.as_fd(), &report.encode(), &[])
     }
 
-    /// Serves the front until that closes the control socket, then ends the engines that are left and waits for all of
-    /// them, so that none becomes somebody else's zombie.
-    fn serve(mut self) -> nix::Result<()> {
+    /// Serves the front until it closes the control socket. Then ends the engines that are left and waits for all of
+    /// them, so that none becomes a zombie of another process.
+    fn serve(self) -> Result<(), ServiceError> {
+        self.serve_to_the_end().map_err(ServiceError::Service)
+    }
+
+    fn serve_to_the_end(mut self) -> nix::Result<()> {
         let served = match self.serve_front() {
-            // The front closed while something was on its way to it.
+            // The front closed the socket while a report was on its way.
             Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             served => served,
         };
-        self.let_go()?;
+        self.wait_for_engines()?;
         for engine in self.engines.drain(..) {
             kill(engine, Signal::SIGKILL)?;
             waitpid(engine, None)?;
@@ -166,12 +220,12 @@ impl Zygote {
         served
     }
 
-    /// Waits a moment for the engines that end by themselves, as their workers have let them go: they finish what waits
-    /// for a response.
-    fn let_go(&mut self) -> nix::Result<()> {
+    /// Waits up to [`LAST_GRACE`] for engines whose workers have let them go: they finish their parked transactions and
+    /// end by themselves.
+    fn wait_for_engines(&mut self) -> nix::Result<()> {
         let until = Instant::now() + LAST_GRACE;
         loop {
-            // Those that have ended already may have sent their last signal before.
+            // Before the poll: the SIGCHLD of an engine that has ended by now may have been read already.
             while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) =
                 waitpid(None, Some(WaitPidFlag::WNOHANG))
             {
@@ -194,15 +248,15 @@ impl Zygote {
 
     fn serve_front(&mut self) -> nix::Result<()> {
         loop {
-            let mut waiting = [
+            let mut ready = [
                 PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut waiting, PollTimeout::NONE) {
+            match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }
-            let [control, children] = waiting.map(|waiting| waiting.any() == Some(true));
+            let [control, children] = ready.map(|ready| ready.any() == Some(true));
             if children {
                 while self.children.read_signal()?.is_some() {}
                 self.reap()?;
@@ -213,7 +267,7 @@ impl Zygote {
         }
     }
 
-    /// Reports the children that have ended.
+    /// Reaps the engines that have ended and reports them.
     fn reap(&mut self) -> nix::Result<()> {
         loop {
             let (pid, signal, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -228,7 +282,7 @@ impl Zygote {
         }
     }
 
-    /// Does what the front asks for; `false` at the end.
+    /// Carries out one order of the front; `false` once the front has closed the socket.
     fn accept(&mut self) -> nix::Result<bool> {
         let mut buffer = [0; MAX_MESSAGE];
         let (length, descriptors) = match processes::receive(self.control.as_fd(), &mut buffer) {
@@ -245,7 +299,7 @@ impl Zygote {
                 self.report(&report)?;
             }
             (Some(Order::Kill { pid }), _) => {
-                // Only a child that is not reaped yet: its number cannot be another's.
+                // The pid of a child that is not reaped cannot belong to another process.
                 let pid = Pid::from_raw(pid);
                 if self.engines.contains(&pid) {
                     kill(pid, Signal::SIGKILL)?;
@@ -257,10 +311,10 @@ impl Zygote {
     }
 
     fn spawn(&mut self, worker: u64, memory: OwnedFd, standard_error: OwnedFd) -> nix::Result<Pid> {
-        let (zygote, rules, sandbox, bounds) = (getpid(), &self.rules, &self.sandbox, self.bounds);
+        let (zygote, rules, sandbox, limits) = (getpid(), &self.rules, &self.sandbox, self.limits);
         let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
         let pid = processes::fork_into(|| {
-            // The child never comes back to the zygote's code, so nobody uses or closes them again.
+            // The child never returns to the zygote's code, so the zygote's descriptors are not used or closed twice.
             let closed = inherited.map(close);
             if closed.iter().any(Result::is_err) {
                 return 1;
@@ -268,7 +322,7 @@ impl Zygote {
             let mut signals = SigSet::empty();
             signals.add(Signal::SIGCHLD);
             match signals.thread_unblock() {
-                Ok(()) => engine_main::run(zygote, worker, [memory, standard_error], rules, sandbox, bounds),
+                Ok(()) => engine_main::run(zygote, worker, [memory, standard_error], rules, sandbox, limits),
                 Err(_) => 1,
             }
         })?;

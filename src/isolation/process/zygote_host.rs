@@ -1,7 +1,7 @@
-//! The front's side of the zygote: starts it, speaks with it, and starts another when it dies.
+//! The front's side of the zygote: starts it, sends it orders, and starts another when it dies.
 //!
-//! One thread does that for as long as the zygote host lives. It must be that thread that starts the zygotes: the kernel ends
-//! a zygote when the *thread* that started it ends.
+//! One thread does that during the whole life of the zygote host, and starts all zygotes: the kernel ends a zygote when
+//! the *thread* that started it ends.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use actors::restart::{RestartPolicy, Restarts};
 use crossbeam::channel::{self, Receiver, Sender};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
@@ -30,11 +31,12 @@ use crate::modsecurity::load::Summary;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::sources::RuleSources;
 
-/// How long a worker waits for a zygote that may have to load its rules first, and then for its answer. The worker tries
-/// again after that, but it is known meanwhile that it has no engine.
+/// How long a worker waits for a zygote, which may still load its rules, and then as long again for its answer. After
+/// that the worker counts as one without an engine, and tries again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// When a zygote that ended is started again. Unlike an engine it loads all rules each time.
+/// When a zygote that ended is started again. The delays are longer than those of an engine, as each zygote loads all
+/// rules.
 const POLICY: RestartPolicy = RestartPolicy {
     intensity: 3,
     period: Duration::from_secs(10),
@@ -48,11 +50,11 @@ const LAST_GRACE: Duration = Duration::from_secs(4);
 /// Why there is no zygote.
 #[derive(Debug)]
 pub enum ZygoteError {
-    /// The rules are wrong; the text is the zygote's.
+    /// The zygote cannot load the rules; the text is the zygote's.
     Rules(String),
-    /// It could not be started.
+    /// The zygote could not be started.
     Start(io::Error),
-    /// It ended before it said anything.
+    /// The zygote ended while it loaded the rules.
     Ended,
 }
 
@@ -66,50 +68,98 @@ impl fmt::Display for ZygoteError {
     }
 }
 
-impl std::error::Error for ZygoteError {}
+impl std::error::Error for ZygoteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start(error) => Some(error),
+            Self::Rules(_) | Self::Ended => None,
+        }
+    }
+}
 
-/// The front's hold on the zygote. Dropping it ends the zygote and all engines.
+/// Why the zygote forked no engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SpawnError {
+    /// No zygote has loaded its rules within [`PATIENCE`].
+    NoZygote,
+    /// The zygote died before it answered.
+    ZygoteDied,
+    /// The zygote has not answered within [`PATIENCE`].
+    NoAnswer,
+    /// fork(2) failed in the zygote.
+    Fork(Errno),
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoZygote => f.write_str("there is no zygote"),
+            Self::ZygoteDied => f.write_str("the zygote died"),
+            Self::NoAnswer => f.write_str("the zygote does not answer"),
+            Self::Fork(errno) => write!(f, "the zygote cannot fork: {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Fork(errno) => Some(errno),
+            Self::NoZygote | Self::ZygoteDied | Self::NoAnswer => None,
+        }
+    }
+}
+
+/// The front's handle of the zygote. Dropping the handle ends the zygote and all engines.
 pub struct ZygoteHost {
     shared: Arc<SharedState>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the zygote host's thread and the workers share.
 #[derive(Default)]
 struct SharedState {
     state: Mutex<State>,
+    /// Notified after each change of the state.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// The zygote that lives, once it has loaded its rules.
+    /// The living zygote and its control socket, once it has loaded its rules.
     zygote: Option<(Pid, OwnedFd)>,
     next_token: u64,
-    /// How to tell the workers whose spawn requests are not answered yet that their engine has ended.
+    /// The alarms of workers whose spawn orders are not answered yet, by token.
     alarms: HashMap<u64, Alarm>,
-    /// Answers to spawn requests that nobody has collected.
+    /// Answers to spawn orders that their workers have not collected yet, by token.
     answers: HashMap<u64, Answer>,
-    /// Engines that run, and how those ended that nobody has asked about.
+    /// Engines by pid, until their workers forget them.
     engines: HashMap<i32, EngineState>,
+    /// Whether the handle has been dropped.
     stopping: bool,
 }
 
-/// What came of a spawn request: an engine and the channel that tells of its end, or an errno.
+/// The answer to a spawn order: the engine's pid and a channel that closes when the engine ends, or an errno.
 type Answer = Result<(i32, Receiver<Infallible>), i32>;
 
-/// An engine that its worker has not let go.
+/// The state of an engine that its worker has not forgotten.
 enum EngineState {
-    /// It runs. When it ends, the channel is closed, and then its worker is woken.
+    /// The engine runs. Dropping this closes the channel first, so that the worker finds it closed when the alarm wakes
+    /// it.
     Runs { _end: Sender<Infallible>, _alarm: Option<Alarm> },
-    /// It has ended.
+    /// The engine has ended.
     Ended(EngineExit),
 }
 
 /// How an engine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EngineExit {
+    /// By a signal of this number.
     Signal(i32),
+    /// By itself, with this exit status.
     Status(i32),
+    /// With its zygote: the kernel ends the engines of a zygote that dies.
+    ZygoteDied,
 }
 
 impl fmt::Display for EngineExit {
@@ -120,6 +170,7 @@ impl fmt::Display for EngineExit {
                 Err(_) => write!(f, "signal {number}"),
             },
             Self::Status(status) => write!(f, "exit status {status}"),
+            Self::ZygoteDied => f.write_str("its zygote died"),
         }
     }
 }
@@ -129,7 +180,7 @@ impl SharedState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `found` finds something, for so long.
+    /// Waits until `found` returns something, at most `patience`.
     fn wait<T>(&self, patience: Duration, mut found: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
         let until = Instant::now() + patience;
         let mut state = self.lock();
@@ -144,91 +195,100 @@ impl SharedState {
 }
 
 impl ZygoteHost {
-    /// Starts a zygote with these rules and waits until it has loaded them. `bounds` and `sandbox` hold for each engine.
+    /// Starts a zygote with these rules and waits until it has loaded them. `limits` are those of parked transactions
+    /// in each engine, `sandbox` confines it. Returns the summaries of the default rules and of each application, in its order.
+    ///
+    /// # Errors
+    /// When the zygote cannot be started, refuses the rules, or ends before it has loaded them.
     pub fn start(
         rules: &RuleSources,
-        bounds: RetentionLimits,
+        limits: RetentionLimits,
         sandbox: SandboxSettings,
         log: &Logger,
     ) -> Result<(Self, Vec<Summary>), ZygoteError> {
         orphans::adopt(log);
         let shared = Arc::<SharedState>::default();
-        let (say, said) = mpsc::channel();
+        let (ready, started) = mpsc::channel();
         let body = {
             let (shared, args, log) =
-                (Arc::clone(&shared), zygote::args(rules, bounds, sandbox), log.clone());
-            move || keep(&shared, &args, &log, &say)
+                (Arc::clone(&shared), zygote::args(rules, limits, sandbox), log.clone());
+            move || run(&shared, &args, &log, &ready)
         };
         let thread =
             thread::Builder::new().name("zygote_host".to_owned()).spawn(body).map_err(ZygoteError::Start)?;
-        let zygote_host = Self { shared, thread: Some(thread) };
-        match said.recv() {
-            Ok(Ok(summary)) => Ok((zygote_host, summary)),
+        let host = Self { shared, thread: Some(thread) };
+        match started.recv() {
+            Ok(Ok(summaries)) => Ok((host, summaries)),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ZygoteError::Ended),
         }
     }
 
-    /// Has an engine forked with these descriptors, of the memory with its jobs and of its standard error; gives its process, and a channel that closes with it. After
-    /// that the `alarm` goes off.
+    /// Lets the zygote fork an engine for `worker`, which inherits the descriptors of the memory that it shares with the worker and
+    /// of its standard error. Returns the engine's pid and a
+    /// channel that closes when the engine ends; after that, `alarm` wakes the worker.
+    ///
+    /// # Errors
+    /// When there is no zygote within [`PATIENCE`], or it does not answer within that time, dies, or cannot fork.
     pub(super) fn spawn(
         &self,
         worker: usize,
         descriptors: [BorrowedFd<'_>; 2],
         alarm: Alarm,
-    ) -> Result<(Pid, Receiver<Infallible>), String> {
+    ) -> Result<(Pid, Receiver<Infallible>), SpawnError> {
         let mut alarm = Some(alarm);
         let asked = self.shared.wait(PATIENCE, |state| {
             let (zygote, control) = state.zygote.as_ref()?;
             let zygote = *zygote;
-            let request = Order::Spawn { token: state.next_token, worker: worker as u64 };
-            let sent = processes::send(control.as_fd(), &request.encode(), &descriptors);
+            let order = Order::Spawn { token: state.next_token, worker: worker as u64 };
+            let sent = processes::send(control.as_fd(), &order.encode(), &descriptors);
             state.next_token += 1;
-            // If it died just now there will be another.
+            // A failure means that this zygote has just died: the next one gets the order.
             sent.ok()?;
             let token = state.next_token - 1;
             state.alarms.extend(alarm.take().map(|alarm| (token, alarm)));
             Some((zygote, token))
         });
-        let (zygote, token) = asked.ok_or("there is no zygote")?;
+        let (zygote, token) = asked.ok_or(SpawnError::NoZygote)?;
         let answer = self.shared.wait(PATIENCE, |state| match state.answers.remove(&token) {
             None if state.zygote.as_ref().map(|(pid, _)| *pid) != Some(zygote) => {
-                Some(Err("the zygote died".to_owned()))
+                Some(Err(SpawnError::ZygoteDied))
             }
-            answer => answer.map(|answer| answer.map_err(|errno| nix::Error::from_raw(errno).to_string())),
+            answer => answer.map(|answer| answer.map_err(|errno| SpawnError::Fork(Errno::from_raw(errno)))),
         });
-        let (pid, end) = answer.unwrap_or_else(|| Err("the zygote does not answer".to_owned()))?;
+        let (pid, end) = answer.ok_or(SpawnError::NoAnswer)??;
         Ok((Pid::from_raw(pid), end))
     }
 
-    /// Ends an engine.
+    /// Kills an engine.
     pub(super) fn kill(&self, engine: Pid) {
         let state = self.shared.lock();
         if let Some((_, control)) = &state.zygote {
-            // With the zygote gone, the engine is too.
+            // A failure means that the zygote is gone, and the engine with it.
             let _ = processes::send(control.as_fd(), &Order::Kill { pid: engine.as_raw() }.encode(), &[]);
         }
     }
 
-    /// How an engine ended, waiting so long for the news.
+    /// How an engine ended; `None` when the zygote has not reported it within `patience`.
     pub(super) fn end_of(&self, engine: Pid, patience: Duration) -> Option<EngineExit> {
         self.shared.wait(patience, |state| match state.engines.get(&engine.as_raw()) {
             Some(EngineState::Runs { .. }) => None,
-            Some(EngineState::Ended(end)) => Some(Some(*end)),
-            None => Some(None),
-        })?
+            Some(EngineState::Ended(end)) => Some(*end),
+            None => Some(EngineExit::ZygoteDied),
+        })
     }
 
-    /// Nobody will ask about this engine again.
+    /// Forgets an engine, once its worker will not ask about it again.
     pub(super) fn forget(&self, engine: Pid) {
         self.shared.lock().engines.remove(&engine.as_raw());
     }
 
-    /// Replaces the zygote, and with it all engines.
+    /// Kills the zygote, and with it all engines; the zygote host's thread starts another.
     pub fn rebuild(&self) {
         let state = self.shared.lock();
         if let Some((zygote, _)) = state.zygote {
-            // Ours, and not reaped while it is in the state: the number is no one else's. It may have died by itself.
+            // The state only holds a zygote that is not reaped, so the pid cannot belong to another process. A failure
+            // means that the zygote has died by itself.
             let _ = kill(zygote, Signal::SIGKILL);
         }
     }
@@ -239,7 +299,7 @@ impl Drop for ZygoteHost {
         let mut state = self.shared.lock();
         state.stopping = true;
         if let Some((_, control)) = &state.zygote {
-            // The zygote sees the end of the stream, and the zygote host sees the zygote's. It may be gone already.
+            // The zygote sees its control socket end and ends too. A failure means that it is gone already.
             let _ = nix::sys::socket::shutdown(
                 std::os::fd::AsRawFd::as_raw_fd(control),
                 nix::sys::socket::Shutdown::Both,
@@ -249,47 +309,51 @@ impl Drop for ZygoteHost {
         drop(state);
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic in it was logged.
+            // The panic hook has logged a panic of the thread.
             let _ = thread.join();
         }
     }
 }
 
-type Said = mpsc::Sender<Result<Vec<Summary>, ZygoteError>>;
+/// The way to [`ZygoteHost::start`], which waits for the first zygote.
+type Ready = mpsc::Sender<Result<Vec<Summary>, ZygoteError>>;
 
-/// The zygote host's thread: one zygote after the other. The first one's success or failure is said to whoever waits for it.
-fn keep(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, say: &Said) {
+/// The zygote host's thread: runs one zygote after the other. `ready` gets the first one's summaries or failure.
+fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &Ready) {
     let mut restarts = Restarts::new(POLICY);
-    let mut first = Some(say);
+    let mut first = Some(ready);
     loop {
         let ended = match (ZygoteProcess::start(args), first) {
             (Ok(zygote), _) => zygote.serve(shared, log, &mut first),
-            (Err(error), Some(say)) => {
-                // Nobody listens if the program has given up.
-                let _ = say.send(Err(ZygoteError::Start(error)));
+            (Err(error), Some(ready)) => {
+                // A failure means that the program has given up, and nobody waits any more.
+                let _ = ready.send(Err(ZygoteError::Start(error)));
                 return;
             }
             (Err(error), None) => format!("cannot be started: {error}"),
         };
-        // Without a first zygote that has loaded its rules there is nothing to keep.
+        // A first zygote that could not load its rules is not restarted: the program refuses these rules.
         if first.is_some() || shared.lock().stopping {
             return;
         }
         let delay = restarts.next_delay(Instant::now());
-        error!(log, "zygote ended, its engines with it"; "how" => ended, "restart in" => format!("{delay:.1?}"));
+        error!(log, "zygote ended, its engines with it"; "reason" => ?ended,
+            "restart_in_ms" => delay.as_millis() as u64);
         if shared.wait(delay, |state| state.stopping.then_some(())).is_some() {
             return;
         }
     }
 }
 
-/// What makes the C library's malloc(3) keep more of the small blocks that a transaction has been done with, within reach
-/// of the next: an engine without rules takes half as long by that. Whoever has settings of their own for it keeps those.
-fn tuned() -> Option<(&'static str, &'static str)> {
+/// The environment variable that makes glibc's malloc keep more freed small blocks in the thread's own cache, from
+/// where the next transaction takes them: it halves the time that an engine without rules takes for a request. `None`
+/// when the operator has set the variable.
+fn tunables() -> Option<(&'static str, &'static str)> {
     const TUNABLES: &str = "GLIBC_TUNABLES";
     std::env::var_os(TUNABLES).is_none().then_some((TUNABLES, "glibc.malloc.tcache_count=128"))
 }
 
+/// A zygote and this end of its control socket.
 struct ZygoteProcess {
     child: Child,
     control: OwnedFd,
@@ -299,20 +363,21 @@ impl ZygoteProcess {
     fn start(args: &[std::ffi::OsString]) -> io::Result<Self> {
         let (control, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        // A group of its own: a terminal's Ctrl-C is for the front, which ends the engines when it is done with them.
+        // A process group of its own, as Ctrl-C on a terminal reaches the whole group: it is for the front, which still
+        // needs its engines to finish.
         let child = Command::new("/proc/self/exe")
             .arg0(zygote::NAME)
             .args(args)
-            .envs(tuned())
+            .envs(tunables())
             .stdin(Stdio::from(theirs))
             .process_group(0)
             .spawn()?;
         Ok(Self { child, control })
     }
 
-    /// Takes its reports until it ends; says how it ended.
-    /// `first` is who waits for the first zygote, as long as none has loaded its rules.
-    fn serve(self, shared: &SharedState, log: &Logger, first: &mut Option<&Said>) -> String {
+    /// Carries out the zygote's reports until the zygote ends. Returns how it ended. `first` is taken when a first
+    /// zygote has loaded its rules.
+    fn serve(self, shared: &SharedState, log: &Logger, first: &mut Option<&Ready>) -> String {
         let mut buffer = [0; MAX_MESSAGE];
         loop {
             let received =
@@ -328,15 +393,15 @@ impl ZygoteProcess {
                     state.zygote = Some((Pid::from_raw(self.child.id() as i32), control));
                     drop(state);
                     match first.take() {
-                        // Nobody listens if the program has given up.
-                        Some(say) => say.send(Ok(summaries)).unwrap_or_default(),
+                        // A failure means that the program has given up, and nobody waits any more.
+                        Some(ready) => ready.send(Ok(summaries)).unwrap_or_default(),
                         None => warn!(log, "zygote restarted";
                             "rules" => summaries.iter().map(|summary| summary.rules.in_engine).sum::<usize>()),
                     }
                 }
                 Report::Failed(cause) => match first {
-                    Some(say) => say.send(Err(ZygoteError::Rules(cause))).unwrap_or_default(),
-                    None => error!(log, "zygote cannot load the rules"; "cause" => cause),
+                    Some(ready) => ready.send(Err(ZygoteError::Rules(cause))).unwrap_or_default(),
+                    None => error!(log, "zygote cannot load the rules"; "reason" => ?cause),
                 },
                 Report::Sandbox(notice) => notice.log(log),
                 Report::Spawned { token, pid } => {
@@ -361,7 +426,7 @@ impl ZygoteProcess {
             }
             shared.changed.notify_all();
         }
-        // From here on its number is only ours until `wait` gives it back.
+        // Below, `end` reaps the zygote, which frees its pid: nobody may find it in the state then.
         let mut state = shared.lock();
         state.zygote = None;
         state.answers.clear();
@@ -377,7 +442,11 @@ impl ZygoteProcess {
     }
 }
 
-/// Waits for a zygote whose control socket is closed. It buries its engines and ends; if it does not, it is ended.
+/// Waits for a zygote whose control socket is closed, and which ends its engines and then itself. Kills it after
+/// [`LAST_GRACE`].
+///
+/// # Errors
+/// The system's error when the zygote can be neither reaped nor killed.
 fn end(mut zygote: Child) -> io::Result<ExitStatus> {
     let until = Instant::now() + LAST_GRACE;
     while Instant::now() < until {

@@ -1,16 +1,16 @@
-//! The arguments of a message, by what they mean: by name in any order, or by position in one of the forms in the wild.
+//! The arguments of a message, found by name in any order, or by position in one of the forms that existing
+//! configurations use.
 
 use actors::Failure;
 use actors::spop::{Argument, Message, Value};
 use bytes::Bytes;
 
 use super::invalid;
-use crate::message::dialect::Dialect;
 use crate::message::headers::Headers;
 use crate::message::quoted::Quoted;
 use crate::message::request::{AnswerOptions, Endpoint};
 
-/// The C daemon's arguments.
+/// The arguments of the C daemon, by position.
 pub(super) const SHORT_FORM: [Field; 8] = [
     Field::UniqueId,
     Field::Method,
@@ -22,7 +22,7 @@ pub(super) const SHORT_FORM: [Field; 8] = [
     Field::Body,
 ];
 
-/// The arguments of its libmodsecurity fork.
+/// The arguments of the C daemon's fork for libmodsecurity, by position.
 pub(super) const LONG_FORM: [Field; 12] = [
     Field::UniqueId,
     Field::SourceAddress,
@@ -38,11 +38,11 @@ pub(super) const LONG_FORM: [Field; 12] = [
     Field::Body,
 ];
 
-/// What the response of an early Coraza agent comes with.
+/// The arguments of an early Coraza agent's response, by position.
 const RESPONSE_FORM: [Field; 6] =
     [Field::UniqueId, Field::Status, Field::Version, Field::Headers, Field::BodySize, Field::Body];
 
-/// The request of an early Coraza agent.
+/// The arguments of an early Coraza agent's request, by position.
 const CORAZA_FORM: [Field; 9] = [
     Field::UniqueId,
     Field::SourceAddress,
@@ -55,11 +55,11 @@ const CORAZA_FORM: [Field; 9] = [
     Field::Body,
 ];
 
-/// What an argument means.
+/// The meaning of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Field {
-    /// Whose rules.
+    /// The application whose rules are used.
     Application,
     UniqueId,
     SourceAddress,
@@ -74,15 +74,15 @@ pub(super) enum Field {
     Headers,
     BodySize,
     Body,
-    /// Whether the answer names the rules.
+    /// Whether the answer lists the ids of the rules that matched.
     ExportRules,
-    /// Whether nothing is to be denied.
+    /// Whether the message is never denied.
     DetectOnly,
-    /// Rules that do not apply to this request.
+    /// The ids of rules that do not apply to this request.
     IgnoredRules,
 }
 
-/// All of them, in the order of their discriminants.
+/// All fields, in the order of their discriminants.
 const ALL: [Field; COUNT] = [
     Field::Application,
     Field::UniqueId,
@@ -104,7 +104,7 @@ const ALL: [Field; COUNT] = [
 ];
 
 impl Field {
-    /// The field with this name, or with the one that another agent gives it.
+    /// The field with this name, which may also be the name that another agent uses for it.
     fn named(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"app" => Self::Application,
@@ -128,12 +128,12 @@ impl Field {
         })
     }
 
-    /// Whether a request has it.
+    /// Whether a request may have this argument.
     fn is_of_request(self) -> bool {
         self != Self::Status
     }
 
-    /// Whether a response has it. Its identifier is that of its transaction, which the agent gave.
+    /// Whether a response may have this argument. The identifier of a response is the ticket that the agent gave.
     fn is_of_response(self) -> bool {
         match self {
             Self::Application | Self::UniqueId | Self::Status | Self::Version | Self::Headers => true,
@@ -143,6 +143,7 @@ impl Field {
         }
     }
 
+    /// This agent's name of the argument.
     fn name(self) -> &'static str {
         match self {
             Self::Application => "app",
@@ -166,17 +167,20 @@ impl Field {
     }
 }
 
-/// How many fields there are.
+/// The number of fields.
 const COUNT: usize = Field::IgnoredRules as usize + 1;
 
-/// The values of a message's arguments, by what they mean; NULL where there is none.
+/// The values of a message's arguments by field; NULL for an argument that the message lacks.
 pub(super) struct Fields<'a> {
     values: [Value<'a>; COUNT],
     given: [bool; COUNT],
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a request.
+    /// Reads the arguments of a request.
+    ///
+    /// # Errors
+    /// When an argument is unknown or given twice, or names and positions do not fit.
     pub(super) fn of_request(message: &Message<'a>) -> Result<Self, Failure> {
         let mut fields = Self::none();
         if has_names(message) {
@@ -195,7 +199,10 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// Those of a response.
+    /// Reads the arguments of a response.
+    ///
+    /// # Errors
+    /// When an argument is unknown or given twice, or names and positions do not fit.
     pub(super) fn of_response(message: &Message<'a>) -> Result<Self, Failure> {
         let mut fields = Self::none();
         if has_names(message) {
@@ -238,7 +245,7 @@ impl<'a> Fields<'a> {
             few => return Err(invalid(format!("{few} arguments without names, expected 8 or 12"))),
         };
         self.by_position(message, form)?;
-        // What follows is not known, but for an address: people append `src` to the short form.
+        // Further arguments are ignored, except for an address: some configurations append `src` to the short form.
         let source =
             arguments.skip(form.len()).find(|extra| matches!(extra.value, Value::Ipv4(_) | Value::Ipv6(_)));
         match source {
@@ -280,7 +287,10 @@ impl<'a> Fields<'a> {
         self.values.get(field as usize).copied().unwrap_or(Value::Null)
     }
 
-    /// A value that `read` understands; NULL is `None`.
+    /// The value of a field as `read` understands it; `None` for NULL.
+    ///
+    /// # Errors
+    /// When `read` returns `None`; the cause names what was `expected`.
     pub(super) fn optional<T>(
         &self,
         field: Field,
@@ -297,11 +307,18 @@ impl<'a> Fields<'a> {
         Ok(Some(read))
     }
 
+    /// The bytes of a field.
+    ///
+    /// # Errors
+    /// When the value is neither a string nor binary.
     pub(super) fn bytes(&self, field: Field) -> Result<Option<&'a [u8]>, Failure> {
         self.optional(field, "a string", |value| value.bytes())
     }
 
-    /// Bytes that will be a C string.
+    /// The bytes of a field that an engine takes as a C string.
+    ///
+    /// # Errors
+    /// When the value is neither a string nor binary, or has a zero byte.
     pub(super) fn text(&self, field: Field) -> Result<Option<&'a [u8]>, Failure> {
         let text = self.bytes(field)?;
         if text.is_some_and(|text| text.contains(&0)) {
@@ -310,6 +327,10 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
+    /// An endpoint from the fields of its address and its port.
+    ///
+    /// # Errors
+    /// When the values are no address or no port.
     pub(super) fn endpoint(&self, address: Field, port: Field) -> Result<Endpoint, Failure> {
         let address = self.optional(address, "an address", |value| value.address())?;
         let port = self.optional(port, "a port", |value| match value.bytes() {
@@ -326,33 +347,43 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// What is wanted of the answer.
-    pub(super) fn options(&self, dialect: Dialect) -> Result<AnswerOptions, Failure> {
+    /// How HAProxy's configuration wants the message answered.
+    ///
+    /// # Errors
+    /// When `detect-only` or `exportRuleIDs` is not a boolean.
+    pub(super) fn options(&self) -> Result<AnswerOptions, Failure> {
         Ok(AnswerOptions {
-            dialect,
             detect_only: self.flag(Field::DetectOnly)?.unwrap_or(false),
             export_rules: self.flag(Field::ExportRules)?.unwrap_or(true),
         })
     }
 
-    /// The rules that do not apply: their ids, with commas or spaces between them.
+    /// The ids of the rules that do not apply, separated by commas or spaces in the argument.
+    ///
+    /// # Errors
+    /// When a part of the argument is not an id.
     pub(super) fn ignored_rules(&self) -> Result<Vec<i64>, Failure> {
         let list = self.bytes(Field::IgnoredRules)?.unwrap_or_default();
-        let words = list.split(|byte| b", ".contains(byte)).filter(|word| !word.is_empty());
-        let id = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
-        let ids = words.map(|word| {
-            id(word).ok_or_else(|| {
-                invalid(format!("argument ignorerules has {}, expected ids of rules", Quoted(word)))
+        let parts = list.split(|byte| b", ".contains(byte)).filter(|part| !part.is_empty());
+        let id = |part: &[u8]| std::str::from_utf8(part).ok()?.parse().ok();
+        let ids = parts.map(|part| {
+            id(part).ok_or_else(|| {
+                invalid(format!("argument ignorerules has {}, expected ids of rules", Quoted(part)))
             })
         });
         ids.collect()
     }
 
+    /// The list of headers, checked to its last byte.
+    ///
+    /// # Errors
+    /// When the list cannot be read, or is NULL: HAProxy could not fetch it.
     pub(super) fn headers(&self, payload: &Bytes) -> Result<Headers, Failure> {
         let headers = match self.get(Field::Headers) {
             Value::Binary(list) => Headers::Binary(payload.slice_ref(list)),
             Value::String(list) => Headers::Text(payload.slice_ref(list)),
-            // Without its headers nobody may call a request clean; left out by the configuration is another matter.
+            // A request whose headers are missing by accident must not be called clean. A configuration that sends no
+            // argument headers at all leaves them out on purpose.
             Value::Null if self.given.get(Field::Headers as usize) == Some(&true) => {
                 return Err(invalid("argument headers is NULL: HAProxy could not fetch them"));
             }
@@ -369,6 +400,7 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Whether the arguments come by name: the first one has a name.
 fn has_names(message: &Message<'_>) -> bool {
     message.arguments.clone().next().is_some_and(|first| !first.name.is_empty())
 }

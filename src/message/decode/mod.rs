@@ -1,7 +1,7 @@
 //! From the messages `check-request` and `check-response` to what an engine inspects.
 //!
 //! Arguments come by name in any order, or, when none has a name, by position in one of the forms that are in the wild:
-//! that of the C daemon (8 arguments) and that of its libmodsecurity fork (12). Whatever could make a rule see less
+//! that of the C daemon (8 arguments) and that of its libmodsecurity fork (12). A message that could make a rule see less
 //! than the client sent (an argument twice, a misspelt name, a header list that is cut) is an error, never a guess.
 
 mod fields;
@@ -32,30 +32,49 @@ const REQUEST: [&[u8]; 3] = [b"check-request", CORAZA_REQUEST, b"modsecurity"];
 /// The names of the message with a response.
 const RESPONSE: [&[u8]; 2] = [b"check-response", CORAZA_RESPONSE];
 
-/// A unique-id of HAProxy's longer than this is not passed on; its own default format has about 40 bytes.
+/// The longest unique-id, in bytes, that is passed on; HAProxy's default format has about 40.
 const MAX_UNIQUE_ID: usize = 256;
 
 fn invalid(cause: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(FailureKind::Invalid, cause)
 }
 
-/// Makes a request or a response of the payload of a NOTIFY; `id` becomes the transaction's.
-pub fn decode(payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
-    let message = find_message(payload)?;
-    if RESPONSE.contains(&message.name) {
-        let fields = Fields::of_response(&message)?;
-        return response::response(&fields, payload, id, speaker(message.name)).map(HttpMessage::Response);
+/// Reads the payload of a NOTIFY: how it is to be answered, and the request or the response in it; `id` becomes the
+/// transaction's.
+pub fn read(payload: &Bytes, id: String) -> (Dialect, Result<HttpMessage, Failure>) {
+    match find_message(payload) {
+        Ok(message) => (speaker(message.name), understand(&message, payload, id)),
+        Err(failure) => (speaker(first_name(payload)), Err(failure)),
     }
-    let fields = Fields::of_request(&message)?;
-    request::request(&fields, payload, id, speaker(message.name)).map(HttpMessage::Request)
 }
 
-/// How the message in a payload is to be answered, whether it can be understood or not.
+/// Makes a request or a response of the payload of a NOTIFY; `id` becomes the transaction's.
+///
+/// # Errors
+/// [`FailureKind::Invalid`] when the payload has no message for the agent, two of them, or one that the rules would see
+/// less of than the client sent.
+pub fn decode(payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
+    read(payload, id).1
+}
+
+/// How a payload is to be answered of which `start` is all that has come.
 #[must_use]
-pub fn dialect(payload: &[u8]) -> Dialect {
-    // One that ends too early still says its name first.
-    let first = || Reader::new(payload).bytes("a name").unwrap_or_default();
-    speaker(find_message(payload).map_or_else(|_| first(), |message| message.name))
+pub fn dialect(start: &[u8]) -> Dialect {
+    speaker(find_message(start).map_or_else(|_| first_name(start), |message| message.name))
+}
+
+fn understand(message: &Message<'_>, payload: &Bytes, id: String) -> Result<HttpMessage, Failure> {
+    if RESPONSE.contains(&message.name) {
+        let fields = Fields::of_response(message)?;
+        return response::response(&fields, payload, id).map(HttpMessage::Response);
+    }
+    let fields = Fields::of_request(message)?;
+    request::request(&fields, payload, id).map(HttpMessage::Request)
+}
+
+/// A payload that ends too early still has the name of its first message.
+fn first_name(payload: &[u8]) -> &[u8] {
+    Reader::new(payload).bytes("a name").unwrap_or_default()
 }
 
 fn speaker(name: &[u8]) -> Dialect {
@@ -66,7 +85,7 @@ fn speaker(name: &[u8]) -> Dialect {
     Dialect { convention, is_request: REQUEST.contains(&name) }
 }
 
-/// The one message of ours. Others in the same NOTIFY are for other purposes.
+/// Finds the one message for this agent. A NOTIFY may carry other messages for other purposes.
 fn find_message(payload: &[u8]) -> Result<Message<'_>, Failure> {
     let mut found = None;
     for message in Messages::new(payload) {
@@ -77,13 +96,12 @@ fn find_message(payload: &[u8]) -> Result<Message<'_>, Failure> {
         }
     }
     found.ok_or_else(|| {
-        let first =
-            Messages::new(payload).next().and_then(Result::ok).map_or(&b""[..], |message| message.name);
-        invalid(format!("message {}, expected check-request or check-response", Quoted(first)))
+        let first = Quoted(first_name(payload));
+        invalid(format!("message {first}, expected check-request or check-response"))
     })
 }
 
-/// The identifier that HAProxy sends, if it is one that can be logged.
+/// The identifier that HAProxy sends, if it is printable and short enough to be logged.
 fn share_id(fields: &Fields<'_>, payload: &Bytes) -> Result<Option<Bytes>, Failure> {
     let printable =
         |id: &&[u8]| (1..=MAX_UNIQUE_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);

@@ -5,17 +5,14 @@ use bytes::Bytes;
 
 use super::fields::{Field, Fields};
 use super::{invalid, share_id};
-use crate::message::dialect::Dialect;
 use crate::message::request::Request;
 
-/// Makes a request of a message in `payload`; `id` becomes the transaction's.
-pub(super) fn request(
-    fields: &Fields<'_>,
-    payload: &Bytes,
-    id: String,
-    dialect: Dialect,
-) -> Result<Request, Failure> {
-    // Only for parts of the payload: it panics on any other bytes.
+/// Makes a request of the arguments of a message in `payload`; `id` becomes the transaction's identifier.
+///
+/// # Errors
+/// When an argument is missing or has a value that a rule could misread.
+pub(super) fn request(fields: &Fields<'_>, payload: &Bytes, id: String) -> Result<Request, Failure> {
+    // `slice_ref` panics on bytes that are not part of the payload; the arguments all are.
     let share = |part: &[u8]| payload.slice_ref(part);
     let method = fields.text(Field::Method)?.filter(|method| !method.is_empty());
     let method = share(method.ok_or_else(|| invalid("no argument method"))?);
@@ -24,7 +21,7 @@ pub(super) fn request(
         (Some(path), None) => share(path),
         (Some(path), Some(query)) => [path, b"?", query].concat().into(),
         (None, Some(_)) => return Err(invalid("argument query without a path")),
-        // HAProxy finds no path in the two targets that have none.
+        // A target of the form `host:port` (CONNECT) or `*` has no path, so HAProxy sends none.
         (None, None) if method == "CONNECT" => {
             Bytes::copy_from_slice(headers.first("host").unwrap_or_default())
         }
@@ -51,7 +48,7 @@ pub(super) fn request(
         truncated: body_size.is_some_and(|size| size > body.len() as u64),
         body: share(body),
         application: fields.bytes(Field::Application)?.map(|name| payload.slice_ref(name)),
-        options: fields.options(dialect)?,
+        options: fields.options()?,
         ignored_rules: fields.ignored_rules()?,
         payload: payload.clone(),
     })

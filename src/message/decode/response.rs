@@ -5,16 +5,13 @@ use bytes::Bytes;
 
 use super::fields::{Field, Fields};
 use super::{invalid, share_id};
-use crate::message::dialect::Dialect;
 use crate::message::response::Response;
 
-/// Makes a response of a message in `payload`; `id` is for the case that its transaction is not there any more.
-pub(super) fn response(
-    fields: &Fields<'_>,
-    payload: &Bytes,
-    id: String,
-    dialect: Dialect,
-) -> Result<Response, Failure> {
+/// Makes a response of the arguments of a message in `payload`; `id` becomes its identifier if the transaction is gone.
+///
+/// # Errors
+/// When an argument is missing or has a value that a rule could misread.
+pub(super) fn response(fields: &Fields<'_>, payload: &Bytes, id: String) -> Result<Response, Failure> {
     let status = fields.optional(Field::Status, "a status", |value| match value.bytes() {
         Some(text) => std::str::from_utf8(text).ok()?.parse().ok(),
         None => u16::try_from(value.unsigned()?).ok(),
@@ -35,7 +32,7 @@ pub(super) fn response(
         truncated: body_size.is_some_and(|size| size > body.len() as u64),
         body: payload.slice_ref(body),
         application: fields.bytes(Field::Application)?.map(|name| payload.slice_ref(name)),
-        options: fields.options(dialect)?,
+        options: fields.options()?,
         payload: payload.clone(),
     })
 }

@@ -1,4 +1,4 @@
-//! Loading rules.
+//! Loading rules into ModSecurity 2.9.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -10,43 +10,46 @@ use std::path::{Path, PathBuf};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::ffi::v2::{Error, Ruleset};
-use crate::modsecurity::error::LoadError;
+use crate::modsecurity::error::{LibraryError, LoadError};
 use crate::modsecurity::load::CONNECTOR;
 
-/// Loads directives and then files.
+/// Loads `directives` and then the files, one after the other: with this engine, later settings replace earlier ones.
+///
+/// # Errors
+/// When a file or the built-in settings cannot be handed to the engine, or the engine refuses what it read.
 pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {
-    let engine = |trouble: Error| failed("the engine", &trouble.0);
-    let name = CString::new(CONNECTOR).map_err(|error| failed("the engine", &error.to_string()))?;
-    let mut rules = Ruleset::new(&name).map_err(engine)?;
+    let mut rules = Ruleset::new(CONNECTOR).map_err(|error| refused("the engine", error))?;
     if !directives.is_empty() {
         add_text(&mut rules, directives)?;
     }
     for path in files {
-        add_file(&mut rules, path, false)?;
+        let file_error = |cause| LoadError::File { path: path.clone(), cause };
+        // The engine resolves a relative path against a folder of its own choice, not against the working directory.
+        let absolute = std::path::absolute(path).map_err(file_error)?;
+        let name = c_path(&absolute).map_err(file_error)?;
+        rules.add_file(&name, false).map_err(|error| refused(&path.display().to_string(), error))?;
     }
     Ok(rules)
 }
 
-fn failed(source: &str, cause: &str) -> LoadError {
-    LoadError::Engine { source: source.to_owned(), cause: cause.to_owned() }
+/// The engine's refusal to load `what`.
+fn refused(what: &str, error: Error) -> LoadError {
+    LoadError::Engine { what: what.to_owned(), cause: LibraryError::V2(error) }
 }
 
-/// The engine reads files only: the directives become one that nobody else sees.
+/// Loads the built-in settings. The engine reads files only, so the settings become a file in memory.
 fn add_text(rules: &mut Ruleset, directives: &str) -> Result<(), LoadError> {
-    let file = || -> io::Result<File> {
+    let file = || -> io::Result<(File, CString)> {
         let mut file = File::from(memfd_create(c"directives", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(directives.as_bytes())?;
-        Ok(file)
+        let name = c_path(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
+        Ok((file, name))
     };
-    let file = file().map_err(|error| failed("the built-in settings", &error.to_string()))?;
-    add_file(rules, Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), true)
+    let (_file, name) = file().map_err(LoadError::BuiltIn)?;
+    rules.add_file(&name, true).map_err(|error| refused("the built-in settings", error))
 }
 
-fn add_file(rules: &mut Ruleset, path: &Path, is_built_in: bool) -> Result<(), LoadError> {
-    let source = path.display().to_string();
-    // What the engine is given must not depend on the folder that it takes for its own.
-    let absolute = std::path::absolute(path).map_err(|error| failed(&source, &error.to_string()))?;
-    let name =
-        CString::new(absolute.as_os_str().as_bytes()).map_err(|error| failed(&source, &error.to_string()))?;
-    rules.add_file(&name, is_built_in).map_err(|trouble| failed(&source, &trouble.0))
+/// The path as the C string that the engine takes.
+fn c_path(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
 }

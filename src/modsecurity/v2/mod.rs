@@ -1,4 +1,5 @@
-//! ModSecurity 2.9 as an engine: how its calls make up the phases.
+//! ModSecurity 2.9 behind the two traits. `request.rs` says which calls make up the phases of a request, and why they
+//! are in this order.
 
 mod load;
 mod request;
@@ -14,8 +15,7 @@ use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::ffi::v2::{self, Arena, Error, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::modsecurity::error::InspectionError;
-use crate::modsecurity::error::LoadError;
+use crate::modsecurity::error::{InspectionError, LibraryError, LoadError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::rules::version::EngineVersion;
 
@@ -32,13 +32,15 @@ impl Library for Ruleset {
         load::load(directives, files)
     }
 
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError> {
         Ok((self.settings(), self.loaded()))
     }
 
-    fn prepare(&self) -> Result<Rc<Arena>, String> {
+    fn prepare(&self) -> Result<Rc<Arena>, LibraryError> {
+        // modsecInitProcess, after the fork and before the process's first transaction, as in a child process of
+        // Apache.
         self.begin_process();
-        Arena::new(self).map_err(|trouble| trouble.0)
+        Ok(Arena::new(self)?)
     }
 
     fn begin(self: &Arc<Self>, memory: &Rc<Arena>, id: &[u8]) -> Result<v2::Transaction, InspectionError> {
@@ -60,6 +62,7 @@ impl Transaction for v2::Transaction {
     }
 
     fn response(&mut self, response: &Response) -> Result<Inspected, InspectionError> {
+        // The headers before modsecProcessResponse, which runs phase 3 over them and then phase 4 over the body.
         for header in response.headers.iter() {
             let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
             self.add_response_header(name, value).map_err(failed)?;
@@ -70,6 +73,7 @@ impl Transaction for v2::Transaction {
     }
 
     fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+        // The log_transaction hook runs phase 5 and writes the audit log, with the status of the denial.
         self.process_logging(denied);
         Ok(())
     }
@@ -83,7 +87,7 @@ impl Transaction for v2::Transaction {
     }
 }
 
-/// The error with the library's text.
-fn failed(trouble: Error) -> InspectionError {
-    InspectionError(trouble.0)
+/// The engine's error as the error of a message.
+fn failed(error: Error) -> InspectionError {
+    InspectionError(error.to_string())
 }

@@ -1,4 +1,5 @@
-//! The phases of a request.
+//! The phases of a request: 1 (headers) and 2 (body). ModSecurity 2.9 runs them in the hooks that it registers with
+//! Apache.
 
 use super::failed;
 use crate::ffi::intervention::Intervention;
@@ -9,19 +10,26 @@ use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
 use crate::modsecurity::truncated_body;
 
-/// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
-/// body could be parsed.
+/// Feeds the request to the engine, phase by phase, until a rule intervenes. `body_checks` are the ids of rules that
+/// ask whether a body could be parsed.
+///
+/// # Errors
+/// When the engine gives up on the request, the headers are malformed, or a text has a zero byte.
 pub(super) fn phases(
     transaction: &mut Transaction,
     request: &Request,
     body_checks: &[i64],
 ) -> Result<Option<Intervention>, InspectionError> {
+    // TX variables and exclusions before phase 1, as the engine takes them over in modsecurity_tx_init, at the start of
+    // phase 1.
     if request.truncated {
         mark_truncated(transaction, body_checks).map_err(failed)?;
     }
     for &rule in &request.ignored_rules {
         transaction.ignore_rule(rule);
     }
+    // Connection, request line and headers before phase 1: the engine reads them from Apache's records of both when it
+    // begins.
     let (client, server) = (address(request.client), address(request.server));
     let (client, server) = (client.as_bytes(), server.as_bytes());
     transaction
@@ -36,14 +44,18 @@ pub(super) fn phases(
         true => truncated_body::readable(request.headers.first("content-type"), &request.body),
         false => request.body[..].into(),
     };
+    // The post_read_request hook runs phase 1. It is told the length of the body, as it decides then whether to read
+    // one.
     let denied = transaction.process_request_headers(body.len()).map_err(failed)?;
     match denied {
         Some(denied) => Ok(Some(denied)),
+        // The fixups hook reads the body and runs phase 2, also without a body.
         None => transaction.process_request_body(&body).map_err(failed),
     }
 }
 
-/// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it.
+/// Marks the transaction as one whose body was cut, and hides from the rules of `body_checks` that the body cannot be
+/// parsed to its end.
 fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), Error> {
     transaction.set_tx(TRUNCATED.to_bytes(), b"1")?;
     for &rule in body_checks {
@@ -54,7 +66,10 @@ fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<
     Ok(())
 }
 
-/// The phases of a request that nobody has.
+/// Takes a placeholder through phases 1 and 2, in the order of [`phases`], for a response whose request is not parked.
+///
+/// # Errors
+/// When the engine gives up.
 pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), InspectionError> {
     let nobody = (UNKNOWN_ADDRESS.as_bytes(), 0);
     transaction
@@ -64,7 +79,8 @@ pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), I
     for (name, value) in PLACEHOLDER_HEADERS {
         transaction.add_request_header(name.as_bytes(), value.as_bytes()).map_err(failed)?;
     }
-    // What they think of a request that nobody sent is of no interest.
+    // Interventions are forgotten, as no client has sent this request: with one, the engine would skip the later
+    // phases.
     transaction.process_request_headers(0).map_err(failed)?;
     transaction.forget_intervention();
     transaction.process_request_body(b"").map_err(failed)?;
@@ -72,7 +88,7 @@ pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), I
     Ok(())
 }
 
-/// The address as rules see it.
+/// The address of a client or server as text for the engine.
 fn address(end: Endpoint) -> String {
     end.address.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |address| address.to_string())
 }

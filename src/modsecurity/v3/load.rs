@@ -1,71 +1,71 @@
-//! Loading rules, and finding out where one is wrong.
+//! Loading rules into libmodsecurity 3, and finding the place of one that the library refuses.
 
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::ffi::v3::{self, Ruleset};
-use crate::modsecurity::error::LoadError;
+use crate::ffi::v3::{RulesError, Ruleset};
+use crate::modsecurity::error::{LibraryError, LoadError};
 use crate::modsecurity::load::CONNECTOR;
 
-/// Loads directives and then files.
+/// Loads `directives` and then the files, as one configuration.
+///
+/// # Errors
+/// When a file cannot be handed to the library, or the library refuses what it read.
 pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {
-    let failed = |cause: v3::RulesError| LoadError::Engine {
-        source: "libmodsecurity".to_owned(),
-        cause: cause.to_string(),
-    };
-    let mut engine = Ruleset::new(CONNECTOR).map_err(failed)?;
+    let mut rules = Ruleset::new(CONNECTOR).map_err(|error| refused("libmodsecurity", error))?;
     match files {
-        [file] if directives.is_empty() => add_file(&mut engine, file)?,
-        files => add_together(&mut engine, directives, files)?,
+        [file] if directives.is_empty() => add_file(&mut rules, file)?,
+        files => add_together(&mut rules, directives, files)?,
     }
-    Ok(engine)
+    Ok(rules)
 }
 
-/// Loads directives and then files as one configuration, so that what comes later counts. Of files that are loaded one by
-/// one the engine keeps the settings of the first.
-fn add_together(engine: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
+/// The library's refusal to load `what`.
+fn refused(what: &str, error: RulesError) -> LoadError {
+    LoadError::Engine { what: what.to_owned(), cause: LibraryError::V3Rules(error) }
+}
+
+/// Loads directives and then files as one configuration, so that a later setting replaces an earlier one. Where files
+/// are loaded in calls of their own, the library keeps the settings of the first.
+fn add_together(rules: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
     let mut text = directives.to_owned();
     for path in files {
         let cause = |cause| LoadError::File { path: path.clone(), cause };
         let absolute = std::path::absolute(path).map_err(cause)?;
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_/.:-".contains(byte);
         if !absolute.as_os_str().as_bytes().iter().all(plain) {
-            let said = "its name has characters that the engine cannot include; give a single -f that has Include lines";
-            return Err(cause(io::Error::new(io::ErrorKind::InvalidFilename, said)));
+            let advice = "its name has characters that the engine cannot include; give a single -f that has Include lines";
+            return Err(cause(io::Error::new(io::ErrorKind::InvalidFilename, advice)));
         }
         text.push_str(&format!("Include {}\n", absolute.display()));
     }
-    engine.add(&text, "").map_err(|cause: v3::RulesError| {
-        // Of included files the engine does not always know the name. One that is wrong is so on its own.
-        let alone = |path: &PathBuf| Ruleset::new("").map(|mut engine| add_file(&mut engine, path));
+    rules.add(&text, "").map_err(|error| {
+        // The library does not always name the included file that is wrong. Each file is tried alone: the one that
+        // fails alone too gives the better message.
+        let alone = |path: &PathBuf| Ruleset::new(c"").map(|mut rules| add_file(&mut rules, path));
         let wrong = files.iter().find_map(|path| alone(path).ok()?.err());
-        wrong
-            .unwrap_or_else(|| LoadError::Engine { source: "the rules".to_owned(), cause: cause.to_string() })
+        wrong.unwrap_or_else(|| refused("the rules", error))
     })
 }
 
-fn add_file(engine: &mut Ruleset, path: &Path) -> Result<(), LoadError> {
-    let failed = |cause: v3::RulesError| LoadError::Engine {
-        source: path.display().to_string(),
-        cause: cause.to_string(),
-    };
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
-    engine.add_file(&name).map_err(|cause| match cause {
-        v3::RulesError::Skipped(_) => LoadError::Engine {
-            source: match skipping_line(path) {
-                Some(line) => format!("{} line {line}", path.display()),
-                None => path.display().to_string(),
-            },
-            cause: cause.to_string(),
-        },
-        cause => failed(cause),
+fn add_file(rules: &mut Ruleset, path: &Path) -> Result<(), LoadError> {
+    let name = CString::new(path.as_os_str().as_bytes())
+        .map_err(|error| LoadError::File { path: path.to_owned(), cause: error.into() })?;
+    rules.add_file(&name).map_err(|error| {
+        let line = match &error {
+            RulesError::Skipped(_) => skipping_line(path),
+            _ => None,
+        };
+        match line {
+            Some(line) => refused(&format!("{} line {line}", path.display()), error),
+            None => refused(&path.display().to_string(), error),
+        }
     })
 }
 
-/// The line with the directive that the engine skips a part of, found by loading one directive after the other into an
-/// engine of its own.
+/// The line of the directive of which the library skips a part, found by loading each directive into an empty rule set.
 fn skipping_line(path: &Path) -> Option<usize> {
     let text = std::fs::read_to_string(path).ok()?;
     let (mut directive, mut first) = (String::new(), 1);
@@ -75,8 +75,8 @@ fn skipping_line(path: &Path) -> Option<usize> {
         if line.ends_with('\\') {
             continue;
         }
-        let loaded = Ruleset::new("").ok()?.add(&directive, "");
-        if matches!(loaded, Err(v3::RulesError::Skipped(_))) {
+        let loaded = Ruleset::new(c"").ok()?.add(&directive, "");
+        if matches!(loaded, Err(RulesError::Skipped(_))) {
             return Some(first);
         }
         directive.clear();

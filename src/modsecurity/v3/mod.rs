@@ -1,4 +1,5 @@
-//! libmodsecurity 3 as an engine: how its calls make up the phases.
+//! libmodsecurity 3 behind the two traits. `request.rs` and `response.rs` say which calls of the library make up the
+//! phases, and why they are in this order.
 
 mod load;
 mod request;
@@ -14,8 +15,7 @@ use crate::ffi::rules::{LoadedRule, RuleSettings};
 use crate::ffi::v3::{self, Exception, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::modsecurity::error::InspectionError;
-use crate::modsecurity::error::LoadError;
+use crate::modsecurity::error::{InspectionError, LibraryError, LoadError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::rules::version::EngineVersion;
 
@@ -32,12 +32,12 @@ impl Library for Ruleset {
         load::load(directives, files)
     }
 
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), String> {
-        let contents = self.settings().and_then(|settings| Ok((settings, self.loaded()?)));
-        contents.map_err(|exception| exception.0)
+    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError> {
+        Ok((self.settings()?, self.loaded()?))
     }
 
-    fn prepare(&self) -> Result<(), String> {
+    fn prepare(&self) -> Result<(), LibraryError> {
+        // After the fork: the zygote has seeded rand(3) in msc_init, and all engines would go on from the same seed.
         v3::reseed();
         Ok(())
     }
@@ -66,6 +66,7 @@ impl Transaction for v3::Transaction {
     }
 
     fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+        // msc_update_status_code before msc_process_logging, which writes the status into the audit log.
         if let Some(status) = denied {
             self.update_status_code(status).map_err(failed)?;
         }
@@ -81,12 +82,15 @@ impl Transaction for v3::Transaction {
     }
 }
 
-/// A C string of bytes that were checked to hold no zero byte.
+/// The bytes as a C string.
+///
+/// # Errors
+/// When there is a zero byte among them.
 fn text(bytes: &[u8]) -> Result<CString, InspectionError> {
     CString::new(bytes).map_err(|error| InspectionError(error.to_string()))
 }
 
-/// The error with the library's text.
+/// The library's exception as the error of a message.
 fn failed(exception: Exception) -> InspectionError {
     InspectionError(exception.0)
 }

@@ -1,4 +1,4 @@
-//! The phases of a request.
+//! The phases of a request: 1 (headers) and 2 (body).
 
 use std::ffi::CString;
 
@@ -11,19 +11,24 @@ use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
 use crate::modsecurity::truncated_body;
 
-/// Feeds the request to the engine, phase by phase, until one intervenes. `body_checks` are the rules that ask whether a
-/// body could be parsed.
+/// Feeds the request to the library, phase by phase, and asks after each whether a rule intervenes. `body_checks` are
+/// the ids of rules that ask whether a body could be parsed.
+///
+/// # Errors
+/// When the library throws an exception, the headers are malformed, or a text has a zero byte.
 pub(super) fn phases(
     transaction: &mut Transaction,
     request: &Request,
     body_checks: &[i64],
 ) -> Result<Option<Intervention>, InspectionError> {
+    // TX variables and exclusions before the first phase, as rules of every phase are to see them.
     if request.truncated {
         mark_truncated(transaction, body_checks)?;
     }
     for &rule in &request.ignored_rules {
         transaction.ignore_rule(rule).map_err(failed)?;
     }
+    // msc_process_connection first: it sets REMOTE_ADDR, and rules of all phases look at addresses.
     let (client, server) = (address(request.client)?, address(request.server)?);
     transaction
         .process_connection((&client, request.client.port), (&server, request.server.port))
@@ -31,11 +36,14 @@ pub(super) fn phases(
     if let Some(found) = transaction.intervention().map_err(failed)? {
         return Ok(Some(found));
     }
+    // msc_process_uri before the headers: rules of phase 1 read the URI and the arguments in it.
     let (uri, method, version) = (text(&request.uri)?, text(&request.method)?, text(&request.version)?);
     transaction.process_uri(&uri, &method, &version).map_err(failed)?;
     if let Some(found) = transaction.intervention().map_err(failed)? {
         return Ok(Some(found));
     }
+    // msc_add_request_header before msc_process_request_headers, which runs phase 1. Content-Type also selects the body
+    // processor of phase 2.
     for header in request.headers.iter() {
         let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
         transaction.add_request_header(name, value).map_err(failed)?;
@@ -44,6 +52,7 @@ pub(super) fn phases(
     if let Some(found) = transaction.intervention().map_err(failed)? {
         return Ok(Some(found));
     }
+    // msc_append_request_body may intervene by itself, when the body is above SecRequestBodyLimit.
     if !request.body.is_empty() {
         let body = match request.truncated {
             true => truncated_body::readable(request.headers.first("content-type"), &request.body),
@@ -54,11 +63,13 @@ pub(super) fn phases(
             return Ok(Some(found));
         }
     }
+    // msc_process_request_body also without a body: phase 2 runs in it.
     transaction.process_request_body().map_err(failed)?;
     transaction.intervention().map_err(failed)
 }
 
-/// A body that was cut cannot be parsed to its end. Rules that would deny it for that do not see it.
+/// Marks the transaction as one whose body was cut, and hides from the rules of `body_checks` that the body cannot be
+/// parsed to its end.
 fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), InspectionError> {
     transaction.set_tx(TRUNCATED, c"1").map_err(failed)?;
     for &rule in body_checks {
@@ -69,7 +80,10 @@ fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<
     Ok(())
 }
 
-/// The phases of a request that nobody has.
+/// Takes a placeholder through phases 1 and 2, in the order of [`phases`], for a response whose request is not parked.
+///
+/// # Errors
+/// When the library throws an exception.
 pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), InspectionError> {
     let nobody = address(Endpoint::default())?;
     transaction.process_connection((&nobody, 0), (&nobody, 0)).map_err(failed)?;
@@ -79,11 +93,12 @@ pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), I
     }
     transaction.process_request_headers().map_err(failed)?;
     transaction.process_request_body().map_err(failed)?;
-    // What they think of a request that nobody sent is of no interest.
+    // msc_intervention takes the intervention away, if there is one: no client has sent this request, and phases 3 and
+    // 4 are to run.
     transaction.intervention().map_err(failed).map(drop)
 }
 
-/// The address as rules see it.
+/// The address of a client or server as text for the library.
 fn address(end: Endpoint) -> Result<CString, InspectionError> {
     let address = end.address.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |address| address.to_string());
     text(address.as_bytes())

@@ -1,4 +1,4 @@
-//! The phases of a response.
+//! The phases of a response: 3 (headers) and 4 (body).
 
 use super::{failed, text};
 use crate::ffi::intervention::Intervention;
@@ -6,11 +6,15 @@ use crate::ffi::v3::Transaction;
 use crate::message::response::Response;
 use crate::modsecurity::error::InspectionError;
 
-/// Feeds the response to the engine, phase by phase, until one intervenes.
+/// Feeds the response to the library, phase by phase, and asks after each whether a rule intervenes.
+///
+/// # Errors
+/// When the library throws an exception, or the headers are malformed.
 pub(super) fn phases(
     transaction: &mut Transaction,
     response: &Response,
 ) -> Result<Option<Intervention>, InspectionError> {
+    // msc_add_response_header before msc_process_response_headers, which runs phase 3 over the headers.
     for header in response.headers.iter() {
         let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
         transaction.add_response_header(name, value).map_err(failed)?;
@@ -20,12 +24,14 @@ pub(super) fn phases(
     if let Some(found) = transaction.intervention().map_err(failed)? {
         return Ok(Some(found));
     }
+    // msc_append_response_body may intervene by itself, when the body is above SecResponseBodyLimit.
     if !response.body.is_empty() {
         transaction.append_response_body(&response.body).map_err(failed)?;
         if let Some(found) = transaction.intervention().map_err(failed)? {
             return Ok(Some(found));
         }
     }
+    // msc_process_response_body also without a body: phase 4 runs in it.
     transaction.process_response_body().map_err(failed)?;
     transaction.intervention().map_err(failed)
 }

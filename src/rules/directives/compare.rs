@@ -1,4 +1,4 @@
-//! Whether an engine has the rules that the files have.
+//! Compares the rules in the files with those in an engine.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,14 +7,14 @@ use super::rules::{Removal, Rule};
 use super::{Directives, Place};
 use crate::rules::version::EngineVersion;
 
-/// How many rules there are. Each `SecRule`, `SecAction` and `SecRuleScript` counts, also as a link of a chain.
+/// Numbers of rules. Each `SecRule`, `SecAction` and `SecRuleScript` counts as one, also as a link of a chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// In the files.
+    /// The rules in the files.
     pub in_files: usize,
-    /// In the engine, those that it has and skips left out.
+    /// The rules in the engine, without those that the engine keeps but skips.
     pub in_engine: usize,
-    /// Those that directives remove.
+    /// The rules that directives like `SecRuleRemoveById` remove.
     pub removed: usize,
 }
 
@@ -25,14 +25,14 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Rules of the files are not in the engine, and no directive removes them.
+/// The error when rules of the files are not in the engine and no directive removes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The first of them that has an id, and where it stands.
+    /// The id and the place of the first missing rule; `None` when no missing rule has an id.
     pub first: Option<(i64, Place)>,
-    /// How many have an id.
+    /// The number of missing rules that have an id.
     pub with_id: usize,
-    /// How many rules there are.
+    /// The numbers of rules in the files and in the engine.
     pub counts: Counts,
 }
 
@@ -51,24 +51,28 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// Compares the rules in the files with those in the engine: the id of each, links of chains too, 0 for one without.
+/// Compares the rules in the files with those in the engine. `in_engine` has the id of each rule, also of the links of
+/// chains, and 0 for a rule without an id.
+///
+/// # Errors
+/// When the engine lacks rules that no directive removes.
 pub fn compare(directives: &Directives, in_engine: &[i64]) -> Result<Counts, Missing> {
     let ids: HashSet<i64> = in_engine.iter().copied().collect();
     let rules = directives.rules();
     let removals = Removals::of(directives);
     let (mut missing, mut removed, mut is_removed) = (Vec::new(), 0, false);
     for rule in &rules {
-        // A chain goes as a whole.
+        // A chain is removed as a whole.
         if !rule.is_chained {
             let is_there = rule.id.is_none_or(|id| ids.contains(&id));
-            is_removed = removals.name(rule, is_there);
+            is_removed = removals.cover(rule, is_there);
             if !is_there && !is_removed {
                 missing.push(rule);
             }
         }
         removed += usize::from(is_removed);
     }
-    // ModSecurity 3 keeps those that are removed, and skips them.
+    // ModSecurity 3 keeps removed rules and skips them.
     let in_engine = match directives.version {
         EngineVersion::V2 => in_engine.len(),
         EngineVersion::V3 => in_engine.len().saturating_sub(removed),
@@ -81,22 +85,25 @@ pub fn compare(directives: &Directives, in_engine: &[i64]) -> Result<Counts, Mis
     Err(Missing { first, with_id: missing.len(), counts })
 }
 
-/// What removes rules, and where it stands among the directives.
+/// The directives that remove rules, each with its position among all directives.
 struct Removals<'a> {
     directives: &'a Directives,
     removals: Vec<(usize, Removal)>,
 }
 
 impl<'a> Removals<'a> {
+    /// Finds the directives that remove rules.
     fn of(directives: &'a Directives) -> Self {
         let all = directives.all().iter().enumerate();
         let removal = |(index, directive)| Some((index, Removal::of(directive, directives.version)?));
         Self { directives, removals: all.filter_map(removal).collect() }
     }
 
-    /// Whether a rule, the first of its chain, is removed. In ModSecurity 2 one that `is_there` was not, and one may only
-    /// be missing that stands before the directive.
-    fn name(&self, rule: &Rule<'_>, is_there: bool) -> bool {
+    /// Whether a directive removes `rule`, the first of its chain; `is_there` says that the engine has the rule.
+    ///
+    /// ModSecurity 2 deletes removed rules, so a rule that is there was not removed, and a directive removes only rules
+    /// that stand before the directive.
+    fn cover(&self, rule: &Rule<'_>, is_there: bool) -> bool {
         let from = match self.directives.version {
             EngineVersion::V3 => 0,
             EngineVersion::V2 if is_there => return false,
@@ -105,6 +112,7 @@ impl<'a> Removals<'a> {
         self.removals.iter().any(|(index, removal)| *index >= from && removal.names(rule))
     }
 
+    /// The position of a rule among all directives.
     fn index(&self, rule: &Rule<'_>) -> usize {
         let all = self.directives.all();
         all.iter().position(|directive| std::ptr::eq(directive, rule.directive)).unwrap_or_default()
@@ -118,10 +126,10 @@ mod tests {
     const CHAIN: &str = "SecRule A \"@rx a\" \"id:1,phase:1,deny,chain,tag:'x-one',msg:'a message'\"\nSecRule B \"@rx id:9\"\n\
                          SecAction \"id:'2',phase:1,pass\"\nSecMarker END\n";
 
-    fn counts(version: EngineVersion, text: &str, in_engine: &[i64]) -> Result<[usize; 3], String> {
+    fn counts(version: EngineVersion, text: &str, in_engine: &[i64]) -> Result<[usize; 3], Missing> {
         let mut directives = Directives::new(version);
         directives.add(text, "rules.conf").unwrap();
-        let found = compare(&directives, in_engine).map_err(|missing| missing.to_string())?;
+        let found = compare(&directives, in_engine)?;
         Ok([found.in_files, found.in_engine, found.removed])
     }
 
@@ -129,14 +137,14 @@ mod tests {
     fn what_is_in_the_files_must_be_in_the_engine() {
         for version in [EngineVersion::V2, EngineVersion::V3] {
             assert_eq!(counts(version, CHAIN, &[1, 0, 2]), Ok([3, 3, 0]));
-            let missing = counts(version, CHAIN, &[1, 0]).unwrap_err();
+            let missing = counts(version, CHAIN, &[1, 0]).unwrap_err().to_string();
             assert!(missing.starts_with("rule 2 at rules.conf:3 is not in the engine; "), "{missing}");
-            let missing = counts(version, CHAIN, &[]).unwrap_err();
+            let missing = counts(version, CHAIN, &[]).unwrap_err().to_string();
             assert!(
                 missing.starts_with("rule 1 at rules.conf:1 is not in the engine, nor are 1 others"),
                 "{missing}"
             );
-            let missing = counts(version, CHAIN, &[1, 2]).unwrap_err();
+            let missing = counts(version, CHAIN, &[1, 2]).unwrap_err().to_string();
             assert!(
                 missing.contains("without an id") && missing.contains("in files: 3, in engine: 2"),
                 "{missing}"
@@ -162,7 +170,11 @@ mod tests {
             counts(EngineVersion::V2, &format!("{CHAIN}SecRuleRemoveByTag {pattern}\n"), &[2])
         };
         assert_eq!(by_pattern("^x-"), Ok([3, 1, 2]));
-        assert_eq!(by_pattern("\"(?=x)\""), Ok([3, 1, 2]), "nobody knows");
+        assert_eq!(
+            by_pattern("\"(?=x)\""),
+            Ok([3, 1, 2]),
+            "regex-lite has no look-ahead, so the pattern counts as matching"
+        );
         assert!(by_pattern("^one").is_err());
     }
 

@@ -1,4 +1,4 @@
-//! Which files an `Include` names.
+//! Finds the files that an `Include` names.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use glob::{MatchOptions, glob_with};
 
 use crate::rules::version::EngineVersion;
 
-/// What a file is called counts as it is, and what is hidden is not found by chance: as for the engines.
+/// How the engines match patterns: case counts, and a wildcard matches neither a slash nor the dot of a hidden file.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
-/// The files that `Include pattern` names in the file `including`, in alphabetical order; none: there are none.
+/// The files that `Include pattern` in the file `including` names, in alphabetical order; empty when there are none.
 pub(super) fn files(pattern: &str, including: &Path, version: EngineVersion) -> Vec<PathBuf> {
     let beside = including.with_file_name("").join(pattern);
     match version {
@@ -19,7 +19,7 @@ pub(super) fn files(pattern: &str, including: &Path, version: EngineVersion) -> 
             true => matching(&beside).into_iter().flat_map(within).collect(),
             false => vec![beside],
         },
-        // From the working folder first, then from that of the file.
+        // ModSecurity 3 looks in the working folder first, then in the folder of the including file.
         EngineVersion::V3 => {
             let candidates = [PathBuf::from(pattern), beside];
             let found = candidates.into_iter().map(|path| match path.exists() {
@@ -31,19 +31,20 @@ pub(super) fn files(pattern: &str, including: &Path, version: EngineVersion) -> 
     }
 }
 
-/// Whether ModSecurity 2 takes this for a pattern.
+/// Whether ModSecurity 2 takes the argument of `Include` for a pattern, not for the name of one file.
 pub(super) fn is_wildcard(pattern: &str) -> bool {
     pattern.contains(['*', '?', '['])
 }
 
+/// The files and folders that match a pattern.
 fn matching(pattern: &Path) -> Vec<PathBuf> {
     let found = pattern.to_str().and_then(|pattern| glob_with(pattern, MATCHING).ok());
-    // What cannot be looked at is there: reading it says why not.
+    // A path that cannot be examined is returned all the same: reading it later reports why.
     let path = |entry: glob::GlobResult| entry.unwrap_or_else(|error| error.path().to_owned());
     found.into_iter().flatten().map(path).collect()
 }
 
-/// The files in a folder and those in it, or the file itself.
+/// All files in a folder and its subfolders; the path itself when it is not a folder.
 fn within(path: PathBuf) -> Vec<PathBuf> {
     let Ok(entries) = path.read_dir() else { return vec![path] };
     let mut names: Vec<OsString> = entries.flatten().map(|entry| entry.file_name()).collect();

@@ -2,22 +2,22 @@
 
 use crate::rules::version::EngineVersion;
 
-/// A line with those that continue it.
+/// A line, joined with the lines that continue it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     /// The number of its first line, from 1.
     pub(super) number: usize,
-    /// What it says, without what is blank around it; nothing for a comment.
+    /// The text of the line without the blanks around it; empty for a comment.
     pub(super) text: String,
 }
 
-/// The lines of a file.
+/// Splits the content of a file into lines, joined as this version of ModSecurity joins them.
 pub(super) fn lines(content: &[u8], version: EngineVersion) -> impl Iterator<Item = Line> {
     let mut pieces = content.split_inclusive(|&byte| byte == b'\n').enumerate();
     std::iter::from_fn(move || {
         let (index, mut piece) = pieces.next()?;
         let mut text = Vec::new();
-        let mut is_comment = is_comment_of_three(piece, version);
+        let mut is_comment = is_v3_comment(piece, version);
         loop {
             let ended = piece.strip_suffix(b"\n");
             let ended = ended.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -39,12 +39,13 @@ pub(super) fn lines(content: &[u8], version: EngineVersion) -> impl Iterator<Ite
     })
 }
 
-fn is_comment_of_three(piece: &[u8], version: EngineVersion) -> bool {
+/// Whether ModSecurity 3 takes the line for a comment.
+fn is_v3_comment(piece: &[u8], version: EngineVersion) -> bool {
     version == EngineVersion::V3 && piece.trim_ascii_start().starts_with(b"#")
 }
 
-/// ModSecurity 3 joins lines only to a comment that was a rule; what is before the backslash. Others may end with one
-/// (`# C:\`).
+/// The part before the backslash of a comment that the next line continues; `None` when it does not. ModSecurity 3
+/// continues only a comment that was a rule; other comments may end with a backslash (`# C:\`).
 fn comment_that_goes_on(piece: &[u8]) -> Option<&[u8]> {
     let text = piece.trim_ascii_start().strip_prefix(b"#")?.trim_ascii_start();
     if !text.starts_with(b"SecRule") && !text.starts_with(b"SecAction") {

@@ -1,11 +1,10 @@
-//! The directives of configuration files, read without an engine: so that it can be known whether the engine has what the
-//! files say.
+//! Reads the directives of configuration files without an engine, to check that the engine has every rule of the files.
 //!
-//! An engine may lose rules without a word. ModSecurity 2 ends a file at a line that does not fit in its buffer; ModSecurity
-//! 3 takes a rule for a part of a comment when an empty line is between the two and the comment ends with a backslash.
-//! So the rules in the files are compared with those in the engine ([`compare`]).
+//! An engine may lose rules silently. ModSecurity 2 ends a file at a line that does not fit in its buffer; ModSecurity 3
+//! takes a rule for a part of a comment when an empty line is between the two and the comment ends with a backslash. So the
+//! rules in the files are compared with those in the engine ([`compare`]).
 //!
-//! What is wrong with a directive the engine says; here only files are missed.
+//! Errors here are about files that cannot be read. The engine itself reports mistakes in directives.
 
 mod compare;
 mod include;
@@ -25,13 +24,13 @@ use rules::words;
 
 use crate::rules::version::EngineVersion;
 
-/// Files that include one another may do so to this depth.
+/// The greatest depth to which files may include one another.
 const MAX_DEPTH: usize = 100;
 
-/// Where something stands.
+/// A place in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The file, or what it stands for.
+    /// The file, or the name of a built-in text.
     pub file: Arc<Path>,
     /// The line, from 1.
     pub line: usize,
@@ -43,39 +42,39 @@ impl fmt::Display for Place {
     }
 }
 
-/// One directive.
+/// A directive of a configuration file.
 #[derive(Clone, Debug)]
 pub struct Directive {
-    /// Its first line.
+    /// The first line of the directive.
     pub place: Place,
-    /// Its name as it is written; engines do not tell capitals from small letters.
+    /// The name as it is written; engines ignore its case.
     pub name: String,
-    /// What follows the name, continued lines joined.
+    /// The text behind the name, continued lines joined.
     pub arguments: String,
 }
 
 /// Why files cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// A file cannot be opened, or not be read to its end.
+    /// A file cannot be opened or read.
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         cause: io::Error,
-        /// Where it is included, if it is.
+        /// The `Include` that names the file; `None` for a file that the operator names.
         included: Option<Place>,
     },
     /// An `Include` names no file.
     NoFile {
-        /// The directive.
+        /// The place of the `Include`.
         place: Place,
-        /// What it names.
+        /// The file name or pattern behind the `Include`.
         pattern: String,
     },
-    /// There is a zero byte, where the engine would silently end.
+    /// A line has a zero byte, at which the engine would silently stop reading.
     ZeroByte(Place),
-    /// Files include one another too deeply: themselves, most likely.
+    /// Files include one another more than 100 levels deep, most likely in a circle.
     TooDeep(Place),
 }
 
@@ -95,29 +94,42 @@ impl fmt::Display for ReadError {
     }
 }
 
-impl std::error::Error for ReadError {}
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { cause, .. } => Some(cause),
+            Self::NoFile { .. } | Self::ZeroByte(_) | Self::TooDeep(_) => None,
+        }
+    }
+}
 
 /// The directives of all files, in the order in which the engine comes to them.
 #[derive(Debug)]
 pub struct Directives {
-    /// Which engine is to read the files: they differ in comments, `Include`, and how rules are removed.
+    /// The engine that is to load the files: the versions differ in comments, `Include`, and how rules are removed.
     version: EngineVersion,
     directives: Vec<Directive>,
 }
 
 impl Directives {
-    /// None yet.
+    /// Returns an empty list, to be filled as the engine of this `version` reads files.
     #[must_use]
     pub fn new(version: EngineVersion) -> Self {
         Self { version, directives: Vec::new() }
     }
 
-    /// Adds those of a text; `name` stands for the file's.
+    /// Adds the directives of a text; errors call the text `name`.
+    ///
+    /// # Errors
+    /// When the text has a zero byte, or a file that it includes cannot be read.
     pub fn add(&mut self, text: &str, name: &str) -> Result<(), ReadError> {
         self.add_content(text.as_bytes(), &Arc::from(Path::new(name)), 0)
     }
 
-    /// Adds those of a file and of those that it includes.
+    /// Adds the directives of a file and of the files that it includes.
+    ///
+    /// # Errors
+    /// When one of the files cannot be read, or has a zero byte.
     pub fn add_file(&mut self, path: &Path) -> Result<(), ReadError> {
         self.add_included(path, None, 0)
     }
@@ -160,13 +172,13 @@ impl Directives {
         files.iter().try_for_each(|path| self.add_included(path, Some(at), depth))
     }
 
-    /// All of them. An `Include` is not among them, but what it includes.
+    /// All directives. In place of each `Include` stand the directives of the included files.
     #[must_use]
     pub fn all(&self) -> &[Directive] {
         &self.directives
     }
 
-    /// The rules among them, each link of a chain for itself. A `SecMarker` is none.
+    /// The rules among the directives, each link of a chain as a rule of its own. A `SecMarker` is not a rule.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule<'_>> {
         rules::rules(&self.directives, self.version)

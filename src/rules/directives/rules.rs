@@ -1,4 +1,5 @@
-//! What is to be known of a rule without being the engine: its id, and what directives that remove rules go by.
+//! The parts of a rule that can be read without an engine: the id, and the tags and message by which other directives
+//! remove the rule.
 
 use super::Directive;
 use crate::rules::version::EngineVersion;
@@ -6,11 +7,11 @@ use crate::rules::version::EngineVersion;
 /// A rule in a file: `SecRule`, `SecAction` or `SecRuleScript`.
 #[derive(Clone, Debug)]
 pub struct Rule<'a> {
-    /// The directive.
+    /// The directive that makes the rule.
     pub directive: &'a Directive,
-    /// Its id.
+    /// The id of the rule, if it has one.
     pub id: Option<i64>,
-    /// It is a link of a chain, and not the first.
+    /// The rule is a link of a chain, and not the first one.
     pub is_chained: bool,
     tags: Vec<String>,
     message: Option<String>,
@@ -18,7 +19,7 @@ pub struct Rule<'a> {
 
 /// The rules among these directives.
 pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rule<'_>> {
-    let mut goes_on = false;
+    let mut is_chain_open = false;
     let mut rules = Vec::new();
     for directive in directives {
         let name = directive.name.to_ascii_lowercase();
@@ -29,16 +30,16 @@ pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rul
             _ => continue,
         };
         let mut rule = Rule { directive, id: None, is_chained: false, tags: Vec::new(), message: None };
-        // In ModSecurity 3 only these are chained; the chain waits for the next.
+        // In ModSecurity 3 only a SecRule can be a link; a chain stays open until the next SecRule.
         let is_link = version == EngineVersion::V2 || name == "secrule";
         if is_link {
-            rule.is_chained = std::mem::take(&mut goes_on);
+            rule.is_chained = std::mem::take(&mut is_chain_open);
         }
         let words = words(&directive.arguments);
         for (name, value) in words.iter().skip(before_actions).flat_map(|word| actions(word)) {
             match name.to_ascii_lowercase().as_str() {
                 "id" => rule.id = value.parse().ok(),
-                "chain" if is_link => goes_on = true,
+                "chain" if is_link => is_chain_open = true,
                 "tag" => rule.tags.push(value),
                 "msg" => rule.message = Some(value),
                 _ => {}
@@ -52,16 +53,16 @@ pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rul
 /// A directive that removes rules.
 #[derive(Debug)]
 pub(super) enum Removal {
-    /// `SecRuleRemoveById`: from this one to that.
+    /// `SecRuleRemoveById`: ranges of ids, both ends included.
     Ids(Vec<(i64, i64)>),
-    /// `SecRuleRemoveByTag`.
+    /// `SecRuleRemoveByTag`: what one tag of a rule must match.
     Tag(Pattern),
-    /// `SecRuleRemoveByMsg`.
+    /// `SecRuleRemoveByMsg`: what the message of a rule must match.
     Message(Pattern),
 }
 
 impl Removal {
-    /// What a directive removes.
+    /// What a directive removes; `None` for a directive that does not remove rules.
     pub(super) fn of(directive: &Directive, version: EngineVersion) -> Option<Self> {
         let name = directive.name.to_ascii_lowercase();
         let words = words(&directive.arguments);
@@ -77,7 +78,7 @@ impl Removal {
         })
     }
 
-    /// Whether it names this rule, the first of its chain.
+    /// Whether the directive names `rule`, the first of its chain.
     pub(super) fn names(&self, rule: &Rule<'_>) -> bool {
         match self {
             Self::Ids(ranges) => {
@@ -89,14 +90,14 @@ impl Removal {
     }
 }
 
-/// What a tag or a message is compared with.
+/// The text or the expression with which a tag or a message is compared.
 #[derive(Debug)]
 pub(super) enum Pattern {
-    /// It is this.
+    /// Matches an equal text (ModSecurity 3).
     Text(String),
-    /// It has this in it.
+    /// Matches a text in which the expression is found (ModSecurity 2).
     Expression(regex_lite::Regex),
-    /// Nobody here knows: whatever is missing may have been meant.
+    /// An expression that cannot be compiled here. It matches every text: any missing rule may be one that it removes.
     Anything,
 }
 
@@ -117,15 +118,14 @@ impl Pattern {
     }
 }
 
-/// `5` or `5-9`.
+/// Reads an id (`5`) or a range of ids (`5-9`).
 fn range(word: &str) -> Option<(i64, i64)> {
     let word = word.trim_matches(['"', '\'']);
     let (from, to) = word.split_once('-').unwrap_or((word, word));
     Some((from.parse().ok()?, to.parse().ok()?))
 }
 
-/// The words of a directive's arguments. What stands between quotes is one word, and a backslash keeps a quote in it from
-/// ending it.
+/// Splits a directive's arguments into words. Text between quotes is one word, in which a backslash escapes a quote.
 pub(super) fn words(arguments: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = arguments.trim_start();
@@ -157,7 +157,7 @@ pub(super) fn words(arguments: &str) -> Vec<String> {
     words
 }
 
-/// The actions in a list of them, with their values: `id:5,msg:'a, b'`.
+/// Splits a list of actions like `id:5,msg:'a, b'` into pairs of name and value.
 pub(super) fn actions(list: &str) -> Vec<(String, String)> {
     let mut actions = vec![String::new()];
     let (mut is_quoted, mut is_escaped) = (false, false);

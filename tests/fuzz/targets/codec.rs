@@ -8,7 +8,7 @@
 use actors::spop::hello::{Capabilities, HaproxyHello};
 use actors::spop::reader::Reader;
 use actors::spop::{
-    ActionList, Argument, Disconnect, Frame, FrameType, Messages, Scope, Value, disconnect, frame, varint,
+    ActionList, Argument, Frame, FrameType, Messages, ProtocolError, Scope, Value, disconnect, frame, varint,
 };
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// The frames in these bytes, when so many of them arrive at a time, and why there are no more.
-fn frames_of(bytes: &[u8], pieces: usize) -> (Vec<Frame>, Option<Disconnect>) {
+fn frames_of(bytes: &[u8], pieces: usize) -> (Vec<Frame>, Option<ProtocolError>) {
     let (mut input, mut frames) = (BytesMut::new(), Vec::new());
     for piece in bytes.chunks(pieces) {
         input.extend_from_slice(piece);
@@ -65,7 +65,7 @@ fn payloads(payload: &Bytes) {
         }
         Err(cause) => {
             let mut written = BytesMut::new();
-            cause.encode(&mut written);
+            disconnect::encode(cause.status(), &mut written);
             assert!(Frame::decode(&mut written, 256).unwrap().is_some());
         }
     }

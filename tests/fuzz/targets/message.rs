@@ -7,10 +7,10 @@ use actors::spop::{Actions, Messages, Value};
 use actors::{Failure, FailureKind};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::answer::{OnError, Policy, answer};
-use modsecurity_spoa::message::decode::{decode, dialect};
+use modsecurity_spoa::message::decode::{dialect, read};
 use modsecurity_spoa::message::dialect::{Convention, Dialect};
+use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::quoted::Quoted;
 use modsecurity_spoa::message::verdict::Verdict;
 
@@ -21,19 +21,22 @@ const NAMES: [&[u8]; 5] = [b"check-request", b"check-response", b"coraza-req", b
 
 fuzz_target!(|data: &[u8]| {
     let payload = Bytes::copy_from_slice(data);
-    let speaks = dialect(&payload);
+    let (speaks, read) = read(&payload, ID.to_owned());
     // A payload in fragments is answered by its first, of which more may not have come. It has the name, at least.
     let first = Reader::new(data).bytes("a name").is_ok_and(|name| NAMES.contains(&name));
     if let (true, Some(half)) = (first, data.get(..data.len() / 2).filter(|half| half.len() > 16)) {
         let guess = dialect(half);
-        assert!(decode(&payload, ID.to_owned()).is_err() || guess == speaks, "{guess:?}, {speaks:?}");
+        assert!(read.is_err() || guess == speaks, "{guess:?}, {speaks:?}");
     }
-    let failure = match decode(&payload, ID.to_owned()) {
+    let failure = match read {
         Ok(message) => {
             check(&message, data.len());
-            assert_eq!(message.options().dialect, speaks);
-            answers(Ok(&message), speaks, &Failure::new(FailureKind::Timeout, ""));
-            assert_clean(&answer(Ok(&message), Ok(&Verdict::default()), &Policy::default()).into_payload());
+            assert_eq!(dialect(&payload), speaks);
+            assert_eq!(matches!(message, HttpMessage::Request(_)), speaks.is_request);
+            answers(speaks, Some(&message), &Failure::new(FailureKind::Timeout, ""));
+            assert_clean(
+                &answer(speaks, Some(&message), Ok(&Verdict::default()), &Policy::default()).into_payload(),
+            );
             return;
         }
         Err(failure) => failure,
@@ -41,7 +44,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(failure.kind, FailureKind::Invalid);
     assert_printable(&failure.cause);
     assert!(failure.cause.len() < 2048, "{} bytes of log for a bad message", failure.cause.len());
-    answers(Err(speaks), speaks, &failure);
+    answers(speaks, None, &failure);
 });
 
 fn check(message: &HttpMessage, len: usize) {
@@ -65,7 +68,6 @@ fn check(message: &HttpMessage, len: usize) {
             (&response.version, &response.headers, &response.body)
         }
     };
-    assert_eq!(matches!(message, HttpMessage::Request(_)), message.options().dialect.is_request);
     assert!(!version.contains(&0));
     assert_eq!(headers.check(), Ok(()));
     assert!(body.len() <= len && message.application().unwrap_or_default().len() <= len);
@@ -73,10 +75,10 @@ fn check(message: &HttpMessage, len: usize) {
 }
 
 /// Nobody inspected it: `error` is set as its dialect has it, and `code` is not set, or denies.
-fn answers(message: Result<&HttpMessage, Dialect>, dialect: Dialect, failure: &Failure) {
+fn answers(dialect: Dialect, message: Option<&HttpMessage>, failure: &Failure) {
     for on_error in [OnError::Unset, OnError::Deny(503)] {
         let policy = Policy { on_error, block_page: None };
-        let actions = answer(message, Err(failure), &policy).into_payload();
+        let actions = answer(dialect, message, Err(failure), &policy).into_payload();
         let all = variables(actions.within(usize::MAX));
         // They are not among what may be left out.
         assert!(

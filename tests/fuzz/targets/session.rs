@@ -18,11 +18,11 @@
 #![no_main]
 
 use actors::spop::frame::{ABORT, FIN};
-use actors::spop::hello::{AgentHello, Capabilities};
+use actors::spop::hello::{Agreement, Capabilities};
 use actors::spop::reader::Reader;
 use actors::spop::{
-    ActionList, Actions, Budget, Disconnect, Event, Excess, Frame, FrameId, FrameType, Limits, Scope,
-    Session, Status, Value,
+    ActionList, Actions, Budget, Event, Excess, Frame, FrameId, FrameType, Limits, Scope, Session, Status,
+    Value,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
@@ -141,7 +141,7 @@ struct Link {
     open: Vec<Open>,
     /// ACKs that must be in the output: whose, with which flags and actions.
     due: Vec<(FrameId, u32, Bytes)>,
-    agreed: Option<AgentHello>,
+    agreed: Option<Agreement>,
     greeted: bool,
     told: bool,
 }
@@ -381,7 +381,7 @@ impl Link {
     fn disconnect(&mut self, left: &mut usize) {
         let before = self.output.len();
         let closed = self.session.is_closed();
-        self.session.disconnect(&Disconnect::new(Status::Normal, ""), &mut self.output);
+        self.session.disconnect(Status::Normal, &mut self.output);
         assert!(self.session.is_closed());
         assert_eq!(closed, self.output.len() == before, "one DISCONNECT, and no other after it");
         self.forget(left);

@@ -1,17 +1,18 @@
 //! Jobs and their verdicts, through memory that a worker shares with its engine.
 //!
-//! The worker writes one job, or a batch of them, and then the number of the batch; the engine writes each verdict and
-//! then the number of verdicts so far; who waits for a number sleeps on it (futex(2)). That takes less than half of what a
-//! socket costs, where the kernel copies everything twice.
+//! The worker writes a batch of jobs and then the batch's number; the engine writes each verdict and then the number of
+//! verdicts up to now. The side that waits for a number sleeps on it (`futex(2)`). This costs less than half of a
+//! socket, where the kernel copies everything twice.
 //!
-//! Waking the other side costs more than a cheap job: the engine does it at the end of a batch only. Until then the worker
-//! looks from time to time, and takes back what the engine has not begun if that does not get on. For that the engine
-//! claims each job before it begins with it, and before it tells of the one before.
+//! Waking the other side costs more than inspecting a cheap job, so the engine wakes the worker at the end of a batch
+//! only. Until then the worker looks now and then; if the engine stalls, the worker takes back the jobs that the engine
+//! has not begun. To make that safe, the engine claims each job before it begins with it, and before it posts the
+//! verdict on the job before.
 //!
-//! The engine may be the exploited one. Of what it wrote the worker loads each word once, into memory of its own, and
-//! believes no length and no number. By its numbers the engine can only say that there are verdicts on the batch at hand,
-//! and which of it are not begun; that it is gone the worker hears from the zygote host ([`Alarm`]), and whatever wakes it
-//! without cause makes it look once more.
+//! The engine may have been exploited by a request. The worker loads each word of a verdict once, into memory of its
+//! own, and checks every length and number. With its numbers an engine can only claim that there are verdicts on the
+//! current batch, and how many jobs of it have begun. The zygote host, not the engine, tells the worker that the engine
+//! is gone ([`Alarm`]). A worker that is woken without cause looks once more.
 
 use std::io;
 use std::ops::Range;
@@ -27,92 +28,98 @@ use rustix::thread::futex;
 use super::wire::{self, LENGTH, MAX_JOB, MAX_VERDICT};
 use crate::ffi::shared_memory::{Counter, Memory, PAGE};
 
-/// Bytes of a word.
+/// Bytes of a word of the shared memory.
 const WORD: usize = size_of::<u64>();
 
-/// Jobs in a batch, at most.
+/// The most jobs in a batch.
 pub(super) const AT_A_TIME: usize = 32;
 
-/// The words in which jobs are: how many, and then each after the other.
+/// The words with the jobs of a batch: their number, then the jobs one after the other.
 const JOBS: Range<usize> = 0..room(MAX_JOB);
 
-/// The words for each verdict of a batch.
+/// The number of words for each verdict of a batch.
 const VERDICT: usize = room(MAX_VERDICT);
 
-/// All words.
+/// The number of all words.
 const WORDS: usize = JOBS.end + AT_A_TIME * VERDICT;
 
-/// Bytes of jobs that are kept when a batch is done with, and that a batch may take: nobody keeps megabytes for one long
-/// request.
+/// Bytes of jobs whose pages stay allocated after a batch, and which a batch of several jobs may take. The pages beyond
+/// them go back to the system, so that one long request does not hold megabytes for ever.
 pub(super) const KEPT: usize = 4 * PAGE;
 
-/// Bytes that are kept of each verdict.
+/// Bytes of each verdict whose pages stay allocated.
 const KEPT_VERDICT: usize = PAGE;
 
-/// Words for frames of so many bytes, in whole pages.
+/// The number of words for a frame with `bytes` of content, in whole pages.
 const fn room(bytes: usize) -> usize {
     (LENGTH + bytes).next_multiple_of(PAGE) / WORD
 }
 
-/// The bits of a number, in a [`Counter`].
+/// The bits of a [`Counter`] that hold its number.
 const NUMBER: u32 = CLOSED - 1;
 
-/// The bit that says that nothing comes any more.
+/// The bit of a [`Counter`] whose writer is gone.
 const CLOSED: u32 = 1 << 30;
 
-/// The bit that says that somebody sleeps until the number changes.
+/// The bit of a [`Counter`] on which a reader sleeps.
 const WAITING: u32 = 1 << 31;
 
-/// The bit in the number of jobs begun that says that the others are taken back.
+/// The bit in the counter of begun jobs that forbids to begin another: the worker has taken the rest back.
 const TAKEN_BACK: u32 = 1 << 31;
 
-/// The worker's end. The engine ends when it is dropped.
+/// The worker's end. Dropping it lets the engine end.
 pub(super) struct WorkerEnd {
     memory: Arc<Memory>,
-    /// The number of the batch.
+    /// The number of the current batch.
     batch: u32,
-    /// Jobs in it, without those that were taken back.
+    /// Jobs of the batch, without those that were taken back.
     jobs: usize,
-    /// Verdicts on it that were read.
+    /// Verdicts on jobs of the batch that were read.
     read: usize,
-    /// Verdicts that were read so far, on all jobs.
+    /// Verdicts that were read since the start, modulo [`NUMBER`] + 1.
     verdicts: u32,
-    /// The words that its jobs take.
+    /// The words that the jobs of the batch take.
     used: usize,
 }
 
-/// What a worker finds when it looks for a verdict.
+/// The result of a worker's look for a verdict.
 pub(super) enum Received {
     /// The verdict on the next job of the batch.
     Verdict(Bytes),
-    /// What cannot be one.
+    /// Something that cannot be a verdict: the engine is broken or exploited.
     Garbage,
-    /// That the [`Alarm`] went off.
+    /// The [`Alarm`] went off.
     Alarm,
-    /// Nothing yet.
+    /// There is no verdict yet.
     Nothing,
 }
 
 impl WorkerEnd {
-    /// A channel; the descriptor is for the engine.
+    /// Makes the shared memory. Returns the worker's end, and the descriptor from which the engine opens the other one.
+    ///
+    /// # Errors
+    /// When the memory cannot be made.
     pub(super) fn create() -> io::Result<(Self, OwnedFd)> {
         let (memory, file) = Memory::create(WORDS)?;
         let memory = Arc::new(memory);
         Ok((Self { memory, batch: 0, jobs: 0, read: 0, verdicts: 0, used: 0 }, file))
     }
 
-    /// What wakes this end when the engine is gone.
+    /// Returns an alarm that wakes this end when it is dropped.
     pub(super) fn alarm(&self) -> Alarm {
         Alarm(Arc::clone(&self.memory))
     }
 
-    /// Begins a batch. All jobs of the one before must have their verdicts, or have been taken back.
+    /// Begins a batch. All jobs of the previous batch must have their verdicts, or have been taken back.
     pub(super) fn begin(&mut self) {
-        // The first word is for their number.
+        // The first word is for the number of jobs.
         (self.jobs, self.read, self.used) = (0, 0, 1);
     }
 
-    /// Writes a job for the batch; `false` when the batch has no room for one more. An error: it is longer than any may be.
+    /// Writes a job for the batch. Returns `false` when the batch has no room for the job.
+    ///
+    /// # Errors
+    /// When the job is longer than any batch has room for ([`MAX_JOB`]).
     pub(super) fn add(&mut self, job: &[u8]) -> io::Result<bool> {
         let end = match self.jobs {
             0 => JOBS.end,
@@ -129,7 +136,7 @@ impl WorkerEnd {
         Ok(true)
     }
 
-    /// Hands over the batch.
+    /// Hands the batch over to the engine, and wakes it.
     pub(super) fn hand_over(&mut self) {
         if let Some(count) = self.memory.words().get(JOBS.start) {
             count.store(self.jobs as u64, Relaxed);
@@ -140,7 +147,7 @@ impl WorkerEnd {
         batches.post(self.batch);
     }
 
-    /// Looks for the next verdict, and sleeps once when there is none: for so long, or until something happens.
+    /// Looks for the next verdict. When there is none, sleeps once, at most `patience`, and looks again.
     pub(super) fn wait(&mut self, patience: Duration) -> Received {
         let [_, verdicts, _] = self.memory.counters();
         let known = self.verdicts;
@@ -151,7 +158,7 @@ impl WorkerEnd {
         }
     }
 
-    /// Reads the first of so many verdicts.
+    /// Reads the next of `ready` verdicts.
     fn read(&mut self, ready: u32) -> Received {
         if ready as usize > self.jobs - self.read {
             return Received::Garbage;
@@ -161,28 +168,29 @@ impl WorkerEnd {
         self.read += 1;
         self.verdicts = self.verdicts.wrapping_add(1) & NUMBER;
         let Some((verdict, words)) = verdict else { return Received::Garbage };
-        self.tidy(start..start + VERDICT, words, KEPT_VERDICT);
+        self.give_back(start..start + VERDICT, words, KEPT_VERDICT);
         if self.read == self.jobs {
-            self.tidy(JOBS, self.used, KEPT);
+            self.give_back(JOBS, self.used, KEPT);
         }
         Received::Verdict(verdict)
     }
 
-    /// Gives back the pages of what was long.
-    fn tidy(&self, range: Range<usize>, used: usize, kept: usize) {
+    /// Gives the pages beyond `kept` bytes back to the system, if more than these were used.
+    fn give_back(&self, range: Range<usize>, used: usize, kept: usize) {
         if used > kept / WORD {
-            // Then they are kept after all.
+            // If that fails, the pages stay allocated, which is harmless.
             let _ = self.memory.give_back(range.start + kept / WORD..range.end);
         }
     }
 
-    /// Takes back the jobs that the engine has not begun; says how many of the batch it has. One that has not begun at all
-    /// keeps its batch: it has not had its turn of the CPU.
+    /// Takes back the jobs that the engine has not begun. Returns how many jobs of the batch the engine keeps. An
+    /// engine that has begun none keeps all: it has not had a turn of the CPU yet.
     pub(super) fn take_back(&mut self) -> usize {
         let [_, _, begun] = self.memory.counters();
         if begun.0.load(Relaxed) != 0 {
             let begun = (begun.0.fetch_or(TAKEN_BACK, AcqRel) & NUMBER) as usize;
-            // At least the one whose verdict is next, whatever it says.
+            // The engine's number is not trusted: it keeps at least the job whose verdict is next, and at most the
+            // batch.
             self.jobs = begun.clamp((self.read + 1).min(self.jobs), self.jobs);
         }
         self.jobs
@@ -196,7 +204,7 @@ impl Drop for WorkerEnd {
     }
 }
 
-/// Wakes a worker when it is dropped: its engine is gone.
+/// Wakes a worker when it is dropped, which the zygote host does when the worker's engine is gone.
 pub(super) struct Alarm(Arc<Memory>);
 
 impl Drop for Alarm {
@@ -206,41 +214,48 @@ impl Drop for Alarm {
     }
 }
 
-/// What an engine finds when it looks for a job.
+/// The result of an engine's look for a job.
 pub(super) enum NextJob {
-    /// The job.
+    /// The next job.
     Job(Bytes),
-    /// Nothing yet.
+    /// There is no job yet.
     Nothing,
-    /// That the worker has let it go.
+    /// The worker has let the engine go.
     End,
 }
 
 /// The engine's end.
 pub(super) struct EngineEnd {
     memory: Memory,
-    /// The number of the batch.
+    /// The number of the current batch.
     batch: u32,
-    /// Jobs in it that are not claimed.
+    /// Jobs of the batch that are not claimed.
     left: usize,
-    /// Whether the next one is claimed.
+    /// Whether the next job is claimed.
     claimed: bool,
-    /// Where the next one is.
+    /// The word at which the next job starts.
     next: usize,
-    /// Verdicts on it.
+    /// Verdicts on jobs of the batch that were written.
     answered: usize,
-    /// Verdicts so far, on all jobs.
+    /// Verdicts that were written since the start, modulo [`NUMBER`] + 1.
     verdicts: u32,
 }
 
 impl EngineEnd {
-    /// The end that belongs to this descriptor of a worker's.
+    /// Opens the engine's end of the memory behind `file`, which [`WorkerEnd::create`] has made.
+    ///
+    /// # Errors
+    /// When the memory cannot be mapped.
     pub(super) fn open(file: BorrowedFd<'_>) -> io::Result<Self> {
         let memory = Memory::map(file, WORDS)?;
         Ok(Self { memory, batch: 0, left: 0, claimed: false, next: 0, answered: 0, verdicts: 0 })
     }
 
-    /// The next job; if there is none, waits once for so long, or without end.
+    /// Returns the next job. When there is none, sleeps once, at most `patience` (`None`: without limit), and looks
+    /// again.
+    ///
+    /// # Errors
+    /// When the job claims to be longer than [`MAX_JOB`].
     pub(super) fn next_job(&mut self, patience: Option<Duration>) -> io::Result<NextJob> {
         if !self.claimed {
             let [batches, ..] = self.memory.counters();
@@ -263,7 +278,7 @@ impl EngineEnd {
         Ok(NextJob::Job(job))
     }
 
-    /// Claims the next job, unless there is none or the worker has taken it back.
+    /// Claims the next job. Returns `false` when the batch has none left or the worker has taken the rest back.
     fn claim(&mut self) -> bool {
         let [_, _, begun] = self.memory.counters();
         if self.left == 0 || begun.0.fetch_add(1, AcqRel) & TAKEN_BACK != 0 {
@@ -273,7 +288,11 @@ impl EngineEnd {
         true
     }
 
-    /// Answers the job.
+    /// Claims the next job, then writes the verdict on the job before and posts it. Wakes the worker at the end of a
+    /// batch.
+    ///
+    /// # Errors
+    /// When the verdict is longer than [`MAX_VERDICT`].
     pub(super) fn answer(&mut self, verdict: &[u8]) -> io::Result<()> {
         self.claimed = self.claim();
         let start = JOBS.end + self.answered * VERDICT;
@@ -290,15 +309,15 @@ impl EngineEnd {
 }
 
 impl Counter {
-    /// Sets the number, and wakes who waits for it.
+    /// Sets the number, and wakes the reader if it sleeps.
     fn post(&self, number: u32) {
-        // A system call for nothing if nobody does.
+        // The system call is saved when no reader sleeps.
         if self.0.swap(number, AcqRel) & WAITING != 0 {
             self.wake();
         }
     }
 
-    /// Sets the number, and lets who waits for it sleep on.
+    /// Sets the number without waking the reader.
     fn post_quietly(&self, number: u32) {
         let mut seen = self.0.load(Relaxed);
         while let Err(other) = self.0.compare_exchange_weak(seen, number | (seen & !NUMBER), AcqRel, Relaxed)
@@ -307,37 +326,41 @@ impl Counter {
         }
     }
 
-    /// Says that nothing comes any more.
+    /// Marks the counter as one whose writer is gone, and wakes the reader.
     fn close(&self) {
         self.0.fetch_or(CLOSED, AcqRel);
         self.wake();
     }
 
     fn wake(&self) {
-        // There is no error for an address that exists.
+        // futex(2) has no error for waking at a mapped address.
         let _ = futex::wake(&self.0, futex::Flags::empty(), 1);
     }
 
-    /// What is there once that has `happened`; or after one sleep, if it has not: that ends with the patience, when the
-    /// line changes, or without cause.
+    /// Returns the counter's value once `happened` holds for it, or after one sleep, whatever the value is then. The
+    /// sleep ends after `patience`, when the counter changes, or without cause.
     fn wait(&self, happened: impl Fn(u32) -> bool, patience: Option<Duration>) -> u32 {
         let seen = self.0.load(Acquire);
         if happened(seen) {
             return seen;
         }
-        // Whoever changes the line from here on wakes us, or finds us not asleep yet: then the kernel sees the change.
+        // A change after this line either finds the sleeper and wakes it, or comes before the sleep: then the kernel
+        // compares the value with `seen` and returns at once.
         let seen = self.0.fetch_or(WAITING, AcqRel) | WAITING;
         if happened(seen) {
             return seen;
         }
         let patience = patience.and_then(|patience| patience.try_into().ok());
-        // Whatever ends the sleep, what counts is what is there then.
+        // An error only means that the sleep has ended; the value is loaded anew in any case.
         let _ = futex::wait(&self.0, futex::Flags::empty(), seen, patience.as_ref());
         self.0.load(Acquire)
     }
 }
 
-/// Writes a frame; says how many words it takes.
+/// Writes a frame. Returns the number of words that it takes.
+///
+/// # Errors
+/// When the frame is longer than the area.
 fn write(area: &[AtomicU64], frame: &[u8]) -> io::Result<usize> {
     let (chunks, rest) = frame.as_chunks::<WORD>();
     let mut last = [0; WORD];
@@ -353,8 +376,8 @@ fn write(area: &[AtomicU64], frame: &[u8]) -> io::Result<usize> {
     Ok(used)
 }
 
-/// Copies a frame out, each word once, and takes its length off; says how many words it takes. `None` when it claims more
-/// than `limit` bytes.
+/// Copies a frame out, loading each word once. Returns the content without the length, and the number of words that the
+/// frame takes; `None` when the frame claims more than `limit` bytes.
 fn read(area: &[AtomicU64], limit: usize) -> Option<(Bytes, usize)> {
     let (first, others) = area.split_first()?;
     let first = first.load(Relaxed).to_ne_bytes();
@@ -372,7 +395,7 @@ fn read(area: &[AtomicU64], limit: usize) -> Option<(Bytes, usize)> {
     Some((Bytes::from(frame).split_off(LENGTH), words_of(length)))
 }
 
-/// The words that [`write`] takes for a frame of so many bytes.
+/// The number of words that [`write()`] takes for a frame of `length` bytes.
 fn words_of(length: usize) -> usize {
     length / WORD + 1
 }

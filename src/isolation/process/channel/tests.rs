@@ -16,7 +16,7 @@ fn frame(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
 }
 
-/// Hands over these jobs; says how many there was room for.
+/// Hands over a batch of these jobs. Returns how many fit into it.
 fn hand_over(worker: &mut WorkerEnd, jobs: &[&[u8]]) -> usize {
     worker.begin();
     let count = jobs.iter().take_while(|job| worker.add(&frame(job)).unwrap()).count();
@@ -24,7 +24,7 @@ fn hand_over(worker: &mut WorkerEnd, jobs: &[&[u8]]) -> usize {
     count
 }
 
-/// The next job, until the end.
+/// The next job; `None` at the end.
 fn next(engine: &mut EngineEnd) -> Option<Bytes> {
     loop {
         match engine.next_job(None).unwrap() {

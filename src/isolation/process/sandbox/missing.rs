@@ -1,9 +1,8 @@
 //! What this machine lacks for the sandbox, and what the operator should know of the rest.
 
-use nix::unistd::geteuid;
 use slog::{Logger, info, warn};
 
-use super::settings::{EngineUser, SandboxSettings};
+use super::settings::SandboxSettings;
 use crate::ffi::forbidden_call;
 
 /// The first version of Landlock that confines signals too.
@@ -16,13 +15,6 @@ pub(in crate::isolation::process) fn can_filter_calls() -> bool {
 
 /// Logs how engines are confined, and what cannot be had.
 pub(crate) fn describe(log: &Logger, settings: SandboxSettings) {
-    if geteuid().is_root() {
-        warn!(
-            log,
-            "running as root, which nothing here needs once ports and files are its own; \
-            start it as another user (User= of systemd, USER of a container)"
-        );
-    }
     if !settings.is_on {
         warn!(
             log,
@@ -32,11 +24,7 @@ pub(crate) fn describe(log: &Logger, settings: SandboxSettings) {
     }
     let calls = can_filter_calls();
     let landlock = forbidden_call::landlock_version();
-    let user = match settings.user {
-        EngineUser::Own => "the agent's".to_owned(),
-        EngineUser::Default(ids) | EngineUser::Chosen(ids) => ids.to_string(),
-    };
-    info!(log, "engines are confined"; "system_calls_filtered" => calls, "landlock" => landlock, "user" => user);
+    info!(log, "engines are confined"; "system_calls_filtered" => calls, "landlock" => landlock);
     if !calls {
         warn!(
             log,

@@ -1,0 +1,74 @@
+//! A job: one request on its way from a Connection to a worker, and the way of its answer back.
+
+use std::time::Instant;
+
+use actix::{Message, Recipient};
+
+use crate::agent::Agent;
+use crate::spop::Actions;
+
+/// One request on its way to a worker.
+pub(crate) struct Job<A: Agent> {
+    /// The request to inspect.
+    pub(crate) request: A::Request,
+    /// How the request is to be answered.
+    pub(crate) dialect: A::Dialect,
+    /// When the Connection settles the job as a timeout, if no worker has settled it.
+    pub(crate) deadline: Instant,
+    /// Takes the answer.
+    pub(crate) reply: Reply,
+}
+
+/// Tells the Connection the answer to a job.
+///
+/// The Connection knows the jobs that it has not acknowledged by ticket, and takes the first answer to each.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Settled {
+    /// The ticket of the job.
+    pub(crate) ticket: u64,
+    /// The payload of the ACK; `None` when the job was dropped with a thread that ended.
+    pub(crate) actions: Option<Actions>,
+}
+
+/// Takes the answer to one job. Dropped without an answer, it tells the Connection that the job is lost.
+pub(crate) struct Reply {
+    connection: Recipient<Settled>,
+    ticket: u64,
+    settled: bool,
+}
+
+impl Reply {
+    /// For the job with this ticket of this Connection.
+    pub(crate) fn new(connection: Recipient<Settled>, ticket: u64) -> Self {
+        Self { connection, ticket, settled: false }
+    }
+
+    /// Whether the Connection still lives.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.connection.connected()
+    }
+
+    /// Sends the answer.
+    pub(crate) fn settle(mut self, actions: Actions) {
+        self.send(Some(actions));
+    }
+
+    /// Sends nothing: the Connection has settled the job, or will at its deadline.
+    pub(crate) fn forget(mut self) {
+        self.settled = true;
+    }
+
+    fn send(&mut self, actions: Option<Actions>) {
+        self.settled = true;
+        self.connection.do_send(Settled { ticket: self.ticket, actions });
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.send(None);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The bounded queue: it takes jobs from the Connections that decoded them and gives them to the workers.
+
+mod admission;
+mod job;
+mod quarantine;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam::channel::{self, Receiver, Sender, TrySendError};
+
+use crate::agent::Agent;
+use crate::failure::{Failure, FailureKind};
+pub(crate) use admission::Admission;
+pub(crate) use job::{Job, Reply, Settled};
+use quarantine::Quarantine;
+
+/// The cause in the log of a request in quarantine.
+pub(crate) const QUARANTINED: &str = "a request like this has crashed two engines";
+
+/// Both ends of a lane: a channel of jobs.
+type Lane<A> = (Sender<Job<A>>, Receiver<Job<A>>);
+
+/// The lanes between Connections and workers, and what decides which jobs are admitted.
+pub(crate) struct Queue<A: Agent> {
+    shared: Lane<A>,
+    /// Jobs that an engine did not begin with; they have waited longest. There are never more of them than the workers have
+    /// taken at a time.
+    returned: Lane<A>,
+    /// Jobs for one worker alone ([`Agent::affinity`]), by the number of the worker less 1.
+    own: Arc<[Lane<A>]>,
+    admission: Arc<Admission>,
+    quarantine: Arc<Quarantine>,
+}
+
+impl<A: Agent> Clone for Queue<A> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            returned: self.returned.clone(),
+            own: Arc::clone(&self.own),
+            admission: Arc::clone(&self.admission),
+            quarantine: Arc::clone(&self.quarantine),
+        }
+    }
+}
+
+impl<A: Agent> Queue<A> {
+    /// A queue for at most `capacity` jobs that any worker may take, and as many divided by the number of workers for each
+    /// worker alone.
+    pub(crate) fn new(capacity: usize, workers: usize, admission: Arc<Admission>) -> Self {
+        let own = std::iter::repeat_with(|| channel::bounded(capacity.div_ceil(workers.max(1))));
+        Self {
+            shared: channel::bounded(capacity),
+            returned: channel::unbounded(),
+            own: own.take(workers).collect(),
+            admission,
+            quarantine: Arc::default(),
+        }
+    }
+
+    /// Admits a job.
+    ///
+    /// # Errors
+    /// When the job is not admitted: why, and the job, which the caller has to answer.
+    pub(crate) fn offer(&self, job: Job<A>, agent: &A, now: Instant) -> Result<(), (Failure, Job<A>)> {
+        let refusal = if self.admission.is_down() {
+            Failure::new(FailureKind::Crash, "no engine runs")
+        } else if self.quarantine.holds(|| agent.fingerprint(&job.request), now) {
+            Failure::new(FailureKind::Quarantine, QUARANTINED)
+        } else {
+            let own = agent.affinity(&job.request).and_then(|worker| self.own.get(worker.checked_sub(1)?));
+            let admitted = match own {
+                Some((own, _)) => self.admission.admits_to_one(own.len()),
+                None => self.admission.admits(self.shared.0.len()),
+            };
+            if admitted {
+                let (sender, _) = own.unwrap_or(&self.shared);
+                return sender.try_send(job).map_err(|refused| match refused {
+                    TrySendError::Full(job) => {
+                        (Failure::new(FailureKind::Overload, "the queue is full"), job)
+                    }
+                    TrySendError::Disconnected(job) => {
+                        (Failure::new(FailureKind::Shutdown, "no workers"), job)
+                    }
+                });
+            }
+            Failure::new(FailureKind::Overload, "the queue is too long for an answer in time")
+        };
+        Err((refusal, job))
+    }
+
+    /// Takes a job back that an engine did not begin with.
+    pub(crate) fn give_back(&self, job: Job<A>) {
+        // The queue holds the receiver too, so the channel is never closed.
+        let _ = self.returned.0.send(job);
+    }
+
+    /// The lanes of the worker with this number, in the order in which it looks for jobs: its own, the returned, the shared.
+    pub(crate) fn receivers(&self, worker: usize) -> [Receiver<Job<A>>; 3] {
+        let own = worker.checked_sub(1).and_then(|index| self.own.get(index));
+        let own = own.map_or_else(channel::never, |(_, own)| own.clone());
+        [own, self.returned.1.clone(), self.shared.1.clone()]
+    }
+
+    /// More jobs for a worker that has taken one: at most `limit`, and at most its share of those that wait for any worker.
+    pub(crate) fn more(&self, limit: usize) -> impl Iterator<Item = Job<A>> {
+        let (returned, shared) = (&self.returned.1, &self.shared.1);
+        let share = (returned.len() + shared.len()) / self.own.len().max(1);
+        returned.try_iter().chain(shared.try_iter()).take(share.min(limit))
+    }
+
+    /// What decides by the load of the pool.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// The requests that killed engines.
+    pub(crate) fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
+    }
+}

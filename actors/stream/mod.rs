@@ -1,0 +1,161 @@
+//! The sockets of Listener and Connection: TCP and Unix sockets as one type.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use tokio::io::AsyncWrite;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// A socket that is bound and listening. The program makes it before the tree starts, so that it does not start with an
+/// address that is taken.
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A Unix stream socket.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// A listening socket in the reactor.
+pub(crate) enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    /// Puts the socket into the reactor of the current thread.
+    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+        match socket {
+            Socket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket).map(Self::Tcp)
+            }
+            Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                UnixListener::from_std(socket).map(Self::Unix)
+            }
+        }
+    }
+
+    /// The address as the operator writes it: `127.0.0.1:9000`, `unix:/run/agent.sock`.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().map(|address| address.to_string()),
+            Self::Unix(socket) => socket.local_addr().map(|address| match address.as_pathname() {
+                Some(path) => format!("unix:{}", path.display()),
+                None => "unix".to_owned(),
+            }),
+        }
+        .unwrap_or_else(|error| format!("unknown ({error})"))
+    }
+
+    /// The next link, with the name of its peer for the log.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, String)>> {
+        Poll::Ready(Ok(match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = ready!(socket.poll_accept(cx))?;
+                // The client waits for the ACK: it must not wait in the kernel for more bytes to leave with it.
+                stream.set_nodelay(true)?;
+                (Stream::Tcp(stream), peer.to_string())
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = ready!(socket.poll_accept(cx))?;
+                let peer = match stream.peer_cred().ok().and_then(|peer| peer.pid()) {
+                    Some(pid) => format!("unix, process {pid}"),
+                    None => "unix".to_owned(),
+                };
+                (Stream::Unix(stream), peer)
+            }
+        }))
+    }
+}
+
+/// The peer of a link, as far as the system knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Peer {
+    /// A process at this address.
+    Address(IpAddr),
+    /// This process of this user, on this machine.
+    Process { uid: u32, pid: i32 },
+}
+
+/// One end of a link.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// The link has ended.
+    Closed,
+}
+
+impl Stream {
+    /// The peer, if the system knows it.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Tcp(stream) => Some(Peer::Address(stream.peer_addr().ok()?.ip().to_canonical())),
+            Self::Unix(stream) => {
+                let peer = stream.peer_cred().ok()?;
+                // 0 stands for every process that this one cannot see, for instance in another container.
+                let pid = peer.pid().filter(|&pid| pid != 0)?;
+                Some(Peer::Process { uid: peer.uid(), pid })
+            }
+            Self::Closed => None,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+
+    /// Reads into the spare capacity of `input` and returns the number of bytes; 0 is the end of the stream.
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+        loop {
+            let read = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_read_buf(input)
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_read_buf(input)
+                }
+                Self::Closed => Ok(0),
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Writes as much of `output` as the socket takes now, and returns the number of bytes.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, output: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let written = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_write(output)
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_write(output)
+                }
+                Self::Closed => Err(io::ErrorKind::NotConnected.into()),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Ends the sending direction: the peer reads all that was sent, and then the end of the stream.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Is what the engine finds right, whole and told? `ENGINE=2` asks the same of ModSecurity 2.9.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+// Each application has its own rules.
+mod applications;
+// Reads audit logs.
+mod audit;
+// The engine's audit logs are whole, though several workers write to one of them.
+mod audit_log;
+// Whatever the engine found reaches HAProxy, and the log.
+mod findings;
+// What ModSecurity 2.9 alone does, or does in its own way.
+#[cfg(feature = "engine2")]
+mod modsecurity2;
+// Responses are inspected in the transaction of their request.
+mod responses;
+// The engine has every rule of the files.
+mod rules_loaded;
+// The agent, HAProxy and clients, as every program needs them.
+#[path = "../support/mod.rs"]
+mod support;
+// A body of which HAProxy sent only the beginning.
+mod truncated;

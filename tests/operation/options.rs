@@ -1,0 +1,204 @@
+//! Is every option of `--help` taken from the command line and from the environment, and is what is wrong with its value
+//! told? The list of options is the program's own, so none can be forgotten: who adds one adds its row to [`ROWS`].
+
+use crate::command_line::refused;
+use crate::support::agent::rule_file;
+use crate::support::process::run;
+use std::collections::BTreeMap;
+
+/// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
+/// values from the environment alone.
+const ROWS: [(&str, &str, &[&str]); 23] = [
+    ("debug", "yes", &["perhaps"]),
+    ("rules", "RULES", &["/nowhere/rules.conf"]),
+    ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
+    ("unknown-app", "error", &["maybe"]),
+    ("max-frame-size", "1000", &["255", "16777217", "0", "large", "16k"]),
+    // Below the frame size that was not given; above what an engine takes.
+    ("max-payload", "65536", &["16383", "16777217", "0", "large", "1M"]),
+    ("port", "12399", &["65536", "http", "12345x"]),
+    ("workers", "3", &["0", "many", "1.5", "99999999999999999999"]),
+    ("capability", "pipelining", &["teleportation"]),
+    ("throttle", "10ms", &["soon", "5h", "ms", "1.2.3"]),
+    ("deadline", "1s", &["soon", "5h"]),
+    ("queue", "10", &["0", "65537", "many"]),
+    ("engine", "3", &["4", "three"]),
+    ("isolation", "thread", &["fork"]),
+    ("engine-limit", "1s", &["99ms", "soon"]),
+    ("max-requests", "5", &["many", "4294967296"]),
+    ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
+    ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),
+    ("truncated", "deny", &["maybe"]),
+    ("responses", "10", &["many", "1000001"]),
+    ("response-ttl", "30s", &["soon", "5h"]),
+    ("block-page", "RULES", &["/nowhere/page.html"]),
+    ("check", "yes", &["perhaps"]),
+];
+
+/// An option as `--help` lists it.
+struct Listed {
+    short: Option<String>,
+    long: String,
+    takes_a_value: bool,
+}
+
+impl Listed {
+    /// As `-f, --rules <FILE>...` stands in the help.
+    fn read(line: &str) -> Self {
+        let (names, _) = line.split_once("  ").unwrap_or((line, ""));
+        let (short, long) = match names.split_once(", ") {
+            Some((short, long)) => (Some(short.to_owned()), long),
+            None => (None, names),
+        };
+        let (long, value) = long.split_once(' ').unwrap_or((long, ""));
+        Self { short, long: long.trim_start_matches("--").to_owned(), takes_a_value: !value.is_empty() }
+    }
+
+    fn variable(&self) -> String {
+        format!("MODSECURITY_SPOA_{}", self.long.to_uppercase().replace('-', "_"))
+    }
+
+    /// Where to listen beside it: the usual port may be taken.
+    fn elsewhere(&self) -> &'static [&'static str] {
+        if ["port", "listen"].contains(&self.long.as_str()) { &[] } else { &["--listen", "127.0.0.1:0"] }
+    }
+
+    /// The words that give it this value on a command line.
+    fn words<'a>(&'a self, flag: &'a str, value: &'a str) -> Vec<&'a str> {
+        if self.takes_a_value { vec![flag, value] } else { vec![flag] }
+    }
+
+    /// How it may be written: `--rules`, `-f`.
+    fn flags(&self) -> Vec<String> {
+        [format!("--{}", self.long)].into_iter().chain(self.short.clone()).collect()
+    }
+}
+
+fn help(flag: &str) -> String {
+    let output = run(&[flag], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What `--help` lists, but for those that print and end.
+fn options() -> Vec<Listed> {
+    let help = help("--help");
+    let all = help.lines().skip_while(|line| *line != "OPTIONS:").skip(1).take_while(|line| !line.is_empty());
+    // The second line of a description begins further to the right.
+    let first = all.map(str::trim_start).filter(|line| line.starts_with('-'));
+    let mut options: Vec<_> = first.map(Listed::read).collect();
+    let count = options.len();
+    options.retain(|option| !["help", "version"].contains(&option.long.as_str()));
+    assert_eq!(options.len() + 2, count, "--help does not list --help and --version");
+    options
+}
+
+/// Each option with its row, and the rule file that the rows may name.
+fn rows() -> (tempfile::TempDir, Vec<(Listed, String, Vec<String>)>) {
+    let (folder, path) = rule_file("SecRuleEngine On\n");
+    let named = |value: &str| value.replace("RULES", path.to_str().unwrap());
+    let mut rows: BTreeMap<_, _> = ROWS.into_iter().map(|(name, good, bad)| (name, (good, bad))).collect();
+    let mut known = Vec::new();
+    for option in options() {
+        let row = rows.remove(option.long.as_str());
+        let (good, bad) = row.unwrap_or_else(|| panic!("--{} has no row in ROWS", option.long));
+        assert!(!bad.is_empty(), "--{} has no bad value in ROWS", option.long);
+        known.push((option, named(good), bad.iter().map(|value| named(value)).collect()));
+    }
+    assert!(rows.is_empty(), "--help does not list {:?}", rows.keys());
+    (folder, known)
+}
+
+/// Loads the rules with these words and variables, and checks that nothing is wrong with any of them.
+#[track_caller]
+fn accepted(words: &[&str], environment: &[(&str, &str)]) {
+    let (_folder, rules) = rule_file("SecRuleEngine On\n");
+    // The Core Rule Set takes longer to load.
+    let small = ["-f", rules.to_str().unwrap()];
+    let output = run(&[&["--check"][..], &small, words].concat(), environment);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words:?} {environment:?}: {said}");
+}
+
+/// Whether a complaint names the option, on the command line or as a variable, and the value.
+#[track_caller]
+fn assert_names(complaint: &str, option: &Listed, value: &str) {
+    // What is wrong with a file of rules is told with its name.
+    let file = value.split_once('=').map_or(value, |(_, file)| file);
+    let is_file = complaint.contains("cannot read") && complaint.contains(file);
+    let is_named =
+        complaint.contains(&format!("--{}", option.long)) || complaint.contains(&option.variable());
+    assert!(is_named || is_file, "{} is not named: {complaint}", option.long);
+    assert!(complaint.contains(value) || is_file, "{value:?} is not named: {complaint}");
+}
+
+/// With a file of rules that cannot be read it could not start; all else is a bad option.
+fn status(value: &str) -> i32 {
+    if value.ends_with("/nowhere/rules.conf") { 1 } else { 2 }
+}
+
+#[test]
+fn both_forms_of_help_are_one_and_tell_of_the_environment() {
+    let long = help("--help");
+    assert_eq!(help("-h"), long);
+    assert!(long.contains("MODSECURITY_SPOA_"), "{long}");
+    let unexplained = long.lines().filter(|line| line.trim_start().starts_with("--") && !line.contains("  "));
+    assert_eq!(unexplained.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_good_value_is_taken_from_the_command_line_and_from_the_environment() {
+    let (_folder, rows) = rows();
+    for (option, good, _) in &rows {
+        accepted(&[], &[(&option.variable(), good)]);
+        if option.long != "check" {
+            for flag in option.flags() {
+                accepted(&option.words(&flag, good), &[]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_value_on_the_command_line_is_refused_and_named() {
+    let (_folder, rows) = rows();
+    for (option, _, bad) in rows.iter().filter(|(option, ..)| option.takes_a_value) {
+        for value in bad {
+            for flag in option.flags() {
+                let words = [option.elsewhere(), &[&flag, value]].concat();
+                assert_names(&refused(&words, &[], status(value)), option, value);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_value_in_the_environment_is_refused_and_named() {
+    let (_folder, rows) = rows();
+    for (option, _, bad) in &rows {
+        for value in bad {
+            let complaint = refused(option.elsewhere(), &[(&option.variable(), value)], status(value));
+            assert_names(&complaint, option, value);
+        }
+    }
+}
+
+#[test]
+fn the_command_line_wins_over_a_bad_value_in_the_environment() {
+    let (_folder, rows) = rows();
+    for (option, good, bad) in rows.iter().filter(|(option, ..)| option.long != "check") {
+        let flag = format!("--{}", option.long);
+        accepted(&option.words(&flag, good), &[(&option.variable(), &bad[0])]);
+    }
+    // What accepted() itself gives.
+    accepted(&[], &[("MODSECURITY_SPOA_CHECK", "perhaps")]);
+}
+
+#[test]
+fn an_option_without_its_value_is_refused() {
+    for option in options().iter().filter(|option| option.takes_a_value) {
+        for flag in option.flags() {
+            refused(&[&flag], &[], 2);
+        }
+    }
+}
