@@ -24,6 +24,9 @@ class Transaction {
 };
 }  // namespace modsecurity
 
+// What code in an engine that was taken over would try: attempts.cc.
+void attempt(const std::string &order);
+
 namespace {
 
 // The exit status that says that a fault could not be brought about.
@@ -68,6 +71,8 @@ void die_with_the_lock_of_malloc() {
     malloc_stats();
 }
 
+}  // namespace
+
 // The log that this process has open: it may not open it again.
 int audit_log() {
     const char *path = std::getenv("FAULT_AUDIT_LOG");
@@ -83,6 +88,8 @@ int audit_log() {
     }
     _exit(NO_FAULT);
 }
+
+namespace {
 
 // The lock that the engine itself takes to write a record.
 void die_with_the_lock_of_the_audit_log() {
@@ -126,6 +133,9 @@ extern "C" void fault(const char *name) {
         _exit(3);
     } else if (kind == "stop") {
         std::raise(SIGSTOP);
+        return;
+    } else if (kind.rfind("attempt ", 0) == 0) {
+        attempt(kind.substr(8));
         return;
     }
     // Still here: no such kind, or it did no harm.

@@ -32,7 +32,8 @@ impl Process {
         Self::find(self.pid).is_some_and(|now| !matches!(now.state, 'Z' | 'X') && now.name == self.name)
     }
 
-    fn children_of(parent: u32) -> Vec<Self> {
+    /// The children of a process, zombies among them.
+    pub fn children_of(parent: u32) -> Vec<Self> {
         let pids = fs::read_dir("/proc").unwrap().flatten();
         let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter_map(Self::find).filter(|process| process.parent == parent).collect()

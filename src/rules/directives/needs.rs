@@ -10,6 +10,9 @@ use crate::rules::version::EngineVersion;
 /// The service whose lists are asked only with a key (`SecHttpBlKey`); the Core Rule Set names it without one.
 const LIST_WITH_KEY: &str = "httpbl.org";
 
+/// Bytes of the longest body that comes in one message.
+const LONGEST_BODY: u64 = 16 << 20;
+
 /// What rules need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -61,7 +64,8 @@ impl Needs {
         let has_key = all.iter().any(|directive| directive.name.eq_ignore_ascii_case("SecHttpBlKey"));
         // The last word counts, as in the engine.
         let (mut records, mut is_concurrent) = (None, false);
-        let (mut collections, mut bodies, mut uploads) = (None, None, None);
+        let (mut collections, mut uploads) = (None, None);
+        let mut temporary = Temporary::default();
         for directive in all {
             let words = words(&directive.arguments);
             let first = words.first().map(String::as_str).unwrap_or_default();
@@ -77,7 +81,10 @@ impl Needs {
                     }
                 }
                 "secdatadir" => collections = folder(),
-                "sectmpdir" => bodies = folder(),
+                "sectmpdir" => temporary.folder = Some(folder()),
+                "secrequestbodyaccess" => temporary.has_bodies |= first.eq_ignore_ascii_case("On"),
+                "secrequestbodyinmemorylimit" => temporary.in_memory = first.parse().unwrap_or(0),
+                "secuploadkeepfiles" => temporary.has_uploads = !first.eq_ignore_ascii_case("Off"),
                 "secuploaddir" => uploads = folder(),
                 "secrulescript" => needs.runs_programs("SecRuleScript", directive),
                 "secrule" => {
@@ -106,11 +113,9 @@ impl Needs {
             if has_exec(directive, &words) {
                 needs.runs_programs("exec", directive);
             }
+            temporary.has_bodies |= directive.arguments.to_ascii_lowercase().contains("requestbodyaccess=on");
         }
-        // Without a folder for them ModSecurity 2 keeps what is long in the usual one.
-        if directives.version == EngineVersion::V2 {
-            bodies = bodies.or_else(|| Some(std::env::temp_dir()));
-        }
+        let bodies = temporary.used(directives.version);
         let folder = |path: Option<PathBuf>, content| path.map(|path| Folder { path, content });
         needs.folders.extend(folder(records.filter(|_| is_concurrent), Content::AuditRecords));
         needs.folders.extend(folder(collections, Content::Collections));
@@ -135,6 +140,39 @@ impl Needs {
 
     fn runs_programs(&mut self, what: &'static str, directive: &Directive) {
         self.programs.get_or_insert_with(|| Cause { what, place: directive.place.clone() });
+    }
+}
+
+/// What decides whether an engine keeps bodies in temporary files.
+struct Temporary {
+    /// `SecTmpDir`: where; without it in the usual folder, and with `none` nowhere.
+    folder: Option<Option<PathBuf>>,
+    /// `SecRequestBodyAccess`, and the action that changes it.
+    has_bodies: bool,
+    /// `SecRequestBodyInMemoryLimit`, in bytes.
+    in_memory: u64,
+    /// `SecUploadKeepFiles`.
+    has_uploads: bool,
+}
+
+impl Default for Temporary {
+    fn default() -> Self {
+        Self { folder: None, has_bodies: false, in_memory: 128 * 1024, has_uploads: false }
+    }
+}
+
+impl Temporary {
+    /// The folder, if the engine writes there.
+    fn used(self, version: EngineVersion) -> Option<PathBuf> {
+        let is_short = self.in_memory < LONGEST_BODY;
+        match (version, self.folder) {
+            (_, Some(folder)) => folder,
+            // libmodsecurity has no other.
+            (EngineVersion::V3, None) => None,
+            (EngineVersion::V2, None) => {
+                (self.has_uploads || self.has_bodies && is_short).then(std::env::temp_dir)
+            }
+        }
     }
 }
 
@@ -178,8 +216,18 @@ mod tests {
             needs(EngineVersion::V3, "SecAuditLogStorageDir /a\nSecAuditLogType Serial"),
             Needs::default()
         );
-        let two = needs(EngineVersion::V2, "").folders;
-        assert_eq!(two, [Folder { path: std::env::temp_dir(), content: Content::Bodies }]);
+        let usual = [Folder { path: std::env::temp_dir(), content: Content::Bodies }];
+        for (text, expected) in [
+            ("", &[][..]),
+            ("SecRequestBodyAccess On", &usual),
+            ("SecAction \"id:1,ctl:requestBodyAccess=On\"", &usual),
+            ("SecUploadKeepFiles RelevantOnly", &usual),
+            ("SecRequestBodyAccess On\nSecTmpDir none", &[]),
+            ("SecRequestBodyAccess On\nSecRequestBodyInMemoryLimit 16777216", &[]),
+        ] {
+            assert_eq!(needs(EngineVersion::V2, text).folders, expected, "{text}");
+            assert_eq!(needs(EngineVersion::V3, text).folders, [], "{text}");
+        }
     }
 
     #[test]

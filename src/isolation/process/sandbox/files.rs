@@ -11,7 +11,7 @@ use landlock::{
 };
 
 use super::Width;
-use crate::rules::directives::needs::Needs;
+use crate::rules::directives::needs::{Content, Needs};
 
 /// The newest version of which all restrictions are used, if the kernel has them.
 const VERSION: ABI = ABI::V6;
@@ -51,9 +51,6 @@ fn restrict(width: Width, needs: &Needs) -> Result<(), RulesetError> {
     let ruleset = ruleset.handle_access(AccessFs::from_all(VERSION))?;
     let mut ruleset = ruleset.handle_access(AccessNet::from_all(VERSION))?.create()?;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let write = make_bitflags!(AccessFs::{
-        WriteFile | Truncate | MakeReg | MakeDir | RemoveFile | RemoveDir | Refer
-    });
     for path in READABLE {
         ruleset = allow(ruleset, Path::new(path), read)?;
     }
@@ -61,7 +58,7 @@ fn restrict(width: Width, needs: &Needs) -> Result<(), RulesetError> {
         ruleset = allow(ruleset, folder, read)?;
     }
     for folder in &needs.folders {
-        ruleset = allow(ruleset, &folder.path, read | write)?;
+        ruleset = allow(ruleset, &folder.path, written(folder.content))?;
     }
     if width == Width::Network {
         for path in READABLE_WITH_NETWORK {
@@ -71,6 +68,15 @@ fn restrict(width: Width, needs: &Needs) -> Result<(), RulesetError> {
     }
     ruleset.restrict_self()?;
     Ok(())
+}
+
+/// What engines do in a folder: nothing that they have written can be removed but bodies.
+fn written(content: Content) -> BitFlags<AccessFs> {
+    match content {
+        Content::AuditRecords => make_bitflags!(AccessFs::{WriteFile | MakeReg | MakeDir}),
+        Content::Collections => make_bitflags!(AccessFs::{ReadFile | WriteFile | MakeReg}),
+        Content::Bodies => make_bitflags!(AccessFs::{ReadFile | WriteFile | MakeReg | RemoveFile | Refer}),
+    }
 }
 
 /// Allows this in a file or folder, and below. What is not there, and what cannot be found, is not allowed.
