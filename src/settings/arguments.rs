@@ -90,7 +90,7 @@ pub(super) struct Arguments {
 
     /// on confines engine processes: system calls, files, memory, rights; off leaves them all rights of the agent
     /// [default: on]
-    #[structopt(long, value_name = "on|off")]
+    #[structopt(long, value_name = "FORM")]
     pub(super) sandbox: Option<String>,
 
     /// User, by name or number, whose processes engines are when the agent starts as root [default: nobody, unless the

@@ -8,6 +8,8 @@ mod applications;
 mod audit;
 // The engine's audit logs are whole, though several workers write to one of them.
 mod audit_log;
+// What engines need of the system they have, in the sandbox.
+mod confined;
 // Whatever the engine found reaches HAProxy, and the log.
 mod findings;
 // What ModSecurity 2.9 alone does, or does in its own way.

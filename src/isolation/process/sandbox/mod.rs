@@ -21,8 +21,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    set_capabilities, set_no_new_privs,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
 use crate::ffi::forbidden_call;
@@ -133,9 +133,7 @@ impl Sandbox {
         if let Some(user) = self.user {
             user::become_user(user)?;
         }
-        clear_ambient_capability_set()?;
-        let none = CapabilitySet::empty();
-        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+        drop_capabilities()?;
         prctl::set_dumpable(false)?;
         Ok(set_no_new_privs(true)?)
     }
@@ -157,6 +155,17 @@ fn lower(resource: Resource, value: u64) -> nix::Result<()> {
     setrlimit(resource, value, value)
 }
 
+/// Gives up all capabilities. Where there are none, the call for it may be forbidden (`SystemCallFilter=` of systemd).
+fn drop_capabilities() -> io::Result<()> {
+    clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    let own = capabilities(None)?;
+    if [own.effective, own.permitted, own.inheritable] == [none; 3] {
+        return Ok(());
+    }
+    Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
+}
+
 /// Makes sure that no program can give capabilities back. Without the right to do so there are none to be had.
 fn drop_bounding_set() -> io::Result<()> {
     for capability in CapabilitySet::all().iter() {
@@ -172,11 +181,10 @@ fn drop_bounding_set() -> io::Result<()> {
 
 /// Bytes of data that this process has, as RLIMIT_DATA counts them.
 fn data_size() -> io::Result<u64> {
-    const PAGE: u64 = 4096;
-    let pages = fs::read_to_string("/proc/self/statm")?;
-    // Its sixth number is data and stack (proc_pid_statm(5)).
-    let pages = pages.split_whitespace().nth(5).and_then(|pages| pages.parse::<u64>().ok());
-    Ok(pages.ok_or(io::ErrorKind::InvalidData)? * PAGE)
+    let status = fs::read_to_string("/proc/self/status")?;
+    let size = status.lines().find_map(|line| line.strip_prefix("VmData:")?.strip_suffix(" kB"));
+    let kibibytes: Option<u64> = size.and_then(|size| size.trim().parse().ok());
+    Ok(kibibytes.ok_or(io::ErrorKind::InvalidData)? * 1024)
 }
 
 fn highest_descriptor() -> io::Result<u64> {
