@@ -24,7 +24,6 @@
 //!
 #![doc = include_str!("GUARANTEES.md")]
 #![forbid(unsafe_code)]
-#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
 #[cfg(panic = "abort")]

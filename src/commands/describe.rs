@@ -4,6 +4,7 @@ use nix::unistd::geteuid;
 use slog::{Logger, info, warn};
 
 use crate::ffi::rules::RuleEngine;
+use crate::message::block_page::BlockPage;
 use crate::settings::Settings;
 use crate::{modsecurity::load::Summary, rules::sources::RuleSource};
 
@@ -29,6 +30,10 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
             "running as root, which the agent does not need beyond its port and its files; \
             start it as another user (User= of systemd, USER of a container)"
         );
+    }
+    let page = settings.agent.answers.block_page.as_ref();
+    for element in page.map(BlockPage::broken_elements).unwrap_or_default() {
+        warn!(log, "the block page is shown on one line, which changes an element that has more"; "element" => element);
     }
     for name in &settings.unknown_variables {
         warn!(log, "unknown environment variable"; "name" => name);

@@ -6,6 +6,8 @@
 mod command_line;
 // What is given in the environment takes effect.
 mod environment;
+// Which room of src/ uses which: none uses one above it.
+mod layers;
 // What is in the log, and that no request can forge a line of it.
 mod log;
 // Every option of --help with a good and a bad value, on the command line and in the environment.
