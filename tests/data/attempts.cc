@@ -69,6 +69,10 @@ long executable_memory() {
     return mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
 }
 
+long shared_memory() {
+    return mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
+}
+
 long all_memory() {
     for (size_t taken = 0; taken < size_t{8} << 30; taken += 64 << 20) {
         if (mmap(nullptr, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) {
@@ -149,6 +153,7 @@ const std::map<std::string, Attempt> &attempts() {
         {"dumpable", [](auto &) { return syscall(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0); }},
         {"handler", [](auto &) { return std::signal(SIGSYS, SIG_IGN) == SIG_ERR ? -1 : 0; }},
         {"executable", [](auto &) { return executable_memory(); }},
+        {"shared", [](auto &) { return shared_memory(); }},
         {"all-memory", [](auto &) { return all_memory(); }},
         {"all-files", [](auto &) { return all_files(); }},
         {"lies", [](auto &text) { return fill_jobs(std::atoi(text.c_str())); }},

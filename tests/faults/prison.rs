@@ -83,6 +83,7 @@ const ATTEMPTS: &[(&str, Answer)] = &[
     ("dumpable", Ended("prctl")),
     ("handler", Ended("rt_sigaction")),
     ("executable", Errno(EACCES)),
+    ("shared", Errno(EACCES)),
     ("all-memory", Errno(ENOMEM)),
     ("all-files", Errno(EMFILE)),
 ];
@@ -163,6 +164,10 @@ fn make_attempts(user: Option<u32>, options: &[&str]) {
         assert_eq!(facts, ["1", "2"]);
         let rights = ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|key| status(pid, key));
         assert!(rights.iter().all(|set| set.bytes().all(|digit| digit == b'0')), "{rights:?}");
+        if is_root() {
+            // Otherwise it is not the agent's to give up, and worth nothing without new privileges.
+            assert!(user.is_some() || status(pid, "CapBnd").bytes().all(|digit| digit == b'0'));
+        }
         let score = |pid| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
         let (engine, front) = (score(pid), score(front));
         assert!(engine.trim().parse::<i32>().unwrap() > front.trim().parse().unwrap());

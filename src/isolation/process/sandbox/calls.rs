@@ -9,7 +9,7 @@ use std::io;
 
 use nix::libc::{self, c_long};
 use nix::unistd::Pid;
-use seccompiler::SeccompCmpArgLen::{Dword, Qword};
+use seccompiler::SeccompCmpArgLen::Dword;
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -200,7 +200,7 @@ fn allowed(width: Width, own: Pid) -> io::Result<Calls> {
     let commands = locks.iter().map(|command| when(1, Dword, Eq, *command as u64));
     calls.insert(libc::SYS_fcntl, commands.collect::<io::Result<_>>()?);
     // Whether it is a terminal.
-    calls.insert(libc::SYS_ioctl, vec![when(1, Dword, Eq, libc::TCGETS as u64)?]);
+    calls.insert(libc::SYS_ioctl, vec![when(1, Dword, Eq, libc::TCGETS)?]);
     // The mode of an upload, which nobody else may write or run with another's rights.
     calls.insert(libc::SYS_fchmod, vec![when(1, Dword, MaskedEq(0o7022), 0)?]);
     // The C library gives names to its memory.
@@ -218,13 +218,16 @@ fn allowed(width: Width, own: Pid) -> io::Result<Calls> {
 fn refused_quietly(width: Width) -> io::Result<Calls> {
     // The C library asks a cache (nscd) who a user is, before it reads /etc/passwd.
     let mut calls = Calls::from([(libc::SYS_socket, vec![when(0, Dword, Eq, libc::AF_UNIX as u64)?])]);
+    // No limit counts memory that is shared. APR would map files so, and reads them instead.
+    let shared = MaskedEq(libc::MAP_SHARED as u64);
+    let mut maps = vec![when(3, Dword, shared, libc::MAP_SHARED as u64)?];
     // Regular expressions that are made for one request are interpreted. The resolver may load libraries.
     if width == Width::Narrow {
-        let executable = MaskedEq(libc::PROT_EXEC as u64);
-        for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-            calls.insert(call, vec![when(2, Qword, executable.clone(), libc::PROT_EXEC as u64)?]);
-        }
+        let executable = || when(2, Dword, MaskedEq(libc::PROT_EXEC as u64), libc::PROT_EXEC as u64);
+        maps.push(executable()?);
+        calls.insert(libc::SYS_mprotect, vec![executable()?]);
     }
+    calls.insert(libc::SYS_mmap, maps);
     Ok(calls)
 }
 

@@ -70,7 +70,8 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// The sandbox for engines with rules that need this, and what the operator is to know of it.
+    /// The sandbox for engines with rules that need this, and what the operator is to know of it. The calling process, the
+    /// zygote, can have no more capabilities from now on than it has, nor can its children.
     ///
     /// # Errors
     /// When the user of `--engine-user` cannot be taken, or /proc not be read.
@@ -87,6 +88,9 @@ impl Sandbox {
         let mut notices = Vec::new();
         let (mut user, mut memory, mut files, mut oom_score) = (None, 0, 0, 0);
         if settings.is_on {
+            // Neither the zygote nor what it forks starts a program that is to have more rights than it has itself.
+            drop_bounding_set()?;
+            set_no_new_privs(true)?;
             let widens = |cause, programs| Notice::Widened { cause, programs };
             notices.extend(needs.programs.clone().map(|cause| widens(cause, true)));
             notices.extend(needs.network.clone().map(|cause| widens(cause, false)));
@@ -129,13 +133,11 @@ impl Sandbox {
         // Kernels without it have no killer to be told.
         let _ = fs::write("/proc/self/oom_score_adj", self.oom_score.to_string());
         self.limit()?;
-        drop_bounding_set()?;
         if let Some(user) = self.user {
             user::become_user(user)?;
         }
         drop_capabilities()?;
-        prctl::set_dumpable(false)?;
-        Ok(set_no_new_privs(true)?)
+        Ok(prctl::set_dumpable(false)?)
     }
 
     fn limit(&self) -> io::Result<()> {
