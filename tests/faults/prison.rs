@@ -215,6 +215,35 @@ fn engines_have_a_user_of_their_own_when_the_agent_is_root() {
 }
 
 #[test]
+fn a_set_up_that_runs_loses_no_record_for_the_engines_user() {
+    if !is_root() {
+        println!("only for root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let records = folder.path().join("records");
+    fs::create_dir(&records).unwrap();
+    let rules = format!(
+        "SecRuleEngine On\nSecRule ARGS:attack \"@streq 1\" \"id:1,phase:1,deny,status:403,log,auditlog\"\n\
+         SecAuditEngine RelevantOnly\nSecAuditLogParts AZ\nSecAuditLogType Concurrent\nSecAuditLog {}\n\
+         SecAuditLogStorageDir {}\n",
+        folder.path().join("audit.log").display(),
+        records.display()
+    );
+    // It is root's alone, as a log folder is.
+    let agent = Agent::with_rules(&rules, &["-n", "1"]);
+    let line = agent.log.wait_for_text(" WARN engines keep the agent's user; ");
+    assert!(value(&line, "cause").unwrap().contains(records.to_str().unwrap()), "{line}");
+    assert_eq!(agent.link().ask(&attack(1)).code(), Some(403));
+    wait_until("a record", || records.read_dir().unwrap().count() == 1);
+
+    let agent = Agent::with_rules(&rules, &["-n", "1", "--engine-user", "54321"]);
+    let line = agent.log.wait_for_text(" WARN engines cannot write what the rules tell them to; ");
+    assert!(value(&line, "path").unwrap().contains(records.to_str().unwrap()), "{line}");
+    assert_eq!(value(&line, "user"), Some("54321"), "{line}");
+}
+
+#[test]
 fn nobody_but_root_sees_into_the_agent() {
     if !is_root() {
         println!("only for root");
