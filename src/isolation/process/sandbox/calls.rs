@@ -200,7 +200,12 @@ fn allowed(width: Width, own: Pid) -> io::Result<Calls> {
     let commands = locks.iter().map(|command| when(1, Dword, Eq, *command as u64));
     calls.insert(libc::SYS_fcntl, commands.collect::<io::Result<_>>()?);
     // Whether it is a terminal.
-    calls.insert(libc::SYS_ioctl, vec![when(1, Dword, Eq, libc::TCGETS)?]);
+    let mut questions = vec![when(1, Dword, Eq, libc::TCGETS)?];
+    if width == Width::Network {
+        // The resolver asks how long an answer is.
+        questions.push(when(1, Dword, Eq, libc::FIONREAD)?);
+    }
+    calls.insert(libc::SYS_ioctl, questions);
     // The mode of an upload, which nobody else may write or run with another's rights.
     calls.insert(libc::SYS_fchmod, vec![when(1, Dword, MaskedEq(0o7022), 0)?]);
     // The C library gives names to its memory.
