@@ -68,6 +68,10 @@ pub(super) fn isolation(arguments: &Arguments) -> Result<IsolationMode, BadOptio
             let cause = "--max-requests: engines in threads (--isolation thread) have no process to replace";
             Err(BadOption(cause.to_owned()))
         }
+        "thread" if arguments.engine_user.is_some() => {
+            let cause = "--engine-user: engines in threads (--isolation thread) have the agent's user";
+            Err(BadOption(cause.to_owned()))
+        }
         "thread" => Ok(IsolationMode::Thread),
         other => Err(BadOption(format!("--isolation: {other:?} is neither process nor thread"))),
     }
