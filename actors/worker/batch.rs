@@ -1,6 +1,7 @@
 //! The jobs that a worker gives its engine in one call: one, or several when jobs are cheap and many wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use slog::Logger;
@@ -39,7 +40,7 @@ pub(super) fn process<A: Agent>(
         open.push(Some(Open { dialect: job.dialect, deadline: job.deadline, reply: job.reply }));
     }
     let mut batch = Batch { context, requests: &requests, open, last: start, death: None, log };
-    let all: Vec<_> = requests.iter().collect();
+    let all: Vec<_> = requests.iter().map(AsRef::as_ref).collect();
     let inspect = AssertUnwindSafe(|| {
         engine.inspect(&all, &mut |place, inspected| batch.take(place, inspected));
     });
@@ -65,10 +66,10 @@ pub(super) fn process<A: Agent>(
     let cause = engine.cause_of_end().map_or(death.failure.cause, Into::into);
     let Some(request) = killer else { return Err(Exit::idle_end(cause.into_owned())) };
     let failure = Failure::new(death.failure.kind, cause);
-    context.peer_log.failure(&failure, &request);
+    context.peer_log.failure(&failure, &*request);
     Err(Exit::EngineDied {
         cause: failure.cause.into_owned(),
-        request: description(&request),
+        request: description(&*request),
         quarantined: death.quarantined,
     })
 }
@@ -85,7 +86,7 @@ fn unless_quarantined<A: Agent>(context: &WorkerContext<A>, job: Job<A>, now: In
 /// The jobs that an engine inspects in one call.
 struct Batch<'a, A: Agent> {
     context: &'a WorkerContext<A>,
-    requests: &'a [A::Request],
+    requests: &'a [Arc<A::Request>],
     /// Each job without its request, until it is settled or given back.
     open: Vec<Option<Open<A>>>,
     /// When the job before was settled, or the worker took the first.
@@ -103,7 +104,7 @@ struct Open<A: Agent> {
 
 impl<A: Agent> Open<A> {
     /// The job again.
-    fn job(self, request: A::Request) -> Job<A> {
+    fn job(self, request: Arc<A::Request>) -> Job<A> {
         Job { request, dialect: self.dialect, deadline: self.deadline, reply: self.reply }
     }
 }
@@ -130,7 +131,7 @@ impl<A: Agent> Batch<'_, A> {
             }
             Err(EngineError::NotBegun) => {
                 if let Some(open) = self.open.get_mut(place).and_then(Option::take) {
-                    context.queue.give_back(open.job(request.clone()));
+                    context.queue.give_back(open.job(Arc::clone(request)));
                 }
                 return;
             }
@@ -145,7 +146,7 @@ impl<A: Agent> Batch<'_, A> {
             Err(EngineError::Refused(failure)) => Err(failure),
         };
         if let Some(Open { dialect, reply, .. }) = self.open.get_mut(place).and_then(Option::take) {
-            reply.settle(agent.answer(dialect, Some(request), outcome.as_ref()).into_payload());
+            reply.settle(agent.answer(dialect, Some(&**request), outcome.as_ref()).into_payload());
         }
         match outcome {
             Ok(verdict) => {
@@ -154,7 +155,7 @@ impl<A: Agent> Batch<'_, A> {
             }
             // Logged by `process`, when the cause is known.
             Err(_) if self.death.is_some() => {}
-            Err(failure) => context.peer_log.failure(&failure, request),
+            Err(failure) => context.peer_log.failure(&failure, &**request),
         }
         let now = Instant::now();
         context.queue.admission().served(now - std::mem::replace(&mut self.last, now));

@@ -12,7 +12,7 @@ use super::fail;
 use crate::agent::ModSecurityAgent;
 use crate::daemon::service::{Ending, Service};
 use crate::daemon::successor::Successor;
-use crate::daemon::{descriptors, sockets};
+use crate::daemon::{descriptors, signals, sockets};
 use crate::isolation::process::sandbox;
 use crate::isolation::{self, IsolationMode};
 use crate::logging;
@@ -48,7 +48,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             IsolationMode::Process => None,
         };
         Ok::<_, std::io::Error>(
-            Service::start(settings, agent, sockets, successor, tainted, &log)?.ended().await,
+            Service::start(settings, agent, summaries, sockets, successor, tainted, &log)?.ended().await,
         )
     });
     match ended {
@@ -57,6 +57,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Ending::Replaced(successor)) => {
+            signals::hold_all();
             warn!(log, "replacing the process");
             drop(last_words);
             files.leave();

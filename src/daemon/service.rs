@@ -7,12 +7,15 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
-use slog::{Logger, error, info};
+use slog::{Logger, debug, error, info};
 use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
 use crate::daemon::reload::{self, Reload, Reloaded};
+use crate::daemon::rules_report;
+use crate::daemon::signals;
 use crate::daemon::successor::Successor;
+use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
 /// How the service ended.
@@ -31,7 +34,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the tree. With a `successor`, this process can be replaced by a new one: to load new rules, or when `tainted`
+    /// Starts the tree; the summaries are of the rules that the agent has loaded. With a `successor`, this process can be replaced by a new one: to load new rules, or when `tainted`
     /// is notified because an engine has faulted in this process.
     ///
     /// # Errors
@@ -39,6 +42,7 @@ impl Service {
     pub(crate) fn start(
         settings: Arc<Settings>,
         agent: Arc<ModSecurityAgent>,
+        summaries: Vec<Summary>,
         sockets: Vec<Socket>,
         successor: Option<Successor>,
         tainted: Arc<Notify>,
@@ -47,6 +51,8 @@ impl Service {
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
+        // Those that came before come now.
+        signals::release();
         let (end, ending) = oneshot::channel();
         let actor = ServiceActor::create(|ctx| {
             for (signals, what) in signals {
@@ -66,6 +72,7 @@ impl Service {
                 root,
                 settings,
                 agent,
+                summaries,
                 reloading: Reloading::No,
                 successor,
                 is_replaced: false,
@@ -88,6 +95,8 @@ struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
+    /// What is known of the rules in use.
+    summaries: Vec<Summary>,
     reloading: Reloading,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
@@ -125,6 +134,7 @@ impl ServiceActor {
                     info!(service.log, "reloading"; "signal" => name);
                     service.reload(ctx);
                 }
+                OnSignal::Ignore(name) => debug!(service.log, "signal without a meaning"; "signal" => name),
             }
             Self::watch(signals, what, ctx);
         }));
@@ -158,12 +168,16 @@ impl Handler<Reloaded> for ServiceActor {
         match outcome {
             Ok(Reload::Engines(isolation, summaries)) => {
                 let generation = self.agent.replace(isolation);
-                let rules: usize = summaries.iter().map(|summary| summary.rules.in_engine).sum();
-                info!(self.log, "rules reloaded"; "rules" => rules, "generation" => generation);
+                info!(self.log, "rules reloaded"; "rules" => total(&summaries),
+                    "rules_before" => total(&self.summaries), "generation" => generation);
+                rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
+                self.summaries = summaries;
                 self.root.do_send(ReloadEngines);
             }
-            Ok(Reload::Process) => {
-                info!(self.log, "rules are right, replacing the process");
+            Ok(Reload::Process(summaries)) => {
+                info!(self.log, "rules are right, replacing the process"; "rules" => total(&summaries),
+                    "rules_before" => total(&self.summaries));
+                rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.replace();
             }
             Err(cause) => {
@@ -192,16 +206,24 @@ impl Handler<TreeEvent> for ServiceActor {
     }
 }
 
+/// The rules of all sets together.
+fn total(summaries: &[Summary]) -> usize {
+    summaries.iter().map(|summary| summary.rules.in_engine).sum()
+}
+
 /// What a signal does, with the name of the signal for the log.
 #[derive(Clone, Copy)]
 enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
+    Ignore(&'static str),
 }
 
 /// The signals that the service handles.
-const SIGNALS: [(SignalKind, OnSignal); 3] = [
+const SIGNALS: [(SignalKind, OnSignal); 5] = [
     (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
+    (SignalKind::user_defined1(), OnSignal::Ignore("SIGUSR1")),
+    (SignalKind::user_defined2(), OnSignal::Ignore("SIGUSR2")),
 ];

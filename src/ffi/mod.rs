@@ -4,12 +4,15 @@
 
 #![allow(unsafe_code)]
 
+pub mod audit;
+pub mod body_processor;
 mod callback;
 pub mod descriptor;
 pub mod fault;
 pub(crate) mod forbidden_call;
 pub mod intervention;
 pub mod matches;
+pub mod pcre2;
 pub(crate) mod processes;
 pub mod rules;
 pub(crate) mod shared_memory;

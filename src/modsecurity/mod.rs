@@ -1,12 +1,13 @@
 //! ModSecurity in either version: loaded rules, and engines that inspect messages with them. All that is not the same
 //! in the two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
 
-mod body_checks;
+mod audit;
 pub mod error;
 mod inspector;
 pub(crate) mod library;
 pub mod load;
 pub mod parked;
+mod patience;
 mod truncated_body;
 #[cfg(feature = "engine2")]
 mod v2;
@@ -52,8 +53,14 @@ impl Rules {
     /// Loads the rules. Returns with them a summary of the default rules, then one for each application in its order.
     ///
     /// # Errors
-    /// When one set of rules cannot be loaded, or this program was built without the engine.
+    /// When one set of rules cannot be loaded, loading stands still, or this program was built without the engine.
     pub fn load(sources: &RuleSources) -> Result<(Self, Vec<Summary>), ApplicationError> {
+        let sources = sources.clone();
+        patience::while_it_moves(move || Self::load_here(&sources))?
+    }
+
+    /// Loads the rules in this thread.
+    fn load_here(sources: &RuleSources) -> Result<(Self, Vec<Summary>), ApplicationError> {
         match sources.engine {
             #[cfg(feature = "engine2")]
             EngineVersion::V2 => {
@@ -78,6 +85,22 @@ impl Rules {
             Self::Three(rules) => rules.needs(),
         }
     }
+}
+
+/// What is loaded without `-f`, as the text of a file for this engine.
+///
+/// # Errors
+/// When the Core Rule Set is not installed, or the engine was not built in.
+pub fn default_rules(version: EngineVersion) -> Result<String, ApplicationError> {
+    let rules = match version {
+        #[cfg(feature = "engine2")]
+        EngineVersion::V2 => load::default_rules::<ffi::v2::Ruleset>(),
+        #[cfg(feature = "engine3")]
+        EngineVersion::V3 => load::default_rules::<ffi::v3::Ruleset>(),
+        #[cfg(not(all(feature = "engine2", feature = "engine3")))]
+        version => return Err(ApplicationError::NotBuilt(version)),
+    };
+    rules.map_err(|cause| ApplicationError::Load { application: None, cause })
 }
 
 impl ModSecurity {

@@ -4,9 +4,11 @@
 //! another, the oldest is finished: its logging phase runs, and its response, should it come, is inspected without it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::message::verdict::RequestSummary;
+use crate::message::verdict::{AuditLosses, RequestSummary};
+use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::library::Transaction;
 
 /// Expired transactions that are finished between two messages. More would keep the next message waiting.
@@ -39,6 +41,8 @@ pub(super) struct Parked<T> {
     pub(super) request: RequestSummary,
     /// Bytes of the request's payload.
     pub(super) bytes: usize,
+    /// Where its audit record goes.
+    pub(super) audit: Arc<AuditLog>,
 }
 
 /// The parked transactions of one engine.
@@ -62,12 +66,12 @@ impl<T: Transaction> ParkedTransactions<T> {
     }
 
     /// Parks a transaction, and finishes the oldest until there is room.
-    pub(super) fn park(&mut self, id: String, parked: Parked<T>, now: Instant) {
+    pub(super) fn park(&mut self, id: String, parked: Parked<T>, now: Instant, losses: &mut AuditLosses) {
         let room = (self.limits.count * BYTES_EACH).saturating_sub(parked.bytes);
         while self.by_id.len() >= self.limits.count || self.bytes > room {
             let Some((_, oldest)) = self.order.pop_front() else { break };
             if let Some(oldest) = self.take(&oldest) {
-                finish(oldest.transaction);
+                finish(oldest, losses);
             }
         }
         if self.order.len() > 2 * self.by_id.len() + AT_A_TIME {
@@ -85,9 +89,9 @@ impl<T: Transaction> ParkedTransactions<T> {
         Some(parked)
     }
 
-    /// Finishes at most [`AT_A_TIME`] expired transactions. Returns the time until the next one expires; `None` when
+    /// Finishes at most [`AT_A_TIME`] expired transactions, and counts the audit records that are lost. Returns the time until the next one expires; `None` when
     /// none is parked.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<Duration> {
+    pub(super) fn expire(&mut self, now: Instant, losses: &mut AuditLosses) -> Option<Duration> {
         for _ in 0..AT_A_TIME {
             let (since, id) = self.order.front()?;
             if self.by_id.contains_key(id) {
@@ -97,7 +101,7 @@ impl<T: Transaction> ParkedTransactions<T> {
                 }
             }
             if let Some(parked) = self.order.pop_front().and_then(|(_, id)| self.take(&id)) {
-                finish(parked.transaction);
+                finish(parked, losses);
             }
         }
         Some(Duration::ZERO)
@@ -108,14 +112,15 @@ impl<T: Transaction> Drop for ParkedTransactions<T> {
     fn drop(&mut self) {
         while let Some((_, id)) = self.order.pop_front() {
             if let Some(parked) = self.take(&id) {
-                finish(parked.transaction);
+                // Nobody asks this engine for a verdict any more.
+                finish(parked, &mut AuditLosses::default());
             }
         }
     }
 }
 
 /// Runs the logging phase of a transaction whose response has not come.
-fn finish(mut transaction: impl Transaction) {
+fn finish<T: Transaction>(mut parked: Parked<T>, losses: &mut AuditLosses) {
     // The request was answered long ago, so an error can be reported to no one.
-    let _ = transaction.log(None);
+    let _ = audit::log(&mut parked.transaction, None, &parked.audit, losses);
 }

@@ -5,6 +5,7 @@ mod app;
 mod arguments;
 mod capability;
 mod engine;
+mod environment;
 mod error;
 mod listen;
 mod number;
@@ -17,8 +18,9 @@ use std::ffi::OsString;
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
 use crate::rules::sources::RuleSources;
+pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
-pub use error::BadOption;
+pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
 
 /// Checked settings.
@@ -26,8 +28,8 @@ pub use listen::ListenAddress;
 pub struct Settings {
     /// Whether the log has level debug (`--debug`).
     pub debug: bool,
-    /// Whether to load the rules, report what is wrong with them, and exit (`--check`).
-    pub check: bool,
+    /// What to do.
+    pub task: Task,
     /// The sets of rules, and the engine that loads them.
     pub rules: RuleSources,
     /// The addresses to listen on.
@@ -40,14 +42,28 @@ pub struct Settings {
     pub agent: AgentSettings,
     /// The settings of the supervision tree.
     pub tree: actors::Settings,
-    /// The names of environment variables that have the program's prefix but belong to no option.
-    pub unknown_variables: Vec<String>,
+    /// The environment variables that have the program's prefix but belong to no option.
+    pub unknown_variables: Vec<UnknownVariable>,
+}
+
+/// What the program is to do with its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Serve until it is told to stop.
+    Serve,
+    /// Load the rules, report what is wrong with them, and exit (`--check`).
+    Check {
+        /// A warning makes them wrong (`--strict`).
+        is_strict: bool,
+    },
+    /// Print the rules that apply without `-f`, and exit (`--print-rules`).
+    PrintRules,
 }
 
 /// What the command line and the environment ask for.
 #[derive(Debug)]
 pub enum Command {
-    /// Serve, or check the rules, with these settings.
+    /// Do the task of these settings.
     Run(Box<Settings>),
     /// Print this text, the help or the version, and exit.
     Print(String),
@@ -58,28 +74,34 @@ pub enum Command {
 /// `version` is what `--version` says behind the program's name.
 ///
 /// # Errors
-/// The first option or variable that cannot be understood.
+/// The first option or variable that cannot be understood, or the page that cannot be read.
 pub fn read(
     args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     version: &str,
-) -> Result<Command, BadOption> {
+) -> Result<Command, SettingsError> {
     match arguments::parse(args, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
-        Parsed::Arguments(arguments, unknown_variables) => {
-            Ok(Command::Run(Box::new(check(&arguments, unknown_variables)?)))
+        Parsed::Arguments { arguments, variables, unknown_variables } => {
+            let checked = check(&arguments, unknown_variables).map_err(|error| match error {
+                SettingsError::Option(error) => variables.blamed(error).into(),
+                SettingsError::BlockPage { setting, path, cause } => {
+                    SettingsError::BlockPage { setting: variables.named(setting), path, cause }
+                }
+            });
+            Ok(Command::Run(Box::new(checked?)))
         }
     }
 }
 
 /// Checks the raw arguments.
-fn check(arguments: &Arguments, unknown_variables: Vec<String>) -> Result<Settings, BadOption> {
+fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Result<Settings, SettingsError> {
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;
     let limits = engine::limits(arguments, tree.workers)?;
     Ok(Settings {
         debug: arguments.debug,
-        check: arguments.check,
+        task: task(arguments)?,
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
@@ -88,4 +110,15 @@ fn check(arguments: &Arguments, unknown_variables: Vec<String>) -> Result<Settin
         tree,
         unknown_variables,
     })
+}
+
+/// What to do.
+fn task(arguments: &Arguments) -> Result<Task, BadOption> {
+    match (arguments.check, arguments.strict, arguments.print_rules) {
+        (true, _, true) => Err(BadOption("--check and --print-rules exclude each other".to_owned())),
+        (false, true, _) => Err(BadOption("--strict is for --check".to_owned())),
+        (true, is_strict, false) => Ok(Task::Check { is_strict }),
+        (false, false, true) => Ok(Task::PrintRules),
+        (false, false, false) => Ok(Task::Serve),
+    }
 }

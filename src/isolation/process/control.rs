@@ -7,9 +7,13 @@ use super::sandbox::Notice;
 use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::load::Summary;
 use crate::rules::directives::Counts;
+use crate::rules::warnings::Warnings;
 
 /// Bytes of the longest message.
 pub(super) const MAX_MESSAGE: usize = 4096;
+
+/// The most summaries in one message: seven numbers of ten bytes at most each.
+pub(super) const MAX_SUMMARIES: usize = 50;
 
 /// What the front asks of the zygote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +38,10 @@ pub(super) enum Order {
 pub(super) enum Report {
     /// What the operator is to know of the engines' sandbox; the rules are loaded next.
     Sandbox(Notice),
-    /// The rules are loaded.
-    Ready(Vec<Summary>),
+    /// The rules of some applications are loaded; at most [`MAX_SUMMARIES`] of them.
+    Loaded(Vec<Summary>),
+    /// All rules are loaded.
+    Ready,
     /// The rules cannot be loaded, for this reason; the zygote ends.
     Failed(String),
     /// An engine was forked.
@@ -85,17 +91,16 @@ impl Order {
 impl Report {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Ready(summaries) => {
+            Self::Loaded(summaries) => {
                 let numbers = |summary: &Summary| {
                     let engine = match summary.engine {
                         RuleEngine::On => 2,
                         RuleEngine::DetectionOnly => 1,
                         RuleEngine::Off => 0,
                     };
-                    let (request, response) = (summary.request_body_access, summary.response_body_access);
                     let Counts { in_files, in_engine, removed } = summary.rules;
                     let rules = [in_files, in_engine, removed].map(|count| count as u64);
-                    [&rules[..], &[engine, request.into(), response.into()]].concat()
+                    [&rules[..], &[engine, summary.warnings.bits()]].concat()
                 };
                 let mut all = vec![summaries.len() as u64];
                 all.extend(summaries.iter().flat_map(numbers));
@@ -103,15 +108,18 @@ impl Report {
             }
             Self::Failed(cause) => {
                 let mut out = message(2, &[]);
-                let cause: String = cause.chars().take(MAX_MESSAGE / 8).collect();
+                // The text's length and the kinds take a few bytes as well.
+                let end = (0..=MAX_MESSAGE - 16).rev().find_map(|end| cause.get(..end));
+                let cause = if cause.len() < MAX_MESSAGE - 16 { cause } else { end.unwrap_or_default() };
                 Value::String(cause.as_bytes()).encode(&mut out);
                 out
             }
             Self::Sandbox(notice) => {
-                let mut out = message(6, &[]);
+                let mut out = message(7, &[]);
                 notice.encode(&mut out);
                 out
             }
+            Self::Ready => message(6, &[]),
             Self::Spawned { token, pid } => message(3, &[*token, *pid as u64]),
             Self::NotSpawned { token, errno } => message(4, &[*token, *errno as u64]),
             Self::Ended { pid, signal, status } => message(5, &[*pid as u64, *signal as u64, *status as u64]),
@@ -125,7 +133,7 @@ impl Report {
             let text = reader.value("cause").ok()?.bytes()?;
             return Some(Self::Failed(String::from_utf8_lossy(text).into_owned()));
         }
-        if kind == 6 {
+        if kind == 7 {
             return Notice::decode(&mut reader).map(Self::Sandbox);
         }
         let mut number = || reader.varint("number").ok();
@@ -145,15 +153,15 @@ impl Report {
                             1 => RuleEngine::DetectionOnly,
                             _ => RuleEngine::Off,
                         },
-                        request_body_access: number()? != 0,
-                        response_body_access: number()? != 0,
+                        warnings: Warnings::from_bits(number()?),
                     })
                 };
-                Self::Ready((0..count).map(|_| summary()).collect::<Option<_>>()?)
+                Self::Loaded((0..count).map(|_| summary()).collect::<Option<_>>()?)
             }
             3 => Self::Spawned { token: number()?, pid: small(number())? },
             4 => Self::NotSpawned { token: number()?, errno: small(number())? },
             5 => Self::Ended { pid: small(number())?, signal: small(number())?, status: small(number())? },
+            6 => Self::Ready,
             _ => return None,
         })
     }
@@ -181,11 +189,11 @@ mod tests {
         let summary = Summary {
             rules: Counts { in_files: 642, in_engine: 640, removed: 2 },
             engine: RuleEngine::DetectionOnly,
-            request_body_access: true,
-            response_body_access: false,
+            warnings: Warnings::from_bits(1 << 11),
         };
         for report in [
-            Report::Ready(vec![summary, summary]),
+            Report::Loaded(vec![summary, summary]),
+            Report::Ready,
             Report::Failed("line 3".to_owned()),
             Report::Sandbox(Notice::NotWritable { user: "nobody".to_owned(), path: "/var/log".into() }),
             Report::Sandbox(Notice::KeepsUser { user: "nobody".to_owned(), cause: "why".to_owned() }),
@@ -203,5 +211,20 @@ mod tests {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         assert_eq!(Report::decode(b""), None);
+    }
+
+    #[test]
+    fn no_message_is_too_long() {
+        let most = usize::MAX;
+        let summary = Summary {
+            rules: Counts { in_files: most, in_engine: most, removed: most },
+            engine: RuleEngine::On,
+            warnings: Warnings::from_bits(u64::MAX),
+        };
+        let reports = [Report::Loaded(vec![summary; MAX_SUMMARIES]), Report::Failed("é".repeat(MAX_MESSAGE))];
+        for report in reports {
+            let bytes = report.encode();
+            assert!(bytes.len() <= MAX_MESSAGE && Report::decode(&bytes).is_some(), "{}", bytes.len());
+        }
     }
 }

@@ -321,10 +321,10 @@ type Ready = mpsc::Sender<Result<Vec<Summary>, ZygoteError>>;
 /// The zygote host's thread: runs one zygote after the other. `ready` gets the first one's summaries or failure.
 fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &Ready) {
     let mut restarts = Restarts::new(POLICY);
-    let mut first = Some(ready);
+    let (mut first, mut rules) = (Some(ready), 0);
     loop {
         let ended = match (ZygoteProcess::start(args), first) {
-            (Ok(zygote), _) => zygote.serve(shared, log, &mut first),
+            (Ok(zygote), _) => zygote.serve(shared, log, &mut first, &mut rules),
             (Err(error), Some(ready)) => {
                 // A failure means that the program has given up, and nobody waits any more.
                 let _ = ready.send(Err(ZygoteError::Start(error)));
@@ -376,15 +376,25 @@ impl ZygoteProcess {
     }
 
     /// Carries out the zygote's reports until the zygote ends. Returns how it ended. `first` is taken when a first
-    /// zygote has loaded its rules.
-    fn serve(self, shared: &SharedState, log: &Logger, first: &mut Option<&Ready>) -> String {
-        let mut buffer = [0; MAX_MESSAGE];
+    /// zygote has loaded its rules; `rules` is how many the last one has loaded, whose files may have changed since.
+    fn serve(
+        self,
+        shared: &SharedState,
+        log: &Logger,
+        first: &mut Option<&Ready>,
+        rules: &mut usize,
+    ) -> String {
+        let (mut buffer, mut summaries) = ([0; MAX_MESSAGE], Vec::new());
         loop {
             let received =
                 processes::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
             let Some(report) = Report::decode(buffer.get(..received).unwrap_or_default()) else { break };
             match report {
-                Report::Ready(summaries) => {
+                Report::Loaded(some) => summaries.extend(some),
+                Report::Ready => {
+                    let summaries = std::mem::take(&mut summaries);
+                    let loaded = summaries.iter().map(|summary| summary.rules.in_engine).sum();
+                    let rules_before = std::mem::replace(rules, loaded);
                     let Ok(control) = self.control.try_clone() else { break };
                     let mut state = shared.lock();
                     if state.stopping {
@@ -395,8 +405,9 @@ impl ZygoteProcess {
                     match first.take() {
                         // A failure means that the program has given up, and nobody waits any more.
                         Some(ready) => ready.send(Ok(summaries)).unwrap_or_default(),
-                        None => warn!(log, "zygote restarted";
-                            "rules" => summaries.iter().map(|summary| summary.rules.in_engine).sum::<usize>()),
+                        None => {
+                            warn!(log, "zygote restarted"; "rules" => loaded, "rules_before" => rules_before)
+                        }
                     }
                 }
                 Report::Failed(cause) => match first {
@@ -448,15 +459,29 @@ impl ZygoteProcess {
 /// # Errors
 /// The system's error when the zygote can be neither reaped nor killed.
 fn end(mut zygote: Child) -> io::Result<ExitStatus> {
-    let until = Instant::now() + LAST_GRACE;
+    if let Some(status) = wait(&mut zygote, LAST_GRACE)? {
+        return Ok(status);
+    }
+    zygote.kill()?;
+    if let Some(status) = wait(&mut zygote, LAST_GRACE)? {
+        return Ok(status);
+    }
+    // The zygote is in a call that no signal ends, on a file system that does not answer. A thread waits on, so that it
+    // is reaped; if there is no thread, it stays a zombie until this program ends.
+    let _ = thread::Builder::new().name("zygote-end".to_owned()).spawn(move || zygote.wait());
+    Err(io::Error::new(io::ErrorKind::TimedOut, "it does not end, though it was killed"))
+}
+
+/// Waits for a zygote to end, at most `patience`.
+fn wait(zygote: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    let until = Instant::now() + patience;
     while Instant::now() < until {
         if let Some(status) = zygote.try_wait()? {
-            return Ok(status);
+            return Ok(Some(status));
         }
         thread::sleep(Duration::from_millis(2));
     }
-    zygote.kill()?;
-    zygote.wait()
+    Ok(None)
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::rules::{actions, words};
+use super::actions::actions;
 use super::{Directive, Directives, Place};
 use crate::rules::version::EngineVersion;
 
@@ -67,7 +67,8 @@ impl Needs {
         let (mut collections, mut uploads) = (None, None);
         let mut temporary = Temporary::default();
         for directive in all {
-            let words = words(&directive.arguments);
+            let words = directive.words(directives.version);
+            let words: Vec<_> = words.iter().map(|word| word.as_read_by(directives.version)).collect();
             let first = words.first().map(String::as_str).unwrap_or_default();
             let folder = || Some(PathBuf::from(first)).filter(|path| path.is_absolute());
             match directive.name.to_ascii_lowercase().as_str() {
@@ -110,7 +111,7 @@ impl Needs {
                 }
                 _ => {}
             }
-            if has_exec(directive, &words) {
+            if has_exec(directive, &words, directives.version) {
                 needs.runs_programs("exec", directive);
             }
             temporary.has_bodies |= directive.arguments.to_ascii_lowercase().contains("requestbodyaccess=on");
@@ -184,12 +185,12 @@ fn folder_of(file: &str, place: &Place) -> Option<PathBuf> {
 
 /// Whether a directive has the action `exec`. Its place among the arguments differs, and what only looks like the action
 /// costs nothing but a wider sandbox.
-fn has_exec(directive: &Directive, words: &[String]) -> bool {
+fn has_exec(directive: &Directive, words: &[String], version: EngineVersion) -> bool {
     let has_actions =
         ["SecRule", "SecAction", "SecDefaultAction", "SecRuleScript", "SecRuleUpdateActionById"];
     has_actions.iter().any(|name| directive.name.eq_ignore_ascii_case(name))
         && words.last().is_some_and(|word| {
-            actions(word).iter().any(|(name, value)| name.eq_ignore_ascii_case("exec") && !value.is_empty())
+            actions(word, version).iter().any(|action| action.is("exec") && !action.value.is_empty())
         })
 }
 

@@ -73,7 +73,9 @@ fn restrict(width: Width, needs: &Needs) -> Result<(), RulesetError> {
 /// What engines do in a folder: nothing that they have written can be removed but bodies.
 fn written(content: Content) -> BitFlags<AccessFs> {
     match content {
-        Content::AuditRecords => make_bitflags!(AccessFs::{WriteFile | MakeReg | MakeDir}),
+        Content::AuditRecords => {
+            make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | MakeReg | MakeDir})
+        }
         Content::Collections => make_bitflags!(AccessFs::{ReadFile | WriteFile | MakeReg}),
         Content::Bodies => make_bitflags!(AccessFs::{ReadFile | WriteFile | MakeReg | RemoveFile | Refer}),
     }

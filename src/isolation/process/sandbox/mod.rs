@@ -95,6 +95,7 @@ impl Sandbox {
             notices.extend(needs.programs.clone().map(|cause| widens(cause, true)));
             notices.extend(needs.network.clone().map(|cause| widens(cause, false)));
             user = user::choose(settings.user, &needs, &mut notices)?;
+            needs.folders.iter().for_each(|folder| user::make_folder(&folder.path, user));
             memory = data_size()? + MEMORY + bounds.count as u64 * MEMORY_EACH;
             files = highest_descriptor()? + FILES;
             oom_score = (own_oom_score()? + OOM_SCORE).min(1000);

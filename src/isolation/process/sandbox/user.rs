@@ -60,6 +60,15 @@ pub(super) fn choose(
     Ok(Some(ids))
 }
 
+/// Makes a folder that engines would make themselves, but cannot, as they write in no other. It is the engines' own.
+pub(super) fn make_folder(path: &Path, user: Option<Ids>) {
+    if std::fs::create_dir(path).is_ok() {
+        // Whatever fails here, engines say when they write.
+        let ids = user.map(|user| (user.user.as_raw(), user.group.as_raw()));
+        let _ = ids.map(|(user, group)| std::os::unix::fs::chown(path, Some(user), Some(group)));
+    }
+}
+
 /// Makes the calling process that user's, for good.
 pub(super) fn become_user(ids: Ids) -> nix::Result<()> {
     setgroups(&[])?;
