@@ -74,10 +74,12 @@ fn restrict(width: Width, needs: &Needs) -> Result<(), RulesetError> {
 fn written(content: Content) -> BitFlags<AccessFs> {
     match content {
         Content::AuditRecords => {
-            make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | MakeReg | MakeDir})
+            make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | Truncate | MakeReg | MakeDir})
         }
         Content::Collections => make_bitflags!(AccessFs::{ReadFile | WriteFile | MakeReg}),
-        Content::Bodies => make_bitflags!(AccessFs::{ReadFile | WriteFile | MakeReg | RemoveFile | Refer}),
+        Content::Bodies => {
+            make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate | MakeReg | RemoveFile | Refer})
+        }
     }
 }
 
