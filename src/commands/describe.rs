@@ -1,5 +1,6 @@
 //! The log lines before the program serves: version, engine and rules, and warnings about settings that may be mistakes.
 
+use nix::unistd::geteuid;
 use slog::{Logger, info, warn};
 
 use crate::daemon::rules_report;
@@ -24,6 +25,13 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
     }
     if let Err(error) = std::fs::read("/proc/self/stat") {
         warn!(log, "cannot read /proc, engines that stand still will not be ended"; "cause" => %error);
+    }
+    if geteuid().is_root() {
+        warn!(
+            log,
+            "running as root, which the agent does not need beyond its port and its files; \
+            start it as another user (User= of systemd, USER of a container)"
+        );
     }
     let page = settings.agent.answers.block_page.as_ref();
     for element in page.map(BlockPage::broken_elements).unwrap_or_default() {

@@ -13,6 +13,7 @@ use crate::agent::ModSecurityAgent;
 use crate::daemon::service::{Ending, Service};
 use crate::daemon::successor::Successor;
 use crate::daemon::{descriptors, signals, sockets};
+use crate::isolation::process::sandbox;
 use crate::isolation::{self, IsolationMode};
 use crate::logging;
 use crate::settings::Settings;
@@ -36,6 +37,9 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
         Err(error) => return fail(1, &error),
     };
     describe(&log, &settings, &summaries);
+    if settings.isolation == IsolationMode::Process {
+        sandbox::describe(&log, settings.limits.sandbox);
+    }
     let agent = Arc::new(ModSecurityAgent::new(isolation, settings.agent.clone()));
     let settings = Arc::new(settings);
     let ended = System::new().block_on(async {

@@ -9,6 +9,7 @@ pub mod body_processor;
 mod callback;
 pub mod descriptor;
 pub mod fault;
+pub(crate) mod forbidden_call;
 pub mod intervention;
 pub mod matches;
 pub mod pcre2;

@@ -9,18 +9,21 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-/// Sends one message, and a descriptor with it if one is given.
+/// Descriptors that one message may carry.
+pub(crate) const MAX_DESCRIPTORS: usize = 2;
+
+/// Sends one message, and these descriptors with it, at most [`MAX_DESCRIPTORS`].
 ///
 /// # Errors
 /// The system's error: EPIPE or ECONNRESET when the other end is closed.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     message: &[u8],
-    descriptor: Option<BorrowedFd<'_>>,
+    descriptors: &[BorrowedFd<'_>],
 ) -> nix::Result<()> {
-    let raw = descriptor.map(|descriptor| [descriptor.as_raw_fd()]);
-    let rights = raw.as_ref().map(|raw| [ControlMessage::ScmRights(raw)]);
-    let rights = rights.as_ref().map_or(&[][..], |rights| &rights[..]);
+    let raw: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let rights = if raw.is_empty() { &[][..] } else { &rights };
     let parts = [IoSlice::new(message)];
     loop {
         match sendmsg::<()>(socket.as_raw_fd(), &parts, rights, MsgFlags::MSG_NOSIGNAL, None) {
@@ -30,13 +33,13 @@ pub(crate) fn send(
     }
 }
 
-/// Receives one message into `buffer`. Returns its length, 0 when the other end is closed, and the descriptor that came
+/// Receives one message into `buffer`. Returns its length, 0 when the other end is closed, and the descriptors that came
 /// with it.
 ///
 /// # Errors
 /// The system's error: ECONNRESET when the other end is closed.
-pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; MAX_DESCRIPTORS]);
     loop {
         let mut parts = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
@@ -44,17 +47,17 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<
             Err(Errno::EINTR) => continue,
             done => done?,
         };
-        let mut descriptor = None;
+        let mut descriptors = Vec::new();
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(received) = control {
                 for raw in received {
                     // SAFETY: the kernel has just opened this descriptor in this process, and nothing else knows its
                     // number.
-                    descriptor = Some(unsafe { OwnedFd::from_raw_fd(raw) });
+                    descriptors.push(unsafe { OwnedFd::from_raw_fd(raw) });
                 }
             }
         }
-        return Ok((message.bytes, descriptor));
+        return Ok((message.bytes, descriptors));
     }
 }
 

@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use actors::{Engine, EngineError, StartError};
 use crossbeam::channel::Receiver;
+use nix::sys::prctl;
 use slog::Logger;
 
+use crate::ffi::descriptor::close_all_on_exec;
 use crate::ffi::fault;
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
@@ -22,6 +24,7 @@ use crate::modsecurity::error::ApplicationError;
 use crate::modsecurity::load::Summary;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::sources::RuleSources;
+use process::sandbox::SandboxSettings;
 use process::{EngineProcess, ZygoteError, ZygoteHost};
 use thread::{EngineThread, Threads};
 
@@ -44,6 +47,8 @@ pub struct EngineLimits {
     pub stall: Duration,
     /// How many transactions the engine may park for their responses, and for how long.
     pub responses: RetentionLimits,
+    /// What its process may do; without meaning for one in a thread.
+    pub sandbox: SandboxSettings,
 }
 
 /// Loaded rules, and the place where engines with these rules can be started. Dropping the last clone ends the place:
@@ -101,7 +106,12 @@ pub fn start(
 ) -> Result<(Isolation, Vec<Summary>), IsolationError> {
     match mode {
         IsolationMode::Process => {
-            let started = ZygoteHost::start(rules, limits.responses, log);
+            // Whoever takes over an engine must find neither links nor answers of others here. The kernel has no reason to
+            // refuse it.
+            let _ = prctl::set_dumpable(!limits.sandbox.is_on);
+            // Nor descriptors that this program was started with and knows nothing of.
+            close_all_on_exec().map_err(|error| IsolationError::Zygote(ZygoteError::Start(error)))?;
+            let started = ZygoteHost::start(rules, limits.responses, limits.sandbox, log);
             let (host, summaries) = started.map_err(IsolationError::Zygote)?;
             Ok((Isolation::Process(Arc::new(host), limits), summaries))
         }

@@ -10,6 +10,7 @@ use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
 use crate::rules::check::check;
+use crate::rules::directives::needs::Needs;
 use crate::rules::directives::{Counts, Directives, compare, remaining};
 use crate::rules::progress;
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set, include_core_rule_set};
@@ -31,6 +32,8 @@ pub struct RuleSet<L> {
     pub library: Arc<L>,
     /// The audit log that the rules name.
     pub audit: Arc<AuditLog>,
+    /// What they need of the operating system.
+    pub needs: Needs,
 }
 
 /// A summary of loaded rules, for the log.
@@ -71,7 +74,8 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
     let warnings = warnings::find(&directives, &remaining(&directives, &ids), &settings_in_engine);
     let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
-    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit) }, summary))
+    let needs = Needs::of(&directives);
+    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit), needs }, summary))
 }
 
 /// Returns what is loaded without `-f`, as the text of a file.
@@ -109,6 +113,14 @@ impl<L> RuleSets<L> {
     #[must_use]
     pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
         application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
+    }
+
+    /// What all of them need of the operating system.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let mut needs = self.default.needs.clone();
+        self.applications.values().for_each(|rules| needs.add(&rules.needs));
+        needs
     }
 }
 

@@ -25,6 +25,7 @@ use crate::modsecurity::error::{ApplicationError, InspectionError, LibraryError}
 use crate::modsecurity::inspector::Inspector;
 use crate::modsecurity::load::{RuleSets, Summary, load_all};
 use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::directives::needs::Needs;
 use crate::rules::sources::RuleSources;
 use crate::rules::version::EngineVersion;
 
@@ -72,6 +73,17 @@ impl Rules {
             }
             #[cfg(not(all(feature = "engine2", feature = "engine3")))]
             version => Err(ApplicationError::NotBuilt(version)),
+        }
+    }
+
+    /// What all of them need of the operating system while requests are inspected.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        match self {
+            #[cfg(feature = "engine2")]
+            Self::Two(rules) => rules.needs(),
+            #[cfg(feature = "engine3")]
+            Self::Three(rules) => rules.needs(),
         }
     }
 }

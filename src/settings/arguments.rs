@@ -87,6 +87,16 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "FORM")]
     pub(super) isolation: Option<String>,
 
+    /// on confines engine processes: system calls, files, memory, rights; off leaves them all rights of the agent
+    /// [default: on]
+    #[structopt(long, value_name = "FORM")]
+    pub(super) sandbox: Option<String>,
+
+    /// User, by name or number, whose processes engines are when the agent starts as root [default: nobody, unless the
+    /// rules have engines write where only root may, or run programs]
+    #[structopt(long, value_name = "USER")]
+    pub(super) engine_user: Option<String>,
+
     /// CPU time that an engine may use for one request before it is ended, at least 100ms [default: that of --deadline,
     /// or 100ms]
     #[structopt(long, value_name = "TIME")]
@@ -166,7 +176,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 26] = [
+pub(super) const OPTIONS: [(&str, Kind); 28] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -181,6 +191,8 @@ pub(super) const OPTIONS: [(&str, Kind); 26] = [
     ("queue", Kind::Value),
     ("engine", Kind::Value),
     ("isolation", Kind::Value),
+    ("sandbox", Kind::Value),
+    ("engine-user", Kind::Value),
     ("engine-limit", Kind::Value),
     ("stall-limit", Kind::Value),
     ("max-requests", Kind::Value),

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use actors::spop::Limits;
 use actors::spop::frame::MIN_FRAME_SIZE;
+use nix::unistd::geteuid;
 
 use super::arguments::Arguments;
 use super::{BadOption, SettingsError, app, number, on_error, time};
 use crate::agent::AgentSettings;
 use crate::agent::policy::{Applications, Truncated, UnknownApplication};
 use crate::agent::recycling::Recycling;
+use crate::isolation::process::sandbox::{EngineUser, Ids, SandboxSettings};
 use crate::isolation::{EngineLimits, IsolationMode};
 use crate::message::answer::Policy;
 use crate::message::block_page::BlockPage;
@@ -66,6 +68,10 @@ pub(super) fn isolation(arguments: &Arguments) -> Result<IsolationMode, BadOptio
             let cause = "--max-requests: engines in threads (--isolation thread) have no process to replace";
             Err(BadOption(cause.to_owned()))
         }
+        "thread" if arguments.engine_user.is_some() => {
+            let cause = "--engine-user: engines in threads (--isolation thread) have the agent's user";
+            Err(BadOption(cause.to_owned()))
+        }
         "thread" => Ok(IsolationMode::Thread),
         other => Err(BadOption(format!("--isolation: {other:?} is neither process nor thread"))),
     }
@@ -97,7 +103,48 @@ pub(super) fn limits(arguments: &Arguments, tree: &actors::Settings) -> Result<E
         IsolationMode::Process => 1,
         IsolationMode::Thread => tree.workers,
     };
-    Ok(EngineLimits { cpu, stall, responses: RetentionLimits { count, ttl, engines } })
+    Ok(EngineLimits {
+        cpu,
+        stall,
+        responses: RetentionLimits { count, ttl, engines },
+        sandbox: sandbox(arguments)?,
+    })
+}
+
+/// What engine processes may do.
+///
+/// # Errors
+/// When there is no such user, or engines cannot become it.
+fn sandbox(arguments: &Arguments) -> Result<SandboxSettings, BadOption> {
+    let name = arguments.engine_user.as_deref();
+    match arguments.sandbox.as_deref().unwrap_or("on") {
+        "on" => {}
+        "off" if name.is_some() => {
+            let cause = "--engine-user: engines that are not confined (--sandbox off) have the agent's user";
+            return Err(BadOption(cause.to_owned()));
+        }
+        "off" => return Ok(SandboxSettings::OFF),
+        other => return Err(BadOption(format!("--sandbox: {other:?} is neither on nor off"))),
+    }
+    let user = match (name, geteuid()) {
+        (None, own) if own.is_root() => EngineUser::Default(Ids::of_nobody()),
+        (None, _) => EngineUser::Own,
+        (Some(name), own) => {
+            let ids = Ids::find(name);
+            let ids = ids.ok_or_else(|| BadOption(format!("--engine-user: there is no user {name:?}")))?;
+            match ids.user == own {
+                true => EngineUser::Own,
+                false if own.is_root() => EngineUser::Chosen(ids),
+                false => {
+                    let cause = format!(
+                        "--engine-user {name}: only an agent that starts as root can give engines another user"
+                    );
+                    return Err(BadOption(cause));
+                }
+            }
+        }
+    };
+    Ok(SandboxSettings { is_on: true, user })
 }
 
 /// Returns the value of `--max-requests`; 0 is no limit.

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use actors::{Engine, EngineError};
 use modsecurity_spoa::isolation::EngineLimits;
+use modsecurity_spoa::isolation::process::sandbox::{EngineUser, SandboxSettings};
 use modsecurity_spoa::isolation::process::{EngineProcess, ZygoteHost, invoked_as_zygote, run_zygote};
 use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
@@ -91,9 +92,10 @@ fn compare(version: EngineVersion) {
     let default = RuleSource::Files(vec![file]);
     let rules = RuleSources { engine: version, default, applications: Vec::new() };
     let log = Logger::root(Discard, o!());
-    let (zygote_host, _) = ZygoteHost::start(&rules, RetentionLimits::NONE, &log).unwrap();
+    let sandbox = SandboxSettings { is_on: true, user: EngineUser::Own };
+    let (zygote_host, _) = ZygoteHost::start(&rules, RetentionLimits::NONE, sandbox, &log).unwrap();
     let long = Duration::from_secs(2);
-    let limits = EngineLimits { cpu: long, stall: long, responses: RetentionLimits::NONE };
+    let limits = EngineLimits { cpu: long, stall: long, responses: RetentionLimits::NONE, sandbox };
     let mut process = EngineProcess::start(1, Arc::new(zygote_host), limits, &log).unwrap();
     let mut thread = ModSecurity::new(&Rules::load(&rules).unwrap().0, RetentionLimits::NONE).unwrap();
     let payload = message::payload_with_body(&[b'a'; 3000]).freeze();

@@ -8,6 +8,8 @@ mod applications;
 mod audit;
 // The engine's audit logs are whole, though several workers write to one of them.
 mod audit_log;
+// What engines need of the system they have, in the sandbox.
+mod confined;
 // What becomes of audit records that cannot be written.
 mod audit_losses;
 // The built-in settings bound what is inspected, and refuse what is not.

@@ -10,6 +10,8 @@ mod census;
 mod crashes;
 // Load on an agent, and what must come of each request.
 mod load;
+// What code in an engine that was taken over can do: nothing.
+mod prison;
 // Engine processes that are replaced after some number of requests.
 mod recycling;
 // An agent with a library of faults in its engine.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 
 use crate::support::agent::Agent;
-use crate::support::log::value;
+use crate::support::log::{is_alarming, value};
 use crate::support::process::run;
 use crate::support::spop::{Ack, Link, Message};
 use crate::support::waiting::wait_until;
@@ -50,8 +50,7 @@ fn recycled(agent: &Agent) -> Vec<String> {
 
 #[track_caller]
 fn assert_calm(log: &[String]) {
-    let alarming =
-        |line: &&String| [" WARN ", " ERRO ", " CRIT ", "restarted"].iter().any(|word| line.contains(word));
+    let alarming = |line: &&String| is_alarming(line) || line.contains("restarted");
     assert_eq!(log.iter().find(alarming), None);
 }
 

@@ -9,6 +9,8 @@ use crate::support::process::engine;
 use crate::support::spop::{Message, hello, hello_frame};
 use crate::support::waiting::wait_until;
 use crate::support::wire::{AGENT_DISCONNECT, AGENT_HELLO, Value, headers};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -40,7 +42,7 @@ fn library() -> &'static Path {
         );
         let mut command = Command::new("g++");
         command.args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).arg(&fresh);
-        command.arg(sources.join("faults.cc"));
+        command.args(["faults.cc", "attempts.cc"].map(|name| sources.join(name)));
         if engine() == 2 {
             command.args(flags_of_modsecurity2()).args(["-x", "c"]).arg(sources.join("faults2.c"));
         }
@@ -78,7 +80,17 @@ impl Subject {
 
     /// Starts one with these options, and four workers unless they say how many.
     pub fn with_options(options: &[&str]) -> Self {
+        Self::with_options_as(None, options)
+    }
+
+    /// Starts one with these options, as this user if the tests run as root.
+    pub fn with_options_as(user: Option<u32>, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        // Whoever the agent and its engines are, they reach what is in it.
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        if user.is_some() {
+            std::os::unix::fs::chown(folder.path(), user, user).unwrap();
+        }
         let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let rules = place("rules.conf");
         std::fs::write(&rules, RULES.replace("AUDIT", &place("audit.log"))).unwrap();
@@ -94,7 +106,7 @@ impl Subject {
             ("FAULT_WHILE", &place("every-request-is-bad")),
             ("FAULT_FORK", &place("no-fork")),
         ];
-        let agent = Agent::start_exactly(&all, &environment);
+        let agent = Agent::start_as(user, &all, &environment);
         Self { agent, folder }
     }
 

@@ -47,6 +47,11 @@ fn an_argument_that_belongs_to_no_option_is_refused() {
 fn what_two_options_say_together_is_checked_too() {
     assert!(refused(&["-m", "65536", "--max-payload", "65535"], &[], 2).contains("max-payload"));
     assert!(refused(&["-c", "pipelining", "-c", "warp"], &[], 2).contains("warp"));
+    // An engine's user is that of its process.
+    for other in [["--isolation", "thread"], ["--sandbox", "off"]] {
+        let complaint = refused(&[&["--engine-user", "nobody"], &other[..]].concat(), &[], 2);
+        assert!(complaint.contains("--engine-user") && complaint.contains(other[1]), "{complaint}");
+    }
 }
 
 #[test]

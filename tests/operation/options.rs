@@ -9,8 +9,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
-/// values from the environment alone.
-const ROWS: [(&str, &str, &[&str]); 26] = [
+/// values from the environment alone; OWN is the number of the user that runs the tests.
+const ROWS: [(&str, &str, &[&str]); 28] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
@@ -26,6 +26,9 @@ const ROWS: [(&str, &str, &[&str]); 26] = [
     ("queue", "10", &["0", "65537", "many"]),
     ("engine", "3", &["4", "three"]),
     ("isolation", "thread", &["fork"]),
+    ("sandbox", "off", &["maybe", "1"]),
+    // Whoever runs the tests.
+    ("engine-user", "OWN", &["there-is-no-such-user"]),
     ("engine-limit", "1s", &["99ms", "soon"]),
     ("stall-limit", "1s", &["99ms", "soon"]),
     ("max-requests", "5", &["many", "4294967296"]),
@@ -104,7 +107,9 @@ fn options() -> Vec<Listed> {
 /// Each option with its row, and the rule file that the rows may name.
 fn rows() -> (tempfile::TempDir, Vec<(Listed, String, Vec<String>)>) {
     let (folder, path) = rule_file("SecRuleEngine On\n");
-    let named = |value: &str| value.replace("RULES", path.to_str().unwrap());
+    let own = std::process::Command::new("id").arg("-u").output().unwrap().stdout;
+    let own = String::from_utf8(own).unwrap();
+    let named = |value: &str| value.replace("RULES", path.to_str().unwrap()).replace("OWN", own.trim());
     let mut rows: BTreeMap<_, _> = ROWS.into_iter().map(|(name, good, bad)| (name, (good, bad))).collect();
     let mut known = Vec::new();
     for option in options() {

@@ -1,10 +1,10 @@
 //! The real agent, started as an operator starts it.
 
 use super::log::{Log, value};
-use super::process::{AGENT, clean_environment, end, guarded, signal, spawn, wait};
+use super::process::{AGENT, clean_environment, end, guarded, guarded_as, signal, spawn, wait};
 use super::spop::Link;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 /// A running agent. Ends when dropped.
@@ -49,7 +49,17 @@ impl Agent {
 
     /// Starts it with these options and variables alone, and waits until it is ready.
     pub fn start_exactly(options: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut agent = Self::launch(options, environment);
+        Self::start_as(None, options, environment)
+    }
+
+    /// Starts it as this user, if one is given: only root can do that.
+    pub fn start_as(user: Option<u32>, options: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut agent = match user {
+            Some(user) => {
+                Self::following(launch_in(guarded_as(user, AGENT), options, environment, Stdio::piped()))
+            }
+            None => Self::launch(options, environment),
+        };
         agent.log.wait_for("`ready`", |line| line.contains(" ready, "));
         let listening = agent.log.lines_with(" listening, ");
         agent.addresses = listening.iter().map(|line| value(line, "address").unwrap().to_owned()).collect();
@@ -59,7 +69,10 @@ impl Agent {
 
     /// Starts it without waiting for anything.
     pub fn launch(options: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = launch(options, environment, Stdio::piped());
+        Self::following(launch(options, environment, Stdio::piped()))
+    }
+
+    fn following(mut child: Child) -> Self {
         let log = Log::follow(child.stderr.take().unwrap());
         Self { child, log, addresses: Vec::new(), _rules: None }
     }
@@ -183,7 +196,15 @@ impl Drop for Agent {
 
 /// Starts an agent that logs there.
 pub fn launch(options: &[&str], environment: &[(&str, &str)], log: impl Into<Stdio>) -> Child {
-    let mut command = guarded(AGENT);
+    launch_in(guarded(AGENT), options, environment, log)
+}
+
+fn launch_in(
+    mut command: Command,
+    options: &[&str],
+    environment: &[(&str, &str)],
+    log: impl Into<Stdio>,
+) -> Child {
     command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     clean_environment(&mut command).envs(environment.iter().copied());
     spawn(command)

@@ -123,6 +123,12 @@ fn left(deadline: Instant) -> Option<Duration> {
     deadline.checked_duration_since(Instant::now())
 }
 
+/// Whether a line tells of something that is not as it should be. That tests run as root is no such thing.
+pub fn is_alarming(line: &str) -> bool {
+    let is = |level: &&str| line.contains(*level);
+    [" WARN ", " ERRO ", " CRIT "].iter().any(is) && !line.contains(" WARN running as root")
+}
+
 /// The value of `key` in a log line: `…, uri: "/?a", status: 403` has `"/?a"` (with its quotes) and `403`. What stands
 /// between quotes is no key.
 pub fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {

@@ -24,6 +24,24 @@ pub fn guarded(program: &str) -> Command {
     command
 }
 
+/// The same, run by the user and the group of this number.
+pub fn guarded_as(user: u32, program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    let user = user.to_string();
+    command.args([
+        "--reuid",
+        &user,
+        "--regid",
+        &user,
+        "--clear-groups",
+        "--pdeathsig",
+        "KILL",
+        "--",
+        program,
+    ]);
+    command
+}
+
 /// Starts a command of [`guarded`] from the thread that lives as long as this process.
 pub fn spawn(command: Command) -> Child {
     static FORKER: OnceLock<Sender<Order>> = OnceLock::new();

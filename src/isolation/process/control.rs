@@ -3,6 +3,7 @@
 use actors::spop::reader::Reader;
 use actors::spop::{Value, varint};
 
+use super::sandbox::Notice;
 use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::load::Summary;
 use crate::rules::directives::Counts;
@@ -17,7 +18,8 @@ pub(super) const MAX_SUMMARIES: usize = 50;
 /// What the front asks of the zygote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Fork an engine; the descriptor of the memory that it shares with its worker comes with the message.
+    /// Fork an engine; the descriptors of the memory that it shares with its worker and of its standard error come
+    /// with the message.
     Spawn {
         /// A number that the answer repeats.
         token: u64,
@@ -37,6 +39,8 @@ pub(super) enum Order {
 /// What the zygote tells the front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
+    /// What the operator is to know of the engines' sandbox; the rules are loaded next.
+    Sandbox(Notice),
     /// The rules of some applications are loaded; at most [`MAX_SUMMARIES`] of them.
     Loaded(Vec<Summary>),
     /// All rules are loaded.
@@ -120,6 +124,11 @@ impl Report {
                 Value::String(cause.as_bytes()).encode(&mut out);
                 out
             }
+            Self::Sandbox(notice) => {
+                let mut out = message(7, &[]);
+                notice.encode(&mut out);
+                out
+            }
             Self::Ready => message(6, &[]),
             Self::Spawned { token, pid } => message(3, &[*token, *pid as u64]),
             Self::NotSpawned { token, errno } => message(4, &[*token, *errno as u64]),
@@ -134,6 +143,9 @@ impl Report {
         if kind == 2 {
             let text = reader.value("cause").ok()?.bytes()?;
             return Some(Self::Failed(String::from_utf8_lossy(text).into_owned()));
+        }
+        if kind == 7 {
+            return Notice::decode(&mut reader).map(Self::Sandbox);
         }
         let mut number = || reader.varint("number").ok();
         let small = |number: Option<u64>| i32::try_from(number?).ok();
@@ -178,6 +190,8 @@ fn message(kind: u64, numbers: &[u64]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::directives::Place;
+    use crate::rules::directives::needs::Cause;
 
     #[test]
     fn messages_come_back() {
@@ -193,6 +207,15 @@ mod tests {
             Report::Loaded(vec![summary, summary]),
             Report::Ready,
             Report::Failed("line 3".to_owned()),
+            Report::Sandbox(Notice::NotWritable { user: "nobody".to_owned(), path: "/var/log".into() }),
+            Report::Sandbox(Notice::KeepsUser { user: "nobody".to_owned(), cause: "why".to_owned() }),
+            Report::Sandbox(Notice::Widened {
+                cause: Cause {
+                    what: "exec",
+                    place: Place { file: std::path::Path::new("/rules.conf").into(), line: 7 },
+                },
+                programs: true,
+            }),
             Report::Spawned { token: 5, pid: 1234 },
             Report::NotSpawned { token: 5, errno: 11 },
             Report::Ended { pid: 1234, signal: 11, status: 0 },

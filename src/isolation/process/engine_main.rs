@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::BytesMut;
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{Pid, dup2_stdin, getppid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::channel::{EngineEnd, NextJob};
+use super::sandbox::Sandbox;
 use super::wire;
 use crate::message::decode::decode;
 use crate::message::verdict::Verdict;
@@ -20,27 +20,36 @@ use crate::modsecurity::{ModSecurity, Rules};
 
 /// Runs an engine process, after the fork, until its worker lets it go. `memory` is shared with the worker. Returns the
 /// exit status.
-pub(super) fn run(zygote: Pid, worker: u64, memory: OwnedFd, rules: &Rules, limits: RetentionLimits) -> i32 {
-    // The kernel kills the engine when the zygote dies. A zygote that died before this call sends no signal: the parent
-    // is another process then.
-    if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != zygote {
-        return 1;
-    }
-    let name = std::ffi::CString::new(format!("engine-{worker}")).unwrap_or_default();
+pub(super) fn run(
+    zygote: Pid,
+    worker: u64,
+    [memory, standard_error]: [OwnedFd; 2],
+    rules: &Rules,
+    sandbox: &Sandbox,
+    limits: RetentionLimits,
+) -> i32 {
+    let name = format!("engine-{worker}");
     // The name is for ps(1); an engine works without one, too.
-    let _ = prctl::set_name(&name);
+    let _ = prctl::set_name(&std::ffi::CString::new(name.as_str()).unwrap_or_default());
     // Standard input is the zygote's control socket, through which an exploited engine could give orders as the front.
     let closed = File::open("/dev/null").map(dup2_stdin);
-    if !matches!(closed, Ok(Ok(()))) {
+    // An exploited engine could write log lines of its choosing on the front's standard error.
+    let replaced = dup2_stdout(&standard_error).and_then(|()| dup2_stderr(&standard_error));
+    if !matches!((closed, replaced), (Ok(Ok(())), Ok(()))) {
         return 1;
     }
+    drop(standard_error);
     let channel = EngineEnd::open(memory.as_fd());
     drop(memory);
     let engine = || ModSecurity::new(rules, limits).map_err(io::Error::other);
-    match channel.and_then(|channel| serve(channel, engine()?)) {
+    let confined = |engine| match sandbox.enter(zygote) {
+        Ok(()) => Ok(engine),
+        Err(error) => Err(io::Error::other(format!("cannot be confined: {error}"))),
+    };
+    match channel.and_then(|channel| serve(channel, confined(engine()?)?)) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("engine-{worker}: {error}");
+            eprintln!("{name}: {error}");
             1
         }
     }

@@ -20,6 +20,7 @@ use nix::unistd::Pid;
 use slog::Logger;
 
 use super::channel::{self, Received, WorkerEnd};
+use super::standard_error;
 use super::wire;
 use super::zygote_host::ZygoteHost;
 use crate::isolation::EngineLimits;
@@ -68,7 +69,13 @@ impl EngineProcess {
     ) -> Result<Self, StartError> {
         let (channel, memory) = WorkerEnd::create()
             .map_err(|error| StartError::new(format!("no memory to share with an engine: {error}")))?;
-        let (pid, end) = host.spawn(worker, memory.as_fd(), channel.alarm()).map_err(StartError::new)?;
+        let (lines, standard_error) = standard_error::pipe()
+            .map_err(|error| StartError::new(format!("no pipe for an engine's standard error: {error}")))?;
+        let descriptors = [memory.as_fd(), standard_error.as_fd()];
+        let (pid, end) = host.spawn(worker, descriptors, channel.alarm()).map_err(StartError::new)?;
+        standard_error::follow(lines, pid, log).map_err(|error| {
+            StartError::new(format!("no thread for the standard error of engine process {pid}: {error}"))
+        })?;
         let clock = clock_getcpuclockid(pid).map_err(|errno| {
             StartError::new(format!("cannot read the CPU time of engine process {pid}: {errno}"))
         })?;

@@ -149,7 +149,7 @@ impl Spare {
 fn order(zygote: &ZygoteProcess) -> io::Result<OwnedFd> {
     let (control, theirs) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    processes::send(zygote.control.as_fd(), &Order::Spare.encode(), Some(theirs.as_fd()))?;
+    processes::send(zygote.control.as_fd(), &Order::Spare.encode(), &[theirs.as_fd()])?;
     Ok(control)
 }
 

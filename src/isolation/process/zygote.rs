@@ -21,6 +21,7 @@ use nix::unistd::{Pid, close, dup2_stdin, getpid, getppid, setpgid};
 
 use super::control::{MAX_MESSAGE, MAX_SUMMARIES, Order, Report};
 use super::engine_main;
+use super::sandbox::{Sandbox, SandboxSettings};
 use crate::ffi::processes::{self, Twin};
 use crate::modsecurity::Rules;
 use crate::modsecurity::parked::RetentionLimits;
@@ -40,9 +41,13 @@ pub fn invoked_as_zygote(args: &[OsString]) -> bool {
 }
 
 /// The arguments of a zygote, in this order: the version of ModSecurity, how many transactions an engine may park and
-/// for how many milliseconds, the number of files with default rules, these files, and then for each file of an
+/// for how many milliseconds, the engines' sandbox, the number of files with default rules, these files, and then for each file of an
 /// application the application's name and the file.
-pub(super) fn args(sources: &RuleSources, limits: RetentionLimits) -> Vec<OsString> {
+pub(super) fn args(
+    sources: &RuleSources,
+    limits: RetentionLimits,
+    sandbox: SandboxSettings,
+) -> Vec<OsString> {
     let files = match &sources.default {
         RuleSource::Default => &[][..],
         RuleSource::Files(files) => files,
@@ -51,6 +56,7 @@ pub(super) fn args(sources: &RuleSources, limits: RetentionLimits) -> Vec<OsStri
         sources.engine.number().to_string().into(),
         limits.count.to_string().into(),
         limits.ttl.as_millis().to_string().into(),
+        sandbox.to_argument().into(),
         files.len().to_string().into(),
     ];
     args.extend(files.iter().map(|file| file.clone().into_os_string()));
@@ -60,11 +66,12 @@ pub(super) fn args(sources: &RuleSources, limits: RetentionLimits) -> Vec<OsStri
     args
 }
 
-fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
-    let [_, engine, count, ttl, files, rest @ ..] = args else { return None };
+fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits, SandboxSettings)> {
+    let [_, engine, count, ttl, sandbox, files, rest @ ..] = args else { return None };
     let engine = EngineVersion::of_number(engine.to_str()?)?;
     let count = count.to_str()?.parse().ok()?;
     let ttl = Duration::from_millis(ttl.to_str()?.parse().ok()?);
+    let sandbox = SandboxSettings::of_argument(sandbox.to_str()?)?;
     let (files, rest) = rest.split_at_checked(files.to_str()?.parse().ok()?)?;
     let default = match files {
         [] => RuleSource::Default,
@@ -79,7 +86,7 @@ fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
             None => applications.push((name.to_owned(), vec![file.into()])),
         }
     }
-    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl, engines: 1 }))
+    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl, engines: 1 }, sandbox))
 }
 
 /// Runs a zygote, whose control socket is its standard input, until the front lets it go. Returns the exit status.
@@ -95,8 +102,12 @@ pub fn run(args: &[OsString]) -> i32 {
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
         return 1;
     }
-    let Some((sources, limits)) = read_args(args) else { return 1 };
-    match Zygote::load(&sources, limits).and_then(Zygote::serve) {
+    let Some((sources, limits, sandbox)) = read_args(args) else { return 1 };
+    // Whoever takes over an engine must not reach the zygote's memory, nor the control socket.
+    if sandbox.is_on && prctl::set_dumpable(false).is_err() {
+        return 1;
+    }
+    match Zygote::load(&sources, limits, sandbox).and_then(Zygote::serve) {
         Ok(()) => 0,
         // The front logs what is wrong with the rules.
         Err(ServiceError::Rules) => 1,
@@ -110,7 +121,7 @@ pub fn run(args: &[OsString]) -> i32 {
 /// Why a zygote ends before the front lets it go.
 #[derive(Debug)]
 enum ServiceError {
-    /// The rules cannot be loaded, and the front has been sent the reason.
+    /// The rules cannot be loaded, or no engine confined, and the front has been sent the reason.
     Rules,
     /// Standard input, the control socket, cannot be duplicated.
     Control(io::Error),
@@ -148,6 +159,7 @@ struct Zygote {
     /// Readable when a child has ended.
     children: SignalFd,
     rules: Rules,
+    sandbox: Sandbox,
     limits: RetentionLimits,
     /// Engines that are not reaped yet.
     engines: Vec<Pid>,
@@ -175,16 +187,29 @@ enum Obeyed {
 
 impl Zygote {
     /// Loads the rules and sends the front a summary of them, or the reason why they cannot be loaded.
-    fn load(sources: &RuleSources, limits: RetentionLimits) -> Result<Self, ServiceError> {
+    fn load(
+        sources: &RuleSources,
+        limits: RetentionLimits,
+        settings: SandboxSettings,
+    ) -> Result<Self, ServiceError> {
         let control = io::stdin().as_fd().try_clone_to_owned().map_err(ServiceError::Control)?;
-        let (rules, summaries) = Rules::load(sources).map_err(|error| {
+        let send = |report: Report| processes::send(control.as_fd(), &report.encode(), &[]);
+        let failed = |reason: String| {
             // A failure to send means that the front is gone, and with it everybody who could read the reason.
-            let _ = processes::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
+            let _ = send(Report::Failed(reason));
             ServiceError::Rules
-        })?;
+        };
+        let (rules, summaries) = Rules::load(sources).map_err(|error| failed(error.to_string()))?;
+        let planned = Sandbox::plan(rules.needs(), settings, limits);
+        let (sandbox, notices) = planned.map_err(|error| failed(error.to_string()))?;
+        let sent = notices.into_iter().try_for_each(|notice| send(Report::Sandbox(notice)));
+        sent.map_err(ServiceError::Service)?;
+        // A program that a rule has started and left behind becomes this process's child when its engine ends: the zygote
+        // reaps what it has forked and what that has forked.
+        prctl::set_child_subreaper(true).map_err(ServiceError::Children)?;
         let children = watch_children().map_err(ServiceError::Children)?;
         let (engines, front) = (Vec::new(), getppid());
-        let zygote = Self { control, children, rules, limits, engines, front, is_spare: false };
+        let zygote = Self { control, children, rules, sandbox, limits, engines, front, is_spare: false };
         for summaries in summaries.chunks(MAX_SUMMARIES) {
             zygote.report(&Report::Loaded(summaries.to_vec())).map_err(ServiceError::Service)?;
         }
@@ -193,7 +218,7 @@ impl Zygote {
     }
 
     fn report(&self, report: &Report) -> nix::Result<()> {
-        processes::send(self.control.as_fd(), &report.encode(), None)
+        processes::send(self.control.as_fd(), &report.encode(), &[])
     }
 
     /// Serves the front until it closes the control socket. Then ends the engines that are left and waits for all of
@@ -290,16 +315,18 @@ impl Zygote {
     /// Carries out one order of the front, all but that for a spare.
     fn accept(&mut self) -> nix::Result<Obeyed> {
         let mut buffer = [0; MAX_MESSAGE];
-        let (length, descriptor) = match processes::receive(self.control.as_fd(), &mut buffer) {
+        let (length, descriptors) = match processes::receive(self.control.as_fd(), &mut buffer) {
             Ok((0, _)) => return Ok(Obeyed::Served(Served::Closed)),
             received => received?,
         };
         if std::mem::take(&mut self.is_spare) {
             self.take_over();
         }
-        match (Order::decode(buffer.get(..length).unwrap_or_default()), descriptor) {
-            (Some(Order::Spawn { token, worker }), Some(memory)) => {
-                let report = match self.spawn(worker, memory) {
+        let mut descriptors = descriptors.into_iter();
+        let descriptors = (descriptors.next(), descriptors.next());
+        match (Order::decode(buffer.get(..length).unwrap_or_default()), descriptors) {
+            (Some(Order::Spawn { token, worker }), (Some(memory), Some(standard_error))) => {
+                let report = match self.spawn(worker, memory, standard_error) {
                     Ok(pid) => Report::Spawned { token, pid: pid.as_raw() },
                     Err(errno) => Report::NotSpawned { token, errno: errno as i32 },
                 };
@@ -312,7 +339,7 @@ impl Zygote {
                     kill(pid, Signal::SIGKILL)?;
                 }
             }
-            (Some(Order::Spare), Some(control)) => return Ok(Obeyed::Served(Served::Spare(control))),
+            (Some(Order::Spare), (Some(control), None)) => return Ok(Obeyed::Served(Served::Spare(control))),
             _ => return Err(Errno::EBADMSG),
         }
         Ok(Obeyed::Done)
@@ -320,13 +347,19 @@ impl Zygote {
 
     /// Forks a spare, which serves the front through `control`. Returns in both processes.
     fn fork_spare(&mut self, control: OwnedFd) -> nix::Result<()> {
-        match processes::fork_orphan() {
+        // The front adopts the spare, not this process, which adopts what else is left behind.
+        prctl::set_child_subreaper(false)?;
+        let forked = processes::fork_orphan();
+        if !matches!(forked, Ok(Twin::Copy)) {
+            prctl::set_child_subreaper(true)?;
+        }
+        match forked {
             Ok(Twin::Original) => Ok(()),
             Ok(Twin::Copy) => self.become_spare(control),
             Err(errno) => {
                 let report = Report::NotSpawned { token: 0, errno: errno as i32 };
                 // A failure means that the front does not wait for this spare any more.
-                let _ = processes::send(control.as_fd(), &report.encode(), None);
+                let _ = processes::send(control.as_fd(), &report.encode(), &[]);
                 Ok(())
             }
         }
@@ -352,6 +385,8 @@ impl Zygote {
     /// Takes the place of a zygote that died.
     fn take_over(&self) {
         let _ = prctl::set_name(c"zygote");
+        // As `load` does it: a fork does not inherit this.
+        let _ = prctl::set_child_subreaper(true);
         // Engines end with their zygote, and the zygote from now on with the front, even if the front is killed. The
         // parent is another process only where the front cannot adopt orphans: there the control socket has to do.
         if getppid() == self.front {
@@ -359,8 +394,8 @@ impl Zygote {
         }
     }
 
-    fn spawn(&mut self, worker: u64, memory: OwnedFd) -> nix::Result<Pid> {
-        let (zygote, rules, limits) = (getpid(), &self.rules, self.limits);
+    fn spawn(&mut self, worker: u64, memory: OwnedFd, standard_error: OwnedFd) -> nix::Result<Pid> {
+        let (zygote, rules, sandbox, limits) = (getpid(), &self.rules, &self.sandbox, self.limits);
         let inherited = [self.control.as_raw_fd(), self.children.as_raw_fd()];
         let pid = processes::fork_into(|| {
             // The child never returns to the zygote's code, so the zygote's descriptors are not used or closed twice.
@@ -371,7 +406,7 @@ impl Zygote {
             let mut signals = SigSet::empty();
             signals.add(Signal::SIGCHLD);
             match signals.thread_unblock() {
-                Ok(()) => engine_main::run(zygote, worker, memory, rules, limits),
+                Ok(()) => engine_main::run(zygote, worker, [memory, standard_error], rules, sandbox, limits),
                 Err(_) => 1,
             }
         })?;

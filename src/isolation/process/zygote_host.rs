@@ -22,6 +22,7 @@ use slog::{Logger, error, warn};
 
 use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Order, Report};
+use super::sandbox::SandboxSettings;
 use super::spare::Spare;
 use super::spawn_error::{NoFork, SpawnError};
 use super::zygote_process::{self, ZygoteProcess};
@@ -186,20 +187,22 @@ impl SharedState {
 
 impl ZygoteHost {
     /// Starts a zygote with these rules and waits until it has loaded them. `limits` are those of parked transactions
-    /// in each engine. Returns the summaries of the default rules and of each application, in its order.
+    /// in each engine, `sandbox` confines it. Returns the summaries of the default rules and of each application, in its order.
     ///
     /// # Errors
     /// When the zygote cannot be started, refuses the rules, or ends before it has loaded them.
     pub fn start(
         rules: &RuleSources,
         limits: RetentionLimits,
+        sandbox: SandboxSettings,
         log: &Logger,
     ) -> Result<(Self, Vec<Summary>), ZygoteError> {
         orphans::adopt(log);
         let shared = Arc::<SharedState>::default();
         let (ready, started) = mpsc::channel();
         let body = {
-            let (shared, args, log) = (Arc::clone(&shared), zygote::args(rules, limits), log.clone());
+            let (shared, args, log) =
+                (Arc::clone(&shared), zygote::args(rules, limits, sandbox), log.clone());
             move || run(&shared, &args, &log, &ready)
         };
         let thread =
@@ -212,7 +215,8 @@ impl ZygoteHost {
         }
     }
 
-    /// Lets the zygote fork an engine for `worker`, which shares `memory` with it. Returns the engine's pid and a
+    /// Lets the zygote fork an engine for `worker`, which inherits the descriptors of the memory that it shares with the worker and
+    /// of its standard error. Returns the engine's pid and a
     /// channel that closes when the engine ends; after that, `alarm` wakes the worker.
     ///
     /// # Errors
@@ -220,7 +224,7 @@ impl ZygoteHost {
     pub(super) fn spawn(
         &self,
         worker: usize,
-        memory: BorrowedFd<'_>,
+        descriptors: [BorrowedFd<'_>; 2],
         alarm: Alarm,
     ) -> Result<(Pid, Receiver<Infallible>), SpawnError> {
         let mut alarm = Some(alarm);
@@ -228,7 +232,7 @@ impl ZygoteHost {
             let (zygote, control) = state.zygote.as_ref()?;
             let zygote = *zygote;
             let order = Order::Spawn { token: state.next_token, worker: worker as u64 };
-            let sent = processes::send(control.as_fd(), &order.encode(), Some(memory));
+            let sent = processes::send(control.as_fd(), &order.encode(), &descriptors);
             state.next_token += 1;
             // A failure means that this zygote has just died: the next one gets the order.
             sent.ok()?;
@@ -385,6 +389,7 @@ impl ZygoteProcess {
                     Some(ready) => ready.send(Err(ZygoteError::Rules(cause))).unwrap_or_default(),
                     None => error!(log, "zygote cannot load the rules"; "reason" => ?cause),
                 },
+                Report::Sandbox(notice) => notice.log(log),
                 Report::Spawned { token, pid } => {
                     // Nobody waits when the worker has given up.
                     if !shared.lock().spawned(token, pid) {
@@ -474,7 +479,7 @@ impl ZygoteProcess {
 /// Has the zygote kill one of its engines.
 fn kill_engine(zygote: &OwnedFd, engine: Pid) {
     // A failure means that the zygote is gone, and the engine with it.
-    let _ = processes::send(zygote.as_fd(), &Order::Kill { pid: engine.as_raw() }.encode(), None);
+    let _ = processes::send(zygote.as_fd(), &Order::Kill { pid: engine.as_raw() }.encode(), &[]);
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod actions;
 mod compare;
 mod include;
 mod lines;
+pub mod needs;
 mod rules;
 pub(crate) mod targets;
 pub(crate) mod words;
