@@ -133,7 +133,7 @@ impl Report {
             Self::Spawned { token, pid } => message(3, &[*token, *pid as u64]),
             Self::NotSpawned { token, errno } => message(4, &[*token, *errno as u64]),
             Self::Ended { pid, signal, status } => message(5, &[*pid as u64, *signal as u64, *status as u64]),
-            Self::Spare { pid } => message(7, &[*pid as u64]),
+            Self::Spare { pid } => message(8, &[*pid as u64]),
         }
     }
 
@@ -173,7 +173,7 @@ impl Report {
             4 => Self::NotSpawned { token: number()?, errno: small(number())? },
             5 => Self::Ended { pid: small(number())?, signal: small(number())?, status: small(number())? },
             6 => Self::Ready,
-            7 => Self::Spare { pid: small(number())? },
+            8 => Self::Spare { pid: small(number())? },
             _ => return None,
         })
     }
