@@ -10,7 +10,7 @@ use slog::error;
 use super::{Connection, Phase};
 use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{Job, Reply, Settled};
+use crate::queue::{History, Job, Reply, Settled};
 use crate::spop::{Actions, Excess, FrameId, ProtocolError, Status};
 
 impl<A: Agent> Connection<A> {
@@ -28,7 +28,7 @@ impl<A: Agent> Connection<A> {
         };
         let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
         let reply = Reply::new(ctx.address().recipient(), ticket);
-        let job = Job { request, dialect, deadline, reply };
+        let job = Job { request, dialect, deadline, reply, history: History::default() };
         match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
             Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), (id, dialect)),
             Ok(()) => {}

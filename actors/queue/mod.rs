@@ -12,11 +12,14 @@ use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
 pub(crate) use admission::Admission;
-pub(crate) use job::{Job, Reply, Settled};
-use quarantine::Quarantine;
+pub(crate) use job::{History, Job, Reply, Settled};
+pub(crate) use quarantine::{Quarantine, Standing};
 
 /// The cause in the log of a request in quarantine.
 pub(crate) const QUARANTINED: &str = "a request like this has crashed two engines";
+
+/// The cause in the log of a request that comes or waits while the pool is down.
+pub(crate) const DOWN: &str = "no engine runs";
 
 /// Both ends of a lane: a channel of jobs.
 type Lane<A> = (Sender<Job<A>>, Receiver<Job<A>>);
@@ -63,10 +66,10 @@ impl<A: Agent> Queue<A> {
     ///
     /// # Errors
     /// When the job is not admitted: why, and the job, which the caller has to answer.
-    pub(crate) fn offer(&self, job: Job<A>, agent: &A, now: Instant) -> Result<(), (Failure, Job<A>)> {
+    pub(crate) fn offer(&self, mut job: Job<A>, agent: &A, now: Instant) -> Result<(), (Failure, Job<A>)> {
         let refusal = if self.admission.is_down() {
-            Failure::new(FailureKind::Crash, "no engine runs")
-        } else if self.quarantine.holds(|| agent.fingerprint(&job.request), now) {
+            Failure::new(FailureKind::Crash, DOWN)
+        } else if self.standing(&mut job, agent, now) == Standing::Held {
             Failure::new(FailureKind::Quarantine, QUARANTINED)
         } else {
             let own = agent.affinity(&job.request).and_then(|worker| self.own.get(worker.checked_sub(1)?));
@@ -90,6 +93,12 @@ impl<A: Agent> Queue<A> {
         Err((refusal, job))
     }
 
+    /// What the quarantine says of this job's request.
+    pub(crate) fn standing(&self, job: &mut Job<A>, agent: &A, now: Instant) -> Standing {
+        let Job { request, history, .. } = job;
+        self.quarantine.standing(|| history.fingerprint(agent, request), now)
+    }
+
     /// Takes a job back that an engine did not begin with.
     pub(crate) fn give_back(&self, job: Job<A>) {
         // The queue holds the receiver too, so the channel is never closed.
@@ -108,6 +117,12 @@ impl<A: Agent> Queue<A> {
         let (returned, shared) = (&self.returned.1, &self.shared.1);
         let share = (returned.len() + shared.len()) / self.own.len().max(1);
         returned.try_iter().chain(shared.try_iter()).take(share.min(limit))
+    }
+
+    /// All jobs that wait.
+    pub(crate) fn drain(&self) -> impl Iterator<Item = Job<A>> {
+        let lanes = self.own.iter().chain([&self.returned, &self.shared]);
+        lanes.flat_map(|(_, lane)| lane.try_iter())
     }
 
     /// What decides by the load of the pool.

@@ -7,9 +7,9 @@ use slog::Logger;
 
 use super::{Exit, WorkerContext, description, settle, text_of};
 use crate::agent::Agent;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{CauseOfEnd, Engine, EngineError};
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{Job, QUARANTINED, Reply};
+use crate::queue::{History, Job, QUARANTINED, Reply, Standing};
 
 /// The job, if its Connection still waits for it and it is not overdue. If not, the job is dropped: its Connection has
 /// settled it, or is gone.
@@ -21,139 +21,199 @@ pub(super) fn due<A: Agent>(job: Job<A>, now: Instant) -> Option<Job<A>> {
     None
 }
 
+/// The job and whether it is a suspect, unless its request is in quarantine, which may have begun after the job was admitted:
+/// then it is answered.
+pub(super) fn unless_held<A: Agent>(
+    context: &WorkerContext<A>,
+    mut job: Job<A>,
+    now: Instant,
+) -> Option<(Job<A>, bool)> {
+    match context.queue.standing(&mut job, &context.agent, now) {
+        Standing::Clear => Some((job, false)),
+        Standing::Suspect => Some((job, true)),
+        Standing::Held => {
+            settle(context, job, &Failure::new(FailureKind::Quarantine, QUARANTINED));
+            None
+        }
+    }
+}
+
+/// What is known of the engine of a worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    /// The engine has inspected nothing yet.
+    pub(super) is_fresh: bool,
+    /// This engine, or one before it on the same thread, has given a verdict.
+    pub(super) has_verdict: bool,
+}
+
 /// Has the engine inspect these jobs and settles each as soon as its outcome is known. Jobs that the engine does not begin
-/// with go back to the queue. `start` is when the worker took the jobs.
+/// with go back to the queue. `is_only_here`: the jobs are for this worker alone, so that no other engine can try them.
+/// `start` is when the worker took the jobs.
 ///
 /// # Errors
 /// When the engine died: the worker's thread ends with this exit.
 pub(super) fn process<A: Agent>(
     context: &WorkerContext<A>,
     engine: &mut A::Engine,
+    record: &mut Record,
     jobs: impl Iterator<Item = Job<A>>,
+    is_only_here: bool,
     start: Instant,
     log: &Logger,
 ) -> Result<(), Exit> {
     let (mut requests, mut open) = (Vec::new(), Vec::new());
-    for job in jobs.filter_map(|job| unless_quarantined(context, job, start)) {
-        requests.push(job.request);
-        open.push(Some(Open { dialect: job.dialect, deadline: job.deadline, reply: job.reply }));
+    for Job { request, dialect, deadline, reply, history } in jobs {
+        requests.push(request);
+        open.push(Open { history, waiting: Some(Waiting { dialect, deadline, reply }) });
     }
-    let mut batch = Batch { context, requests: &requests, open, last: start, death: None, log };
+    let was_fresh = std::mem::take(&mut record.is_fresh);
+    let mut batch = Batch { context, requests: &requests, open, last: start, death: None, record, log };
     let all: Vec<_> = requests.iter().collect();
     let inspect = AssertUnwindSafe(|| {
         engine.inspect(&all, &mut |place, inspected| batch.take(place, inspected));
     });
+    let mut has_panicked = false;
     if let Err(panic) = catch_unwind(inspect) {
+        has_panicked = true;
         let failure = Failure::new(FailureKind::Crash, text_of(&*panic));
-        match batch.open.iter().position(Option::is_some) {
+        match batch.open.iter().position(|open| open.waiting.is_some()) {
             Some(place) => batch.take(place, Err(EngineError::Dead(failure))),
             // Every request is settled, so none of them is to blame.
-            None => batch.death = Some(Death { place: None, failure, quarantined: false }),
+            None => batch.death = Some(Death { place: None, failure }),
         }
     }
     let Batch { open, death, .. } = batch;
-    let mut killer = None;
+    let killer = death.as_ref().and_then(|death| death.place);
+    let mut killed = None;
     for (place, (request, open)) in requests.into_iter().zip(open).enumerate() {
-        match open {
-            Some(open) => context.queue.give_back(open.job(request)),
-            None if death.as_ref().is_some_and(|death| death.place == Some(place)) => killer = Some(request),
-            None => {}
+        if killer == Some(place) {
+            killed = Some((request, open));
+        } else if let Some(waiting) = open.waiting {
+            context.queue.give_back(waiting.job(request, open.history));
         }
     }
-    let Some(death) = death else { return Ok(()) };
+    let Some(Death { failure, .. }) = death else { return Ok(()) };
     // Asked for after the answers: it may take a moment.
-    let cause = engine.cause_of_end().map_or(death.failure.cause, Into::into);
-    let Some(request) = killer else { return Err(Exit::idle_end(cause.into_owned())) };
-    let failure = Failure::new(death.failure.kind, cause);
-    context.peer_log.failure(&failure, &request);
-    Err(Exit::EngineDied {
-        cause: failure.cause.into_owned(),
-        request: description(&request),
-        quarantined: death.quarantined,
-    })
-}
-
-/// The job, unless its request is in quarantine, which may have begun after the job was admitted: then it is answered.
-fn unless_quarantined<A: Agent>(context: &WorkerContext<A>, job: Job<A>, now: Instant) -> Option<Job<A>> {
-    if !context.queue.quarantine().holds(|| context.agent.fingerprint(&job.request), now) {
-        return Some(job);
+    let cause = if has_panicked { None } else { engine.cause_of_end() };
+    let cause = cause.unwrap_or(CauseOfEnd { text: failure.cause.into_owned(), may_be_request: true });
+    let Some((request, mut open)) = killed else { return Err(Exit::idle_end(cause.text)) };
+    let mut held = None;
+    if cause.may_be_request {
+        // A message for this worker alone cannot be tried elsewhere: its second death in a row has to do.
+        let is_proof = is_only_here || (was_fresh && killer == Some(0));
+        let fingerprint = open.history.fingerprint(&*context.agent, &request);
+        held = context.queue.quarantine().blame(fingerprint, is_proof, Instant::now());
     }
-    settle(context, job, &Failure::new(FailureKind::Quarantine, QUARANTINED));
-    None
+    let failure = Failure::new(failure.kind, cause.text);
+    if let Some(waiting) = open.waiting {
+        waiting.settle(context, &request, Err(&failure));
+    }
+    context.peer_log.failure(&failure, &request);
+    Err(Exit::EngineDied { cause: failure.cause.into_owned(), request: Some(description(&request)), held })
 }
 
 /// The jobs that an engine inspects in one call.
 struct Batch<'a, A: Agent> {
     context: &'a WorkerContext<A>,
     requests: &'a [A::Request],
-    /// Each job without its request, until it is settled or given back.
-    open: Vec<Option<Open<A>>>,
+    /// Each job without its request.
+    open: Vec<Open<A>>,
     /// When the job before was settled, or the worker took the first.
     last: Instant,
     death: Option<Death>,
+    record: &'a mut Record,
     log: &'a Logger,
 }
 
 /// A job without its request.
 struct Open<A: Agent> {
+    history: History,
+    /// Taken out when the job is settled or given back.
+    waiting: Option<Waiting<A>>,
+}
+
+/// What an answer to a job needs.
+struct Waiting<A: Agent> {
     dialect: A::Dialect,
     deadline: Instant,
     reply: Reply,
 }
 
-impl<A: Agent> Open<A> {
+impl<A: Agent> Waiting<A> {
     /// The job again.
-    fn job(self, request: A::Request) -> Job<A> {
-        Job { request, dialect: self.dialect, deadline: self.deadline, reply: self.reply }
+    fn job(self, request: A::Request, history: History) -> Job<A> {
+        Job { request, dialect: self.dialect, deadline: self.deadline, reply: self.reply, history }
+    }
+
+    fn settle(
+        self,
+        context: &WorkerContext<A>,
+        request: &A::Request,
+        outcome: Result<&A::Verdict, &Failure>,
+    ) {
+        self.reply.settle(context.agent.answer(self.dialect, Some(request), outcome).into_payload());
     }
 }
 
 /// The end of an engine.
 struct Death {
-    /// The index of the request that the engine inspected, if it inspected one.
+    /// The index of the request that is lost with it, if one is.
     place: Option<usize>,
     failure: Failure,
-    /// The request is in quarantine from now on.
-    quarantined: bool,
 }
 
 impl<A: Agent> Batch<'_, A> {
     /// Takes the outcome of the job at this index.
     fn take(&mut self, place: usize, inspected: Result<A::Verdict, EngineError>) {
         let (context, agent) = (self.context, &self.context.agent);
-        let Some(request) = self.requests.get(place) else { return };
+        let quarantine = context.queue.quarantine();
+        let (Some(request), Some(open)) = (self.requests.get(place), self.open.get_mut(place)) else {
+            return;
+        };
         let outcome = match inspected {
             Ok(verdict) => Ok(verdict),
             Err(EngineError::DeadBefore(failure)) => {
-                self.death = Some(Death { place: None, failure, quarantined: false });
-                return;
+                self.death = Some(Death { place: None, failure: failure.clone() });
+                // Given back by `process`.
+                if !std::mem::replace(&mut open.history.was_passed_on, true) {
+                    return;
+                }
+                Err(failure)
             }
             Err(EngineError::NotBegun) => {
-                if let Some(open) = self.open.get_mut(place).and_then(Option::take) {
-                    context.queue.give_back(open.job(request.clone()));
+                if let Some(waiting) = open.waiting.take() {
+                    context.queue.give_back(waiting.job(request.clone(), open.history));
                 }
                 return;
             }
             Err(EngineError::Dead(failure)) => {
-                // Before the answer: the client may send the request again as soon as it has the answer.
-                let quarantined =
-                    context.queue.quarantine().killed(agent.fingerprint(request), Instant::now());
-                self.death = Some(Death { place: Some(place), failure: failure.clone(), quarantined });
+                self.death = Some(Death { place: Some(place), failure: failure.clone() });
+                let history = &mut open.history;
+                if quarantine.standing(|| history.fingerprint(&**agent, request), Instant::now())
+                    != Standing::Clear
+                {
+                    // Answered by `process`, when the cause is known: it may begin a hold, and the client may send the request
+                    // again as soon as it has the answer.
+                    return;
+                }
                 Err(failure)
             }
             Err(EngineError::Request(cause)) => Err(Failure::new(FailureKind::Engine, cause)),
             Err(EngineError::Refused(failure)) => Err(failure),
         };
-        if let Some(Open { dialect, reply, .. }) = self.open.get_mut(place).and_then(Option::take) {
-            reply.settle(agent.answer(dialect, Some(request), outcome.as_ref()).into_payload());
+        if let Some(waiting) = open.waiting.take() {
+            waiting.settle(context, request, outcome.as_ref());
         }
         match outcome {
             Ok(verdict) => {
+                self.record.has_verdict = true;
+                quarantine.acquit(|| open.history.fingerprint(&**agent, request));
                 context.queue.admission().count_verdict();
                 agent.record(request, &verdict, self.log);
             }
             // Logged by `process`, when the cause is known.
-            Err(_) if self.death.is_some() => {}
+            Err(_) if self.death.as_ref().is_some_and(|death| death.place == Some(place)) => {}
             Err(failure) => context.peer_log.failure(&failure, request),
         }
         let now = Instant::now();

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Engine, EngineError, StartError};
+use actors::{CauseOfEnd, Engine, EngineError, StartError};
 use crossbeam::channel::Receiver;
 use slog::{Logger, debug, warn};
 
@@ -45,18 +45,28 @@ impl WorkerEngine {
         self.replaced.iter().position(|(replaced, _)| replaced.number == generation)
     }
 
-    /// Lets a replaced engine inspect a response. If that engine dies of it, the worker goes on with its current
-    /// engine.
-    fn inspect_replaced(&mut self, index: usize, message: &HttpMessage) -> Result<Verdict, EngineError> {
+    /// Lets a replaced engine inspect a response. If that engine dies of it, the worker goes on with its current engine.
+    /// `None`: that engine died before it began, and its transactions with it.
+    fn inspect_replaced(
+        &mut self,
+        index: usize,
+        message: &HttpMessage,
+    ) -> Option<Result<Verdict, EngineError>> {
         let mut inspected = Err(EngineError::NotBegun);
         if let Some((replaced, _)) = self.replaced.get_mut(index) {
             replaced.inspect(self.worker, &[message], &mut |_, outcome| inspected = outcome);
         }
-        if let Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) = inspected {
-            drop(self.replaced.remove(index));
-            return Err(EngineError::Refused(failure));
+        match inspected {
+            Err(EngineError::DeadBefore(_)) => {
+                drop(self.replaced.remove(index));
+                None
+            }
+            Err(EngineError::Dead(failure)) => {
+                drop(self.replaced.remove(index));
+                Some(Err(EngineError::Refused(failure)))
+            }
+            inspected => Some(inspected),
         }
-        inspected
     }
 
     /// Replaces the current engine by one that inspects `max_requests` requests.
@@ -83,10 +93,10 @@ impl Engine for WorkerEngine {
         let shared = Arc::clone(&self.shared);
         let AgentSettings { applications, truncated, .. } = &shared.settings;
         for (place, &message) in messages.iter().enumerate() {
-            if let Some(decided) = decide(message, applications, *truncated) {
+            let decided = decide(message, applications, *truncated)
+                .or_else(|| self.inspect_replaced(self.replaced(message)?, message));
+            if let Some(decided) = decided {
                 outcome(place, decided);
-            } else if let Some(index) = self.replaced(message) {
-                outcome(place, self.inspect_replaced(index, message));
             } else {
                 places.push(place);
                 together.push(message);
@@ -140,7 +150,7 @@ impl Engine for WorkerEngine {
         self.current.engine.end()
     }
 
-    fn cause_of_end(&self) -> Option<String> {
+    fn cause_of_end(&self) -> Option<CauseOfEnd> {
         self.current.engine.cause_of_end()
     }
 }

@@ -33,10 +33,10 @@ impl<L: Library> Inspector<L> {
         Ok(Self { rules, parked: ParkedTransactions::new(limits), memory })
     }
 
-    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before
+    /// Finishes parked transactions that have expired or make room for others. Returns the time until the next call is due; `None`: not before
     /// the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
-        self.parked.expire(Instant::now())
+        self.parked.tidy(Instant::now())
     }
 
     fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {

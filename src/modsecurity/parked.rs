@@ -61,15 +61,9 @@ impl<T: Transaction> ParkedTransactions<T> {
         self.limits.count > 0
     }
 
-    /// Parks a transaction, and finishes the oldest until there is room.
+    /// Parks a transaction. Those that have to make room for it are finished by [`tidy`](Self::tidy), when no request is at
+    /// hand: one that the engine dies of must cost no other request.
     pub(super) fn park(&mut self, id: String, parked: Parked<T>, now: Instant) {
-        let room = (self.limits.count * BYTES_EACH).saturating_sub(parked.bytes);
-        while self.by_id.len() >= self.limits.count || self.bytes > room {
-            let Some((_, oldest)) = self.order.pop_front() else { break };
-            if let Some(oldest) = self.take(&oldest) {
-                finish(oldest.transaction);
-            }
-        }
         if self.order.len() > 2 * self.by_id.len() + AT_A_TIME {
             self.order.retain(|(_, id)| self.by_id.contains_key(id));
         }
@@ -85,9 +79,16 @@ impl<T: Transaction> ParkedTransactions<T> {
         Some(parked)
     }
 
-    /// Finishes at most [`AT_A_TIME`] expired transactions. Returns the time until the next one expires; `None` when
-    /// none is parked.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<Duration> {
+    /// Finishes the oldest transactions until the others are within the limits, and at most [`AT_A_TIME`] expired ones.
+    /// Returns the time until the next one expires; `None` when none is parked.
+    pub(super) fn tidy(&mut self, now: Instant) -> Option<Duration> {
+        let room = self.limits.count * BYTES_EACH;
+        while self.by_id.len() > self.limits.count || (self.bytes > room && self.by_id.len() > 1) {
+            let Some((_, oldest)) = self.order.pop_front() else { break };
+            if let Some(oldest) = self.take(&oldest) {
+                finish(oldest.transaction);
+            }
+        }
         for _ in 0..AT_A_TIME {
             let (since, id) = self.order.front()?;
             if self.by_id.contains_key(id) {

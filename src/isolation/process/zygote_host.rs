@@ -95,6 +95,11 @@ impl fmt::Display for SpawnError {
             Self::NoZygote => f.write_str("there is no zygote"),
             Self::ZygoteDied => f.write_str("the zygote died"),
             Self::NoAnswer => f.write_str("the zygote does not answer"),
+            // The limits are those of systemd and of the shell; cgroups and the kernel have more.
+            Self::Fork(Errno::EAGAIN) => f.write_str(
+                "the zygote cannot fork: EAGAIN: too many processes (systemd's TasksMax=, ulimit -u)",
+            ),
+            Self::Fork(Errno::ENOMEM) => f.write_str("the zygote cannot fork: ENOMEM: too little memory"),
             Self::Fork(errno) => write!(f, "the zygote cannot fork: {errno}"),
         }
     }
