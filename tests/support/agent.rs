@@ -4,7 +4,7 @@ use super::log::{Log, value};
 use super::process::{AGENT, clean_environment, end, guarded, signal, spawn, wait};
 use super::spop::Link;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 /// A running agent. Ends when dropped.
@@ -49,19 +49,34 @@ impl Agent {
 
     /// Starts it with these options and variables alone, and waits until it is ready.
     pub fn start_exactly(options: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut agent = Self::launch(options, environment);
+        Self::launch(options, environment).ready()
+    }
+
+    /// Starts this command, which starts the agent, without waiting for anything.
+    pub fn launch_command(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        clean_environment(&mut command);
+        Self::follow(spawn(command))
+    }
+
+    fn follow(mut child: Child) -> Self {
+        let log = Log::follow(child.stderr.take().unwrap());
+        Self { child, log, addresses: Vec::new(), _rules: None }
+    }
+
+    /// Waits until it is ready.
+    pub fn ready(mut self) -> Self {
+        let agent = &mut self;
         agent.log.wait_for("`ready`", |line| line.contains(" ready, "));
         let listening = agent.log.lines_with(" listening, ");
         agent.addresses = listening.iter().map(|line| value(line, "address").unwrap().to_owned()).collect();
         assert!(!agent.addresses.is_empty(), "ready, but listening nowhere: {:?}", agent.log.lines());
-        agent
+        self
     }
 
     /// Starts it without waiting for anything.
     pub fn launch(options: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = launch(options, environment, Stdio::piped());
-        let log = Log::follow(child.stderr.take().unwrap());
-        Self { child, log, addresses: Vec::new(), _rules: None }
+        Self::follow(launch(options, environment, Stdio::piped()))
     }
 
     /// The first address that it listens on.
