@@ -3,6 +3,7 @@
 use slog::{Logger, info, warn};
 
 use crate::ffi::rules::RuleEngine;
+use crate::message::block_page::BlockPage;
 use crate::settings::Settings;
 use crate::{modsecurity::load::Summary, rules::sources::RuleSource};
 
@@ -21,6 +22,10 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
     }
     if workers > 4 * cores || workers < cores {
         info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
+    }
+    let page = settings.agent.answers.block_page.as_ref();
+    for element in page.map(BlockPage::broken_elements).unwrap_or_default() {
+        warn!(log, "the block page is shown on one line, which changes an element that has more"; "element" => element);
     }
     for name in &settings.unknown_variables {
         warn!(log, "unknown environment variable"; "name" => name);

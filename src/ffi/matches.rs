@@ -1,10 +1,10 @@
 //! The rules that matched in a transaction, for both engines.
 
 /// Matches of one transaction that are kept in full; further ones are counted.
-const MAX_MATCHES: usize = 64;
+pub(crate) const MAX_MATCHES: usize = 64;
 
 /// Matched rules of one transaction whose ids are kept. The Core Rule Set has 640 rules.
-const MAX_RULES: usize = 1024;
+pub(crate) const MAX_RULES: usize = 1024;
 
 /// Bytes kept of each text of a match. A rule's `logdata` may quote as much of the request as it likes.
 pub(super) const MAX_TEXT: usize = 512;

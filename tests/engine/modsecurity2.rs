@@ -297,3 +297,23 @@ fn rules_see_the_request_line_the_name_of_the_server_and_the_id() {
         format!("{line}/2.0|HTTP/2.0|shop.test|the-id")
     );
 }
+
+#[test]
+fn a_collection_without_a_folder_makes_no_clean_request_relevant() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    let rules = format!(
+        "SecAuditEngine RelevantOnly\nSecAuditLogRelevantStatus \"^5\"\nSecAuditLogType Serial\nSecAuditLog {}\n\
+         SecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{{REMOTE_ADDR}},setvar:ip.seen=+1\"\n\
+         SecRule ARGS:x \"@streq bad\" \"id:2,phase:1,deny,log,status:403\"\n",
+        log.display()
+    );
+    let agent = agent(&rules, &[]);
+    let mut link = agent.link();
+    for _ in 0..5 {
+        assert_eq!(link.ask(&Message::get("/", Some("x=good"))).code(), Some(0));
+    }
+    assert_eq!(link.ask(&Message::get("/", Some("x=bad"))).code(), Some(403));
+    let records = std::fs::read_to_string(log).unwrap();
+    assert_eq!(records.matches("-Z--").count(), 1, "{records}");
+}

@@ -254,6 +254,9 @@ fn rules_to_ignore_do_not_apply_to_that_request() {
         assert_eq!(link.ask(&ignoring(text(list))).code(), Some(code), "{list}");
     }
     assert_eq!(link.ask(&ignoring(Value::Null)).code(), Some(451));
-    let ack = link.ask(&ignoring(text("11;rm")));
-    assert_eq!((ack.code(), ack.error()), (None, Some("invalid")));
+    // An engine would cut the second to 32 bits, and ignore rule 11.
+    for list in ["11;rm", "4294967307", "0", "-11"] {
+        let ack = link.ask(&ignoring(text(list)));
+        assert_eq!((ack.code(), ack.error()), (None, Some("invalid")), "{list}");
+    }
 }

@@ -9,6 +9,8 @@
 mod async_acks;
 // The deployed configuration as it is, and without an agent.
 mod deployed;
+// Ways that once let an attack through.
+mod bypasses;
 // The configurations that were written for other agents.
 mod dialects;
 // What goes wrong in other agents, with the tests that show that it does not here.

@@ -1,7 +1,7 @@
 //! Does a response that leaks, or that nobody inspected, not reach the client, and does the client see the right page?
 
 use crate::support::agent::Agent;
-use crate::support::haproxy::Haproxy;
+use crate::support::haproxy::{Haproxy, repository};
 use crate::support::log::value;
 use crate::support::process::engine;
 use std::fs;
@@ -24,7 +24,7 @@ fn haproxy(agent: &Agent) -> Haproxy {
 fn haproxy_shows_the_agents_page_in_place_of_what_leaks() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("page.html");
-    fs::write(&page, "<h1>{{status}}</h1><p>Ask for {{id}}</p>").unwrap();
+    fs::write(&page, "<h1>\n\t{{status}}\r\n</h1>\n\n<p>Ask for {{id}}</p>\n").unwrap();
     let options = ["--responses", "100", "--block-page", page.to_str().unwrap()];
     let agent = Agent::with_rules(RULES, &options);
     let haproxy = haproxy(&agent);
@@ -38,7 +38,7 @@ fn haproxy_shows_the_agents_page_in_place_of_what_leaks() {
         agent.log.wait_for("the rule", |line| line.contains(" rule matched, ") && line.contains("rule: 4,"));
     assert!(line.contains("uri: \"/say?words=secret\"") && line.contains("client: 127.0.0.1:"), "{line}");
     let id = value(&line, "id").unwrap();
-    assert_eq!(leak.body, format!("<h1>403</h1><p>Ask for {id}</p>"));
+    assert_eq!(leak.body, format!("<h1> \t403 </h1>  <p>Ask for {id}</p> "), "line breaks are blanks");
     let marked = haproxy.curl("/say?words=x&word=marked", &[]);
     assert_eq!((marked.status, marked.verdict.code), (403, Some(502)), "{marked:?}");
 }
@@ -70,4 +70,48 @@ fn a_response_that_nobody_inspected_does_not_pass() {
     let answer = haproxy.curl(&format!("/say?words={page}-"), &[]);
     assert_eq!((answer.verdict.code, answer.verdict.error.as_deref()), (None, Some("timeout")), "{answer:?}");
     assert!(answer.status == 503 && !answer.body.contains(&page), "{answer:?}");
+}
+
+#[test]
+fn a_page_in_place_of_a_request_has_no_escapes() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    fs::write(&page, "<h1>\n{{status}}\n</h1>\n<script>\n// comment\nf()</script>").unwrap();
+    let rules = "SecRuleEngine On\nSecRule ARGS \"@streq bad\" \"id:1,phase:1,deny,status:403\"\n";
+    let agent = Agent::with_rules(rules, &["--block-page", page.to_str().unwrap()]);
+    agent.log.wait_for("the warning", |line| line.contains("block page") && line.contains("element: script"));
+    let haproxy = Haproxy::start(agent.address());
+    let denied = haproxy.curl("/?a=bad", &[]);
+    assert_eq!(denied.body, "<h1> 403 </h1> <script> // comment f()</script>", "{denied:?}");
+}
+
+#[test]
+fn a_body_that_rules_rewrite_reaches_the_client_byte_for_byte() {
+    if engine() != 2 {
+        return;
+    }
+    let rules = r#"SecRuleEngine On
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/html
+SecStreamOutBodyInspection On
+SecContentInjection On
+SecRule STREAM_OUTPUT_BODY "@rsub s/first/1st/" "id:1,phase:4,pass,nolog"
+"#;
+    let agent = Agent::with_rules(rules, &["--responses", "100"]);
+    let lua = repository("deploy/modsecurity-body.lua");
+    let environment =
+        [("MODSEC_RESPONSES", "1"), ("MODSEC_REWRITE", "1"), ("MODSEC_LUA", lua.to_str().unwrap())];
+    let haproxy = Haproxy::start_with(agent.address(), &environment);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("head");
+    let answer = haproxy.curl("/lines", &["--dump-header", file.to_str().unwrap()]);
+    assert_eq!((answer.status, answer.body.as_str()), (203, "<p>\n\t1st\r\n\n  second </p>\n"), "{answer:?}");
+    let head = fs::read_to_string(file).unwrap().to_ascii_lowercase();
+    assert!(
+        head.contains("\nx-of: the application\r") && head.contains("\ncontent-type: text/html\r"),
+        "{head}"
+    );
+    assert!(!head.contains("\netag:"), "{head}");
+    let untouched = haproxy.curl("/say?words=hello", &[]);
+    assert_eq!((untouched.status, untouched.body.as_str()), (200, "hello"));
 }

@@ -119,12 +119,13 @@ void ms2_set_connection(ms2_transaction *transaction, ms2_bytes client, int clie
     transaction->request->useragent_addr = connection->client_addr;
 }
 
-/* The version as a number in Apache's form: 1001 for "1.1". */
+/* The version as a number in Apache's form: 1001 for "1.1", 0 for what is no version of HTTP. */
 static int version_number(const char *version) {
     char *end;
-    long major = strtol(version, &end, 10);
-    long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
-    return (int)(major * 1000 + minor);
+    const long major = strtol(version, &end, 10);
+    const long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    const int is_version = major >= 0 && major <= 999 && minor >= 0 && minor <= 999;
+    return is_version ? (int)(major * 1000 + minor) : 0;
 }
 
 void ms2_set_request_line(ms2_transaction *transaction, ms2_bytes method, ms2_bytes uri, ms2_bytes version) {

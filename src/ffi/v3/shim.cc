@@ -187,6 +187,25 @@ int mss_process_uri(Transaction *transaction, const char *uri, const char *metho
     });
 }
 
+int mss_restore_path(Transaction *transaction, mss_bytes path, mss_error *error) {
+    return guarded(error, [&] {
+        const std::string decoded(path.start, path.length);
+        const size_t question = decoded.find('?');
+        // Libraries from 3.0.12 on split before they decode: they have the whole path already.
+        if (question == std::string::npos ||
+            transaction->m_variableRequestFilename.m_value != decoded.substr(0, question)) {
+            return 0;
+        }
+        transaction->m_variableRequestFilename.m_value = decoded;
+        transaction->m_variablePathInfo.m_value = decoded;
+        const size_t separator = decoded.find_last_of("/\\");
+        if (separator != std::string::npos && separator + 1 < decoded.size()) {
+            transaction->m_variableRequestBasename.m_value = decoded.substr(separator + 1);
+        }
+        return 1;
+    });
+}
+
 int mss_add_request_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error) {
     return guarded(error, [&] {
         transaction->addRequestHeader(std::string(name.start, name.length), std::string(value.start, value.length));

@@ -103,6 +103,11 @@ int mss_process_connection(Transaction *transaction, const char *client, int cli
                            int server_port, mss_error *error);
 int mss_process_uri(Transaction *transaction, const char *uri, const char *method, const char *version,
                     mss_error *error);
+/*
+ * After mss_process_uri: gives rules the whole of the decoded path as REQUEST_FILENAME, PATH_INFO and REQUEST_BASENAME
+ * where the library has cut it at a question mark that was escaped. Returns 1 when it did.
+ */
+int mss_restore_path(Transaction *transaction, mss_bytes path, mss_error *error);
 int mss_add_request_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error);
 int mss_process_request_headers(Transaction *transaction, mss_error *error);
 int mss_append_request_body(Transaction *transaction, mss_bytes body, mss_error *error);

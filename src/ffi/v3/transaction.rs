@@ -101,6 +101,16 @@ impl Transaction {
         .map(drop)
     }
 
+    /// Gives rules the whole of this decoded path where [`Transaction::process_uri`] has cut it at a question mark that
+    /// was escaped. Before the headers.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
+    pub fn restore_path(&mut self, decoded: &[u8]) -> Result<(), Exception> {
+        // SAFETY: the transaction is live and not shared (`&mut`), and the bytes are live and copied during the call.
+        self.call(|raw, error| unsafe { sys::mss_restore_path(raw, view(decoded), error) }).map(drop)
+    }
+
     /// Adds a header of the request, in any bytes, also one whose name was added before. Before phase 1.
     ///
     /// # Errors

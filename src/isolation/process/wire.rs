@@ -9,6 +9,7 @@ use actors::spop::value::encode_bytes;
 use actors::spop::varint;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::ffi::matches::{MAX_MATCHES, MAX_RULES};
 use crate::message::HttpMessage;
 use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
 use crate::modsecurity::error::InspectionError;
@@ -142,6 +143,12 @@ pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, Inspectio
     if reader.is_empty() { Ok(outcome) } else { Err(Malformed::WrongType("the end")) }
 }
 
+/// A number of things that follow, of which an engine has `most`. An exploited one may claim any.
+fn count(reader: &mut Reader<'_>, what: &'static str, most: usize) -> Result<usize, Malformed> {
+    let count = usize::try_from(reader.varint(what)?).ok().filter(|count| *count <= most);
+    count.ok_or(Malformed::WrongType(what))
+}
+
 fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let kind = reader.byte("the intervention")?;
     let intervention = match kind {
@@ -176,12 +183,12 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         _ => Some(reader.bytes("a body")?.to_vec()),
     };
     let mut rules = Vec::new();
-    for _ in 0..reader.varint("the number of rules")? {
+    for _ in 0..count(reader, "the number of rules", MAX_RULES)? {
         rules.push(reader.varint("a rule")? as i64);
     }
     let more_matches = reader.varint("the count of matches")?;
     let mut matches = Vec::new();
-    for _ in 0..reader.varint("the number of matches")? {
+    for _ in 0..count(reader, "the number of matches", MAX_MATCHES)? {
         matches.push(RuleMatch {
             rule: reader.varint("a rule")? as i64,
             severity: Some(reader.byte("a severity")?).filter(|&severity| severity != NO_SEVERITY),
@@ -266,5 +273,18 @@ mod tests {
             assert!(decode_outcome(&whole[..end]).is_err(), "{end}");
         }
         assert!(decode_outcome(&[&whole[..], b"x"].concat()).is_err());
+    }
+
+    #[test]
+    fn more_than_an_engine_has_is_none() {
+        let many = |rules, matches| {
+            let mut many = verdict();
+            many.rules = vec![1; rules];
+            many.matches = vec![many.matches[0].clone(); matches];
+            decode_outcome(&frame(&Ok(many)))
+        };
+        assert!(many(MAX_RULES, MAX_MATCHES).is_ok());
+        assert!(many(MAX_RULES + 1, MAX_MATCHES).is_err());
+        assert!(many(MAX_RULES, MAX_MATCHES + 1).is_err());
     }
 }

@@ -10,6 +10,9 @@ use crate::message::headers::Headers;
 use crate::message::quoted::Quoted;
 use crate::message::request::{AnswerOptions, Endpoint};
 
+/// The largest id of a rule.
+const MAX_RULE_ID: i64 = i32::MAX as i64;
+
 /// The arguments of the C daemon, by position.
 pub(super) const SHORT_FORM: [Field; 8] = [
     Field::UniqueId,
@@ -361,11 +364,13 @@ impl<'a> Fields<'a> {
     /// The ids of the rules that do not apply, separated by commas or spaces in the argument.
     ///
     /// # Errors
-    /// When a part of the argument is not an id.
+    /// When a part of the argument is not an id: engines keep them in 32 bits, so a larger number would name another rule.
     pub(super) fn ignored_rules(&self) -> Result<Vec<i64>, Failure> {
         let list = self.bytes(Field::IgnoredRules)?.unwrap_or_default();
         let parts = list.split(|byte| b", ".contains(byte)).filter(|part| !part.is_empty());
-        let id = |part: &[u8]| std::str::from_utf8(part).ok()?.parse().ok();
+        let id = |part: &[u8]| {
+            std::str::from_utf8(part).ok()?.parse().ok().filter(|id| (1..=MAX_RULE_ID).contains(id))
+        };
         let ids = parts.map(|part| {
             id(part).ok_or_else(|| {
                 invalid(format!("argument ignorerules has {}, expected ids of rules", Quoted(part)))

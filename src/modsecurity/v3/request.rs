@@ -39,6 +39,9 @@ pub(super) fn phases(
     // msc_process_uri before the headers: rules of phase 1 read the URI and the arguments in it.
     let (uri, method, version) = (text(&request.uri)?, text(&request.method)?, text(&request.version)?);
     transaction.process_uri(&uri, &method, &version).map_err(failed)?;
+    if let Some(path) = path_with_escaped_question_mark(&request.uri) {
+        transaction.restore_path(&path).map_err(failed)?;
+    }
     if let Some(found) = transaction.intervention().map_err(failed)? {
         return Ok(Some(found));
     }
@@ -80,6 +83,35 @@ fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<
     Ok(())
 }
 
+/// The decoded path of a URI, if an escaped question mark is in the path. Before 3.0.12 msc_process_uri decodes the URI
+/// before it splits off the query, and hides from rules on the path what stands behind that mark (CVE-2024-1019).
+fn path_with_escaped_question_mark(uri: &[u8]) -> Option<Vec<u8>> {
+    let path = uri.split(|byte| matches!(byte, b'?' | b'#')).next()?;
+    let decoded =
+        path.windows(3).any(|escape| escape.eq_ignore_ascii_case(b"%3f")).then(|| percent_decoded(path))?;
+    // An escape may be escaped itself: `%%33f` has none that the library decodes to a question mark.
+    decoded.contains(&b'?').then_some(decoded)
+}
+
+/// The bytes with each `%` and two hexadecimal digits replaced by the byte that they stand for, as the library does it.
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, others @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        decoded.push(escaped.unwrap_or(*first));
+        rest = escaped.and_then(|_| rest.get(3..)).unwrap_or(others);
+    }
+    decoded
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
 /// Takes a placeholder through phases 1 and 2, in the order of [`phases`], for a response whose request is not parked.
 ///
 /// # Errors
@@ -102,4 +134,22 @@ pub(super) fn placeholder_request(transaction: &mut Transaction) -> Result<(), I
 fn address(end: Endpoint) -> Result<CString, InspectionError> {
     let address = end.address.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |address| address.to_string());
     text(address.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_question_marks_of_the_path() {
+        let path =
+            |uri: &[u8]| path_with_escaped_question_mark(uri).map(|path| String::from_utf8(path).unwrap());
+        assert_eq!(path(b"/a%3Fb%2fc%3f"), Some("/a?b/c?".to_owned()));
+        assert_eq!(path(b"/%3f%4"), Some("/?%4".to_owned()));
+        assert_eq!(path(b"/a%3fb?c=%3F"), Some("/a?b".to_owned()));
+        assert_eq!(path(b"/%253Fb"), None, "an escaped escape");
+        assert_eq!(path(b"/a?b=%3F"), None, "in the query");
+        assert_eq!(path(b"/a#%3F"), None, "in the fragment");
+        assert_eq!(path(b"/%%3f"), Some("/%?".to_owned()));
+    }
 }
