@@ -46,6 +46,12 @@ pub trait Engine {
         false
     }
 
+    /// Replaces what inspects by one that has inspected nothing, and returns whether it did. Transactions that wait for their
+    /// response are kept.
+    fn renew(&mut self) -> bool {
+        self.reload().is_ok()
+    }
+
     /// Called when no request is at hand: drops what is no longer needed. Returns the time until the next call is due;
     /// `None`: after the next request.
     fn housekeeping(&mut self) -> Option<Duration> {

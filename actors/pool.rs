@@ -6,10 +6,13 @@
 //! A worker waits before a restart only when its engine could not be started, or ended without having inspected anything: a
 //! death that takes a request with it comes no more often than such requests do, and a delay would be one more loss.
 //!
-//! When every engine dies of the requests that it gets, and none that runs has ever given a verdict, or when no engine runs
-//! and none can be started, the Pool has the program rebuild what engines are made from ([`Agent::rebuild`]). When a rebuild
-//! does not help, or no engine can be started, and no Worker has an engine, the Pool is down: requests are answered at once,
-//! also those that wait, health checks fail, and the Pool keeps restarting Workers.
+//! When no engine runs and none starts, the Pool has the program rebuild what engines are made from ([`Agent::rebuild`]), and
+//! is down: requests are answered at once, also those that wait, health checks fail, and the Pool keeps restarting Workers.
+//!
+//! When engines run and die of every request for [`FRUITLESS_TIME`], and none that runs has ever given a verdict, the Pool has
+//! the program rebuild too, once; when that does not help either, the Pool is sick: health checks fail. An attacker can bring
+//! that about where he is alone, so it costs nobody else a verdict: requests still get an engine, and a verdict is the end of
+//! it.
 //!
 //! Before each Worker has had its engine once, nobody is served yet: an engine that does not start is reported to Root, and
 //! that is the end.
@@ -33,6 +36,13 @@ use crate::worker::{
 /// is twice their number.
 const FRUITLESS: usize = 6;
 
+/// For how long engines must have died of every request before a rebuild, and after that before the pool counts as sick. It
+/// counts as well again when no engine has died for that long.
+const FRUITLESS_TIME: Duration = Duration::from_secs(3);
+
+/// How often the pool looks whether it is well again.
+const REVIEW: Duration = Duration::from_millis(250);
+
 /// The supervisor of the Workers.
 pub(crate) struct Pool<A: Agent> {
     context: Arc<WorkerContext<A>>,
@@ -44,9 +54,11 @@ pub(crate) struct Pool<A: Agent> {
     is_ready: bool,
     /// Ends that count for a rebuild, since the last verdict or rebuild.
     fruitless: usize,
+    /// The time of the first of these, and of the last.
+    fruitless_since: Option<(Instant, Instant)>,
     /// The number of verdicts when that count began.
     verdicts: u64,
-    /// Rebuilds since the last verdict. After the second there is no hope but in time.
+    /// Rebuilds since the last verdict.
     rebuilds: u32,
 }
 
@@ -102,6 +114,7 @@ impl<A: Agent> Pool<A> {
             stopping: false,
             is_ready: false,
             fruitless: 0,
+            fruitless_since: None,
             verdicts: 0,
             rebuilds: 0,
         }
@@ -122,6 +135,7 @@ impl<A: Agent> Pool<A> {
 
     fn worker_started(&mut self, id: WorkerId) {
         let Some(slot) = self.slots.get_mut(id.number - 1) else { return };
+        self.context.queue.open_own(id.number);
         if self.context.queue.admission().set_down(false) {
             warn!(self.context.log, "an engine runs again");
         }
@@ -164,8 +178,6 @@ impl<A: Agent> Pool<A> {
         };
         let delay = match exit {
             Exit::NoEngine { .. } => slot.restarts.delay_of_failed_start(),
-            // Nobody gets a verdict, so nobody loses one by the delay.
-            _ if self.rebuilds > 1 => slot.restarts.delay_after(self.rebuilds),
             _ if request.is_some() || was_proven => Duration::ZERO,
             _ => slot.restarts.next_delay(now),
         };
@@ -177,7 +189,7 @@ impl<A: Agent> Pool<A> {
             warn!(self.context.log, "request quarantined, it has crashed two engines";
                 "held_ms" => milliseconds(*held), "request" => request);
         }
-        self.escalate_if_fruitless(exit);
+        self.escalate_if_fruitless(exit, now);
         let none_runs = self.slots.iter().all(|slot| !slot.runs);
         // A reload that failed says nothing of the start that comes next.
         let hopeless = self.rebuilds > 1 || (matches!(exit, Exit::NoEngine { .. }) && !ran);
@@ -190,29 +202,58 @@ impl<A: Agent> Pool<A> {
         if delay.is_zero() {
             self.start_worker(id.number, ctx);
         } else {
+            self.context.queue.close_own(id.number);
             ctx.run_later(delay, move |pool, ctx| pool.start_worker(id.number, ctx));
         }
     }
 
     /// Counts an end after which a rebuild may help, and has the program rebuild when restarts alone have not helped.
-    fn escalate_if_fruitless(&mut self, exit: &Exit) {
-        let admission = self.context.queue.admission();
-        if admission.verdicts() != self.verdicts {
-            (self.verdicts, self.fruitless, self.rebuilds) = (admission.verdicts(), 0, 0);
+    fn escalate_if_fruitless(&mut self, exit: &Exit, now: Instant) {
+        let verdicts = self.context.queue.admission().verdicts();
+        if verdicts != self.verdicts {
+            (self.verdicts, self.rebuilds) = (verdicts, 0);
+            (self.fruitless, self.fruitless_since) = (0, None);
         }
+        let is_by_request = matches!(exit, Exit::EngineDied { request: Some(_), .. });
         let is_fruitless = match exit {
             // Each engine that runs may be as bad as this one, unless it has shown that it is not.
-            Exit::EngineDied { request: Some(_), .. } => !self.slots.iter().any(|slot| slot.is_proven),
+            _ if is_by_request => !self.slots.iter().any(|slot| slot.is_proven),
             Exit::NoEngine { is_shortage: true, .. } => false,
             _ => !self.slots.iter().any(|slot| slot.runs),
         };
-        self.fruitless += usize::from(is_fruitless);
-        if is_fruitless && self.fruitless >= FRUITLESS.max(2 * self.slots.len()) {
-            self.fruitless = 0;
-            self.rebuilds += 1;
-            self.context.agent.rebuild();
-            error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
-                "rebuilds" => self.rebuilds);
+        if !is_fruitless {
+            return;
+        }
+        self.fruitless += 1;
+        let since = self.fruitless_since.map_or(now, |(since, _)| since);
+        self.fruitless_since = Some((since, now));
+        let is_enough = self.fruitless >= FRUITLESS.max(2 * self.slots.len());
+        if !is_enough || (is_by_request && now - since < FRUITLESS_TIME) {
+            return;
+        }
+        if is_by_request && self.rebuilds > 0 {
+            if self.context.queue.set_sick(true) {
+                error!(self.context.log, "down: engines die of every request, and a rebuild does not help");
+            }
+            return;
+        }
+        (self.fruitless, self.fruitless_since) = (0, None);
+        self.rebuilds += 1;
+        self.context.agent.rebuild();
+        error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
+            "rebuilds" => self.rebuilds);
+    }
+
+    /// Looks whether the pool is well again: there was a verdict, or no engine has died for a while.
+    fn review(&mut self) {
+        let has_verdict = self.context.queue.admission().verdicts() != self.verdicts;
+        let is_calm = self.fruitless_since.is_none_or(|(_, last)| last.elapsed() >= FRUITLESS_TIME);
+        if (has_verdict || is_calm) && self.context.queue.set_sick(false) {
+            warn!(self.context.log, "an engine runs again");
+        }
+        if is_calm {
+            // Deaths of long ago say nothing of the engines that run now.
+            (self.fruitless, self.fruitless_since) = (0, None);
         }
     }
 
@@ -239,6 +280,7 @@ impl<A: Agent> Actor for Pool<A> {
         for number in 1..=self.slots.len() {
             self.start_worker(number, ctx);
         }
+        ctx.run_interval(REVIEW, |pool, _| pool.review());
     }
 }
 
@@ -252,6 +294,7 @@ impl<A: Agent> Handler<WorkerReport> for Pool<A> {
                 if let Some(slot) = self.slots.get_mut(report.worker.number - 1) {
                     slot.is_proven = true;
                 }
+                self.review();
             }
             WorkerEvent::Ended { exit, uptime } => self.worker_ended(report.worker, &exit, uptime, ctx),
         }

@@ -74,13 +74,6 @@ impl Restarts {
         self.failed_start
     }
 
-    /// How long to wait when this number of rebuilds has not helped.
-    #[must_use]
-    pub fn delay_after(&self, rebuilds: u32) -> Duration {
-        let RestartPolicy { first_delay, max_delay, .. } = self.policy;
-        first_delay.saturating_mul(2_u32.saturating_pow(rebuilds)).min(max_delay)
-    }
-
     /// Forgets the starts that failed: one has not.
     pub fn started(&mut self) {
         self.failed_start = Duration::ZERO;
@@ -120,9 +113,5 @@ mod tests {
         restarts.started();
         assert_eq!(restarts.delay_of_failed_start().as_millis(), 10);
         assert_eq!(restarts.next_delay(Instant::now()), Duration::ZERO, "counted apart");
-        assert_eq!(
-            [2, 5, u32::MAX].map(|rebuilds| restarts.delay_after(rebuilds).as_millis()),
-            [40, 320, 1000]
-        );
     }
 }

@@ -5,6 +5,7 @@ mod job;
 mod quarantine;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
@@ -32,8 +33,12 @@ pub(crate) struct Queue<A: Agent> {
     returned: Lane<A>,
     /// Jobs for one worker alone ([`Agent::affinity`]), by the number of the worker less 1.
     own: Arc<[Lane<A>]>,
+    /// Which workers cannot take what is in their own lanes, by their number less 1: they wait for an engine.
+    closed: Arc<[AtomicBool]>,
     admission: Arc<Admission>,
     quarantine: Arc<Quarantine>,
+    /// Engines run, and die of every request.
+    sick: Arc<AtomicBool>,
 }
 
 impl<A: Agent> Clone for Queue<A> {
@@ -42,8 +47,10 @@ impl<A: Agent> Clone for Queue<A> {
             shared: self.shared.clone(),
             returned: self.returned.clone(),
             own: Arc::clone(&self.own),
+            closed: Arc::clone(&self.closed),
             admission: Arc::clone(&self.admission),
             quarantine: Arc::clone(&self.quarantine),
+            sick: Arc::clone(&self.sick),
         }
     }
 }
@@ -57,8 +64,10 @@ impl<A: Agent> Queue<A> {
             shared: channel::bounded(capacity),
             returned: channel::unbounded(),
             own: own.take(workers).collect(),
+            closed: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             admission,
             quarantine: Arc::default(),
+            sick: Arc::default(),
         }
     }
 
@@ -72,7 +81,7 @@ impl<A: Agent> Queue<A> {
         } else if self.standing(&mut job, agent, now) == Standing::Held {
             Failure::new(FailureKind::Quarantine, QUARANTINED)
         } else {
-            let own = agent.affinity(&job.request).and_then(|worker| self.own.get(worker.checked_sub(1)?));
+            let own = agent.affinity(&job.request).and_then(|worker| self.own_lane(worker));
             let admitted = match own {
                 Some((own, _)) => self.admission.admits_to_one(own.len()),
                 None => self.admission.admits(self.shared.0.len()),
@@ -91,6 +100,40 @@ impl<A: Agent> Queue<A> {
             Failure::new(FailureKind::Overload, "the queue is too long for an answer in time")
         };
         Err((refusal, job))
+    }
+
+    /// The lane of this worker alone, if the worker can take what is in it.
+    fn own_lane(&self, worker: usize) -> Option<&Lane<A>> {
+        let index = worker.checked_sub(1)?;
+        let is_closed = self.closed.get(index)?.load(Ordering::Relaxed);
+        self.own.get(index).filter(|_| !is_closed)
+    }
+
+    /// Lets any worker take what is for this one alone, and comes for it from now on: what its engine had is gone with it, and
+    /// the worker has to wait for another.
+    pub(crate) fn close_own(&self, worker: usize) {
+        let Some(index) = worker.checked_sub(1) else { return };
+        if let (Some(closed), Some((_, lane))) = (self.closed.get(index), self.own.get(index)) {
+            closed.store(true, Ordering::Relaxed);
+            lane.try_iter().for_each(|job| self.give_back(job));
+        }
+    }
+
+    /// Undoes [`close_own`](Self::close_own): the worker has an engine.
+    pub(crate) fn open_own(&self, worker: usize) {
+        if let Some(closed) = worker.checked_sub(1).and_then(|index| self.closed.get(index)) {
+            closed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether health checks succeed: engines run, and do not die of every request.
+    pub(crate) fn is_healthy(&self) -> bool {
+        !self.admission.is_down() && !self.sick.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether engines die of every request, and returns whether that is a change.
+    pub(crate) fn set_sick(&self, sick: bool) -> bool {
+        self.sick.swap(sick, Ordering::Relaxed) != sick
     }
 
     /// What the quarantine says of this job's request.

@@ -302,7 +302,7 @@ fn run<A: Agent>(
         }
         // A suspect is tried in an engine that has inspected nothing: then its death is no other request's late damage. Without
         // such an engine it is inspected all the same, and proves nothing.
-        if is_suspect && !is_own && !record.is_fresh && engine.reload().is_ok() {
+        if is_suspect && !is_own && !record.is_fresh && engine.renew() {
             (end, record.is_fresh) = (engine.end(), true);
         }
         let others: Vec<_> = context.queue.more(others).filter_map(|job| batch::due(job, start)).collect();

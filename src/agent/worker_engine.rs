@@ -119,6 +119,11 @@ impl Engine for WorkerEngine {
         self.replace(self.shared.settings.recycling.first(self.worker))
     }
 
+    fn renew(&mut self) -> bool {
+        // At most one renewed engine is kept for its responses, as in `recycle`.
+        self.replaced.is_empty() && self.replace(self.shared.settings.recycling.later()).is_ok()
+    }
+
     fn recycle(&mut self) -> bool {
         // At most one recycled engine is kept for its responses: with many requests, replaced engines would pile up.
         if self.current.requests < self.current.max_requests || !self.replaced.is_empty() {

@@ -73,6 +73,24 @@ fn late_damage_is_blamed_on_no_other_request() {
     assert_eq!(subject.crashes().len(), 5);
 }
 
+/// Each trial in a fresh engine leaves one behind with its transactions: one at a time for each worker.
+#[test]
+fn trials_pile_up_no_engines() {
+    let subject = Subject::with_options(&["--deadline", "10s", "-n", "2", "--responses", "100"]);
+    let mut link = subject.agent.link();
+    let mut most = 0;
+    for round in 0..60 {
+        let errors = [faulty("late", round), popular(), popular(), popular(), clean(round)].map(|message| {
+            let ack = link.ask(&message);
+            ack.error().map(str::to_owned)
+        });
+        assert!(errors.iter().flatten().all(|error| error == "crash"), "{errors:?}");
+        most = most.max(subject.engines().len());
+    }
+    println!("{most} engines at most");
+    assert!(most <= 4, "{most} engines");
+}
+
 #[test]
 fn a_transaction_that_kills_its_engine_at_its_end_costs_no_other_request() {
     if engine() == 2 {
@@ -153,6 +171,25 @@ fn fifty_faults_a_second_leave_the_requests_beside_them_alone() {
     let crashes = subject.crashes();
     assert!(crashes.len() > 1000, "{}", crashes.len());
     assert!(crashes.iter().all(|line| value(line, "restart_in_ms") == Some("0")), "{:?}", crashes.last());
+}
+
+/// Where hardly anybody else asks, an attacker makes engines die without a verdict in between: nothing that the agent does about
+/// that (rebuilds, health checks) may cost those few.
+#[test]
+fn fifty_faults_a_second_leave_the_few_requests_of_a_quiet_site_alone() {
+    let subject = Subject::with_options(&["--deadline", "5s"]);
+    let time = Duration::from_secs(12);
+    let plan = Plan { rate: 50.0, time, links: 4, deadline: Duration::from_secs(5) };
+    // One every four seconds.
+    let is_clean = |number: usize| number % 200 == 199;
+    let outcome = flood(&subject.agent, plan, |number| {
+        if is_clean(number) { clean(number as u64) } else { faulty("null", number as u64) }
+    });
+    for (number, fate) in outcome.fates.iter().enumerate().filter(|(number, _)| is_clean(*number)) {
+        let ack = &fate.answer.as_ref().expect("an answer").1;
+        assert_eq!(ack.code(), Some(0), "{number}: {ack:?}");
+    }
+    assert!(subject.crashes().len() > 500);
 }
 
 /// The share in percent of clean requests that are inspected beside faults of this kind, with a row for the table.
