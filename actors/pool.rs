@@ -10,9 +10,9 @@
 //! is down: requests are answered at once, also those that wait, health checks fail, and the Pool keeps restarting Workers.
 //!
 //! When engines run and die of every request for [`FRUITLESS_TIME`], and none that runs has ever given a verdict, the Pool has
-//! the program rebuild too, once; when that does not help either, the Pool is sick: health checks fail. An attacker can bring
-//! that about where he is alone, so it costs nobody else a verdict: requests still get an engine, and a verdict is the end of
-//! it.
+//! the program rebuild too, once in [`REBUILD_MEMORY`]; when that does not help either, the Pool is sick: health checks fail.
+//! An attacker can bring that about where he is alone, so it costs nobody else a verdict: requests still get an engine, and a
+//! verdict is the end of it.
 //!
 //! Before each Worker has had its engine once, nobody is served yet: an engine that does not start is reported to Root, and
 //! that is the end.
@@ -40,6 +40,10 @@ const FRUITLESS: usize = 6;
 /// counts as well again when no engine has died for that long.
 const FRUITLESS_TIME: Duration = Duration::from_secs(3);
 
+/// How long it is remembered that a rebuild has not helped engines that die of every request: it would not help again, and
+/// costs whoever asks meanwhile.
+const REBUILD_MEMORY: Duration = Duration::from_secs(600);
+
 /// How often the pool looks whether it is well again.
 const REVIEW: Duration = Duration::from_millis(250);
 
@@ -60,6 +64,8 @@ pub(crate) struct Pool<A: Agent> {
     verdicts: u64,
     /// Rebuilds since the last verdict.
     rebuilds: u32,
+    /// The last rebuild because engines died of every request.
+    rebuilt: Option<Instant>,
 }
 
 /// One Worker's place in the Pool.
@@ -117,6 +123,7 @@ impl<A: Agent> Pool<A> {
             fruitless_since: None,
             verdicts: 0,
             rebuilds: 0,
+            rebuilt: None,
         }
         .start()
     }
@@ -231,7 +238,7 @@ impl<A: Agent> Pool<A> {
         if !is_enough || (is_by_request && now - since < FRUITLESS_TIME) {
             return;
         }
-        if is_by_request && self.rebuilds > 0 {
+        if is_by_request && self.rebuilt.is_some_and(|rebuilt| now - rebuilt < REBUILD_MEMORY) {
             if self.context.queue.set_sick(true) {
                 error!(self.context.log, "down: engines die of every request, and a rebuild does not help");
             }
@@ -239,6 +246,9 @@ impl<A: Agent> Pool<A> {
         }
         (self.fruitless, self.fruitless_since) = (0, None);
         self.rebuilds += 1;
+        if is_by_request {
+            self.rebuilt = Some(now);
+        }
         self.context.agent.rebuild();
         error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
             "rebuilds" => self.rebuilds);

@@ -149,6 +149,9 @@ mod tests {
             assert_eq!(quarantine.blame(1, false, now), None);
         }
         assert_eq!(quarantine.standing(|| 1, now), Standing::Suspect);
+        quarantine.blame(1, false, now + MEMORY / 2);
+        quarantine.forget(now + MEMORY);
+        assert_eq!(quarantine.standing(|| 1, now + MEMORY), Standing::Suspect, "the last death counts");
     }
 
     #[test]
@@ -183,22 +186,25 @@ mod tests {
     #[test]
     fn the_list_is_bounded_and_single_deaths_push_out_none_that_is_held() {
         let (quarantine, now) = (Quarantine::default(), Instant::now());
-        let moment = Duration::from_millis(1);
         for guilty in 0..10 {
             quarantine.blame(guilty, true, now);
             quarantine.blame(guilty, true, now);
         }
-        for suspect in 10..5000_u32 {
-            quarantine.blame(suspect.into(), true, now + moment * suspect);
+        // When the holds are over, so that those that were held died before all others.
+        let later = |suspect: u32| now + FIRST_HOLD + Duration::from_millis(suspect.into());
+        for suspect in 10..5000 {
+            quarantine.blame(suspect.into(), true, later(suspect));
         }
         assert_eq!(quarantine.entries.lock().unwrap().len(), CAPACITY);
-        let standing = |fingerprint| quarantine.standing(|| fingerprint, now + moment * 4999);
-        assert!((0..10).all(|guilty| standing(guilty) == Standing::Held), "held for five seconds");
-        assert_eq!(
-            (standing(10), standing(3985)),
-            (Standing::Clear, Standing::Clear),
-            "the oldest suspects are gone"
-        );
+        let standing = |fingerprint| quarantine.standing(|| fingerprint, later(5000));
+        assert!((0..10).all(|guilty| standing(guilty) == Standing::Suspect), "remembered");
+        assert_eq!((standing(10), standing(3985)), (Standing::Clear, Standing::Clear), "the oldest are gone");
         assert_eq!((standing(3986), standing(4999)), (Standing::Suspect, Standing::Suspect));
+        for guilty in 5000..5000 + CAPACITY as u64 {
+            quarantine.blame(guilty, true, later(5000));
+            quarantine.blame(guilty, true, later(5000));
+        }
+        quarantine.blame(u64::MAX, true, later(5000));
+        assert_eq!(quarantine.entries.lock().unwrap().len(), CAPACITY, "also when all are guilty");
     }
 }

@@ -297,7 +297,7 @@ fn run<A: Agent>(
                     Err(RecvTimeoutError::Disconnected) => return Exit::Stopped,
                 }
             }
-        } else if !is_own && !is_suspect {
+        } else if !is_own {
             others = context.queue.admission().at_a_time().min(engine.at_a_time()).saturating_sub(1);
         }
         // A suspect is tried in an engine that has inspected nothing: then its death is no other request's late damage. Without
