@@ -28,6 +28,7 @@ const WRAPPED: [&str; 16] = [
 ];
 
 fn main() {
+    generate_pcre2_bindings();
     if env::var_os("CARGO_FEATURE_ENGINE2").is_some() {
         let prefix = find_modsecurity2();
         generate_bindings2();
@@ -39,6 +40,24 @@ fn main() {
         generate_bindings3(&includes);
         compile_shim3(&includes);
     }
+}
+
+/// PCRE2 is what both engines compile regular expressions with; linked for its own sake, whatever engine there is.
+fn generate_pcre2_bindings() {
+    let library = pkg_config::Config::new().probe("libpcre2-8").unwrap_or_else(|error| {
+        fail(&format!("libpcre2-8 is needed (Debian: apt-get install libpcre2-dev)\n{error}"))
+    });
+    bindgen::Builder::default()
+        .header_contents("pcre2_8.h", "#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>\n")
+        .clang_args(library.include_paths.iter().map(|path| format!("-I{}", path.display())))
+        .allowlist_function("pcre2_(compile|code_free|get_error_message)_8")
+        .allowlist_var("PCRE2_(CASELESS|DOLLAR_ENDONLY|DOTALL|MULTILINE)")
+        .layout_tests(false)
+        .generate_comments(false)
+        .generate()
+        .expect("bindgen reads PCRE2's header (is libclang-dev installed?)")
+        .write_to_file(out("pcre2.rs"))
+        .expect("OUT_DIR is writable");
 }
 
 /// Ends the build with a message.

@@ -7,6 +7,7 @@ set -euo pipefail
 
 packages=(
   libmodsecurity-dev # the engine, with its headers
+  libpcre2-dev       # regular expressions are compiled before an engine has them
   modsecurity-crs    # the OWASP Core Rule Set
   libclang-dev       # bindgen reads the engine's headers with it
   g++ pkg-config     # the C++ shim, and where the engine is

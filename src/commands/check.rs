@@ -1,22 +1,34 @@
 //! `--check`: loads the rules, reports what is wrong with them, and exits.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::{fail, print};
+use super::{NAME, fail, print};
+use crate::daemon::rules_report::warnings;
 use crate::modsecurity::Rules;
 use crate::settings::Settings;
 
-/// Loads the default rules and those of each application, and prints a line for each; the exit status is 1 when
-/// some are wrong.
-pub(super) fn check(settings: &Settings) -> ExitCode {
-    match Rules::load(&settings.rules) {
-        Ok((_, summaries)) => {
-            let lines = settings.rules.each().zip(summaries).map(|((application, source), summary)| {
-                let of = application.map(|name| format!(" for {name}")).unwrap_or_default();
-                format!("rules fine{of}: {}; {source}", summary.rules)
-            });
-            print(&lines.collect::<Vec<_>>().join("\n"))
-        }
-        Err(error) => fail(1, &error),
+/// Loads the default rules and those of each application, and prints a line for each on standard output, and one for each
+/// warning on standard error. The exit status is 1 when rules are wrong, or when there is a warning and the check is
+/// strict.
+pub(super) fn check(settings: &Settings, is_strict: bool) -> ExitCode {
+    let summaries = match Rules::load(&settings.rules) {
+        Ok((_, summaries)) => summaries,
+        Err(error) => return fail(1, &error),
+    };
+    let warnings = warnings(settings, &summaries);
+    for (warning, names) in &warnings {
+        // When standard error cannot be written to, a strict check still has its exit status.
+        let _ =
+            writeln!(io::stderr(), "{NAME}: warning: {warning} (rules of {names}); add {}", warning.remedy());
+    }
+    let lines = settings.rules.each().zip(summaries).map(|((application, source), summary)| {
+        let of = application.map(|name| format!(" for {name}")).unwrap_or_default();
+        format!("rules fine{of}: {}; {source}", summary.rules)
+    });
+    let printed = print(&lines.collect::<Vec<_>>().join("\n"));
+    match is_strict && !warnings.is_empty() {
+        true => ExitCode::FAILURE,
+        false => printed,
     }
 }

@@ -12,8 +12,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::isolation::process::{invoked_as_zygote, run_zygote};
+use crate::modsecurity::default_rules;
 use crate::rules::version::EngineVersion;
-use crate::settings::{self, Command};
+use crate::settings::{self, Command, Task};
 
 /// The program's name, which begins each message on standard error.
 const NAME: &str = env!("CARGO_PKG_NAME");
@@ -28,8 +29,14 @@ pub fn run() -> ExitCode {
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
     match settings::read(args, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => print(text.trim_end()),
-        Ok(Command::Run(settings)) if settings.check => check::check(&settings),
-        Ok(Command::Run(settings)) => serve::serve(*settings),
+        Ok(Command::Run(settings)) => match settings.task {
+            Task::Serve => serve::serve(*settings),
+            Task::Check { is_strict } => check::check(&settings, is_strict),
+            Task::PrintRules => match default_rules(settings.rules.engine) {
+                Ok(rules) => print(rules.trim_end()),
+                Err(error) => fail(1, &error),
+            },
+        },
         Err(error) => fail(2, &error),
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             IsolationMode::Process => None,
         };
         Ok::<_, std::io::Error>(
-            Service::start(settings, agent, sockets, successor, tainted, &log)?.ended().await,
+            Service::start(settings, agent, summaries, sockets, successor, tainted, &log)?.ended().await,
         )
     });
     match ended {

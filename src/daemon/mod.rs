@@ -2,6 +2,7 @@
 
 pub(crate) mod descriptors;
 pub(crate) mod reload;
+pub(crate) mod rules_report;
 pub(crate) mod service;
 pub(crate) mod sockets;
 pub(crate) mod successor;

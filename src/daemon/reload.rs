@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::io;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
@@ -15,7 +14,7 @@ use slog::Logger;
 
 use crate::isolation::{self, Isolation, IsolationError, IsolationMode};
 use crate::modsecurity::load::Summary;
-use crate::settings::Settings;
+use crate::settings::{self, BadOption, Settings};
 
 /// Tells the service how a reload went.
 #[derive(Message)]
@@ -26,8 +25,8 @@ pub(crate) struct Reloaded(pub(crate) Result<Reload, ReloadError>);
 pub(crate) enum Reload {
     /// New engines start from this isolation. The summaries are of the default rules and of each application's.
     Engines(Isolation, Vec<Summary>),
-    /// The new rules are right, and the process is to be replaced by one that loads them.
-    Process,
+    /// The new rules are right, and the process is to be replaced by one that loads them. The summaries are as above.
+    Process(Vec<Summary>),
 }
 
 /// Why a reload failed; the old rules stay.
@@ -35,10 +34,8 @@ pub(crate) enum Reload {
 pub(crate) enum ReloadError {
     /// The new rules cannot be loaded.
     Load(IsolationError),
-    /// The program refuses the new rules when it is run with `--check`; this is its text on standard error.
-    Refused(String),
-    /// The program cannot be run with `--check`.
-    Ask(io::Error),
+    /// The new process would not start with its options.
+    Options(BadOption),
     /// The thread that reads the rules cannot be started.
     Thread(io::Error),
 }
@@ -47,8 +44,7 @@ impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(error) => error.fmt(f),
-            Self::Refused(text) => f.write_str(text),
-            Self::Ask(error) => write!(f, "cannot run the program that checks the rules: {error}"),
+            Self::Options(error) => error.fmt(f),
             Self::Thread(error) => write!(f, "cannot start the thread that reads the rules: {error}"),
         }
     }
@@ -58,8 +54,8 @@ impl std::error::Error for ReloadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Load(error) => Some(error),
-            Self::Refused(_) => None,
-            Self::Ask(error) | Self::Thread(error) => Some(error),
+            Self::Options(error) => Some(error),
+            Self::Thread(error) => Some(error),
         }
     }
 }
@@ -70,7 +66,7 @@ pub(crate) fn start(settings: Arc<Settings>, log: Logger, service: Recipient<Rel
     let body = move || {
         let outcome = match settings.isolation {
             IsolationMode::Process => engines(&settings, &log),
-            IsolationMode::Thread => check(),
+            IsolationMode::Thread => check(&settings, &log),
         };
         service.do_send(Reloaded(outcome));
     };
@@ -87,13 +83,11 @@ fn engines(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
     Ok(Reload::Engines(isolation, summaries))
 }
 
-/// Runs the program that would become the new process with `--check`.
-fn check() -> Result<Reload, ReloadError> {
-    let mut command = Command::new("/proc/self/exe");
-    let checked = command.args(std::env::args_os().skip(1)).arg("--check").output();
-    let output = checked.map_err(ReloadError::Ask)?;
-    if output.status.success() {
-        return Ok(Reload::Process);
-    }
-    Err(ReloadError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+/// Checks what the new process will do: it reads the same options, and loads the rules as a zygote does that is not used
+/// for more.
+fn check(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
+    settings::read(std::env::args_os(), std::env::vars_os(), "").map_err(ReloadError::Options)?;
+    let started = isolation::start(IsolationMode::Process, &settings.rules, settings.limits, || {}, log);
+    let (_, summaries) = started.map_err(ReloadError::Load)?;
+    Ok(Reload::Process(summaries))
 }

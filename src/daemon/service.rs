@@ -12,7 +12,9 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
 use crate::daemon::reload::{self, Reload, Reloaded};
+use crate::daemon::rules_report;
 use crate::daemon::successor::Successor;
+use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
 /// How the service ended.
@@ -33,7 +35,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the tree. With a `successor`, this process can be replaced by a new one: to load new rules, or when `tainted`
+    /// Starts the tree; the summaries are of the rules that the agent has loaded. With a `successor`, this process can be replaced by a new one: to load new rules, or when `tainted`
     /// is notified because an engine has faulted in this process.
     ///
     /// # Errors
@@ -41,6 +43,7 @@ impl Service {
     pub(crate) fn start(
         settings: Arc<Settings>,
         agent: Arc<ModSecurityAgent>,
+        summaries: Vec<Summary>,
         sockets: Vec<Socket>,
         successor: Option<Successor>,
         tainted: Arc<Notify>,
@@ -68,6 +71,7 @@ impl Service {
                 root,
                 settings,
                 agent,
+                summaries,
                 reloading: Reloading::No,
                 successor,
                 is_replaced: false,
@@ -91,6 +95,8 @@ struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
+    /// What is known of the rules in use.
+    summaries: Vec<Summary>,
     reloading: Reloading,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
@@ -163,12 +169,16 @@ impl Handler<Reloaded> for ServiceActor {
         match outcome {
             Ok(Reload::Engines(isolation, summaries)) => {
                 let generation = self.agent.replace(isolation);
-                let rules: usize = summaries.iter().map(|summary| summary.rules.in_engine).sum();
-                info!(self.log, "rules reloaded"; "rules" => rules, "generation" => generation);
+                info!(self.log, "rules reloaded"; "rules" => total(&summaries),
+                    "rules_before" => total(&self.summaries), "generation" => generation);
+                rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
+                self.summaries = summaries;
                 self.root.do_send(ReloadEngines);
             }
-            Ok(Reload::Process) => {
-                info!(self.log, "rules are right, replacing the process");
+            Ok(Reload::Process(summaries)) => {
+                info!(self.log, "rules are right, replacing the process"; "rules" => total(&summaries),
+                    "rules_before" => total(&self.summaries));
+                rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.replace();
             }
             Err(cause) => {
@@ -203,6 +213,11 @@ impl Handler<TreeEvent> for ServiceActor {
             let _ = end.send(ending);
         }
     }
+}
+
+/// The rules of all sets together.
+fn total(summaries: &[Summary]) -> usize {
+    summaries.iter().map(|summary| summary.rules.in_engine).sum()
 }
 
 /// What a signal does, with the name of the signal for the log.

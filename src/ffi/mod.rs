@@ -9,6 +9,7 @@ pub mod descriptor;
 pub mod fault;
 pub mod intervention;
 pub mod matches;
+pub mod pcre2;
 pub(crate) mod processes;
 pub mod rules;
 pub(crate) mod shared_memory;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use actors::EngineError;
 
 use crate::ffi;
+use crate::rules::check::Faults;
 use crate::rules::directives::{Missing, ReadError};
 use crate::rules::sources::CRS_RULES;
 use crate::rules::version::EngineVersion;
@@ -90,6 +91,8 @@ pub enum LoadError {
     },
     /// This program cannot read the files to compare them with what the engine has loaded.
     Read(ReadError),
+    /// Directives are wrong, whatever the engine would make of them.
+    Wrong(Faults),
     /// The engine has silently lost rules.
     Missing(Missing),
 }
@@ -112,6 +115,7 @@ impl fmt::Display for LoadError {
                 write!(f, "cannot load {what}: {}", words.join(" "))
             }
             Self::Read(error) => error.fmt(f),
+            Self::Wrong(faults) => faults.fmt(f),
             Self::Missing(missing) => write!(f, "the engine has lost rules: {missing}"),
         }
     }
@@ -123,6 +127,7 @@ impl Error for LoadError {
             Self::File { cause, .. } | Self::NoCoreRuleSet(cause) | Self::BuiltIn(cause) => cause,
             Self::Engine { cause, .. } => cause,
             Self::Read(error) => error,
+            Self::Wrong(faults) => faults,
             Self::Missing(missing) => missing,
         })
     }

@@ -27,11 +27,14 @@ pub trait Library: Send + Sync + Sized + 'static {
     /// The directives that apply without `-f`, before the Core Rule Set.
     const DEFAULT_SETTINGS: &str;
 
-    /// Loads directives and then files as one configuration: a later setting replaces an earlier one.
+    /// The rules that apply without `-f`, behind the Core Rule Set.
+    const LAST_RULES: &str;
+
+    /// Loads directives, files and more directives as one configuration: a later setting replaces an earlier one.
     ///
     /// # Errors
     /// When a file cannot be handed to the library, or the library refuses what it read.
-    fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError>;
+    fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Self, LoadError>;
 
     /// Returns the settings that the program looks at, and the rules of all phases.
     ///

@@ -5,13 +5,15 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::ffi::rules::{RuleEngine, RuleSettings};
+use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::body_checks;
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
-use crate::rules::directives::{Counts, Directives, compare};
-use crate::rules::sources::{RuleSource, RuleSources, core_rule_set};
+use crate::rules::check::check;
+use crate::rules::directives::{Counts, Directives, compare, remaining};
+use crate::rules::sources::{RuleSource, RuleSources, core_rule_set, include_core_rule_set};
 use crate::rules::version::EngineVersion;
+use crate::rules::warnings::{self, Warnings};
 
 /// The program's name and version, as audit logs have it.
 pub(super) const CONNECTOR: &CStr =
@@ -37,40 +39,57 @@ pub struct Summary {
     pub rules: Counts,
     /// The value of `SecRuleEngine`.
     pub engine: RuleEngine,
-    /// Whether `SecRequestBodyAccess` is on.
-    pub request_body_access: bool,
-    /// Whether `SecResponseBodyAccess` is on.
-    pub response_body_access: bool,
+    /// What the rules let pass.
+    pub warnings: Warnings,
 }
 
 /// Loads the rules into a library of their own.
 ///
 /// # Errors
-/// When a file cannot be read, the engine refuses a directive, or the engine has fewer rules than the files.
+/// When a file cannot be read, a directive is wrong, the engine refuses one, or the engine has fewer rules than the files.
 pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
-    let (settings, files) = match source {
-        RuleSource::Default => (L::DEFAULT_SETTINGS, &core_rule_set().map_err(LoadError::NoCoreRuleSet)?),
-        RuleSource::Files(files) => ("", files),
+    let (settings, files, last) = match source {
+        RuleSource::Default => {
+            let files = core_rule_set().map_err(LoadError::NoCoreRuleSet)?;
+            (L::DEFAULT_SETTINGS, &files.clone(), L::LAST_RULES)
+        }
+        RuleSource::Files(files) => ("", files, ""),
     };
     // The files are read here before the engine reads them, as this names the file that cannot be read. ModSecurity 2.9
     // even ends the process when a file is a folder.
-    let directives = read(settings, files, L::VERSION)?;
-    let library = L::load(settings, files)?;
+    let directives = read(settings, files, last, L::VERSION)?;
+    check(&directives).map_err(LoadError::Wrong)?;
+    let library = L::load(settings, files, last)?;
     let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
-    let (RuleSettings { engine, request_body_access, response_body_access }, loaded) =
-        library.contents().map_err(failed)?;
+    let (settings_in_engine, loaded) = library.contents().map_err(failed)?;
     let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
-    let summary = Summary { rules, engine, request_body_access, response_body_access };
+    let warnings = warnings::find(&directives, &remaining(&directives, &ids), &settings_in_engine);
+    let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
     let body_checks = body_checks::find(loaded, settings);
     Ok((RuleSet { library: Arc::new(library), body_checks }, summary))
 }
 
+/// Returns what is loaded without `-f`, as the text of a file.
+///
+/// # Errors
+/// When there is no Core Rule Set.
+pub(super) fn default_rules<L: Library>() -> Result<String, LoadError> {
+    let core_rule_set = include_core_rule_set().map_err(LoadError::NoCoreRuleSet)?;
+    Ok([L::DEFAULT_SETTINGS, "\n", &core_rule_set, L::LAST_RULES].concat())
+}
+
 /// Reads the directives as an engine of this version should read them.
-fn read(settings: &str, files: &[PathBuf], version: EngineVersion) -> Result<Directives, LoadError> {
+fn read(
+    settings: &str,
+    files: &[PathBuf],
+    last: &str,
+    version: EngineVersion,
+) -> Result<Directives, LoadError> {
     let mut directives = Directives::new(version);
     directives.add(settings, "built-in settings").map_err(LoadError::Read)?;
     files.iter().try_for_each(|path| directives.add_file(path)).map_err(LoadError::Read)?;
+    directives.add(last, "built-in last rules").map_err(LoadError::Read)?;
     Ok(directives)
 }
 
@@ -106,4 +125,20 @@ pub(super) fn load_all<L: Library>(
         summaries.push(summary);
     }
     Ok((RuleSets { default, applications }, summaries))
+}
+
+#[cfg(all(test, feature = "engine2"))]
+mod tests {
+    use super::*;
+    use crate::ffi::v2::Ruleset;
+
+    #[test]
+    fn the_last_rules_of_modsecurity_2_are_the_last_of_their_phases() {
+        let (rules, _) = load::<Ruleset>(&RuleSource::Default).unwrap();
+        let (_, loaded) = rules.library.contents().unwrap();
+        // The phases follow one another.
+        let body = loaded.iter().position(|rule| rule.of_body).unwrap();
+        assert_eq!(loaded[body - 1].rule, 8_700_008);
+        assert_eq!(loaded.iter().rfind(|rule| rule.of_body).unwrap().rule, 8_700_007);
+    }
 }

@@ -68,6 +68,22 @@ impl Rules {
     }
 }
 
+/// What is loaded without `-f`, as the text of a file for this engine.
+///
+/// # Errors
+/// When the Core Rule Set is not installed, or the engine was not built in.
+pub fn default_rules(version: EngineVersion) -> Result<String, ApplicationError> {
+    let rules = match version {
+        #[cfg(feature = "engine2")]
+        EngineVersion::V2 => load::default_rules::<ffi::v2::Ruleset>(),
+        #[cfg(feature = "engine3")]
+        EngineVersion::V3 => load::default_rules::<ffi::v3::Ruleset>(),
+        #[cfg(not(all(feature = "engine2", feature = "engine3")))]
+        version => return Err(ApplicationError::NotBuilt(version)),
+    };
+    rules.map_err(|cause| ApplicationError::Load { application: None, cause })
+}
+
 impl ModSecurity {
     /// An engine with these rules, which parks transactions within `limits`. An engine process makes it after the fork.
     ///

@@ -54,6 +54,29 @@ impl RuleSources {
     }
 }
 
+/// Writes the directives that include the installed Core Rule Set as [`core_rule_set`] lists it.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn include_core_rule_set() -> io::Result<String> {
+    let files = core_rule_set()?;
+    let mut text = String::from(
+        "# The Core Rule Set: its set-up, exclusions before it, its rules, exclusions behind it.\n",
+    );
+    let mut has_rules = false;
+    for file in files {
+        let is_rule = file.starts_with(CRS_RULES);
+        match is_rule {
+            true if has_rules => {}
+            // All at once: a newer version may have other files.
+            true => text.push_str(&format!("Include {CRS_RULES}/*.conf\n")),
+            false => text.push_str(&format!("Include {}\n", file.display())),
+        }
+        has_rules |= is_rule;
+    }
+    Ok(text)
+}
+
 /// Lists the files of the installed Core Rule Set in the order in which an engine must load them.
 ///
 /// # Errors

@@ -124,9 +124,17 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "FILE", parse(from_os_str))]
     pub(super) block_page: Option<PathBuf>,
 
-    /// Loads the rules, reports what is wrong with them, and exits
+    /// Loads the rules, reports what is wrong with them, warns of what they let pass, and exits
     #[structopt(long)]
     pub(super) check: bool,
+
+    /// With --check: a warning is an error, exit status 1
+    #[structopt(long)]
+    pub(super) strict: bool,
+
+    /// Prints the rules that apply without -f, for the engine of --engine, as a file to begin your own with, and exits
+    #[structopt(long)]
+    pub(super) print_rules: bool,
 }
 
 /// The outcome of reading the command line and the environment.
@@ -146,7 +154,7 @@ enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-const OPTIONS: [(&str, Kind); 23] = [
+const OPTIONS: [(&str, Kind); 25] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -170,6 +178,8 @@ const OPTIONS: [(&str, Kind); 23] = [
     ("response-ttl", Kind::Value),
     ("block-page", Kind::Value),
     ("check", Kind::Switch),
+    ("strict", Kind::Switch),
+    ("print-rules", Kind::Switch),
 ];
 
 /// Reads the command line (the program's name first) and then, for options that it lacks, the environment.

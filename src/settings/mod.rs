@@ -26,8 +26,8 @@ pub use listen::ListenAddress;
 pub struct Settings {
     /// Whether the log has level debug (`--debug`).
     pub debug: bool,
-    /// Whether to load the rules, report what is wrong with them, and exit (`--check`).
-    pub check: bool,
+    /// What to do.
+    pub task: Task,
     /// The sets of rules, and the engine that loads them.
     pub rules: RuleSources,
     /// The addresses to listen on.
@@ -44,10 +44,24 @@ pub struct Settings {
     pub unknown_variables: Vec<String>,
 }
 
+/// What the program is to do with its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Serve until it is told to stop.
+    Serve,
+    /// Load the rules, report what is wrong with them, and exit (`--check`).
+    Check {
+        /// A warning makes them wrong (`--strict`).
+        is_strict: bool,
+    },
+    /// Print the rules that apply without `-f`, and exit (`--print-rules`).
+    PrintRules,
+}
+
 /// What the command line and the environment ask for.
 #[derive(Debug)]
 pub enum Command {
-    /// Serve, or check the rules, with these settings.
+    /// Do the task of these settings.
     Run(Box<Settings>),
     /// Print this text, the help or the version, and exit.
     Print(String),
@@ -79,7 +93,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<String>) -> Result<Settin
     let limits = engine::limits(arguments, tree.workers)?;
     Ok(Settings {
         debug: arguments.debug,
-        check: arguments.check,
+        task: task(arguments)?,
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
@@ -88,4 +102,15 @@ fn check(arguments: &Arguments, unknown_variables: Vec<String>) -> Result<Settin
         tree,
         unknown_variables,
     })
+}
+
+/// What to do.
+fn task(arguments: &Arguments) -> Result<Task, BadOption> {
+    match (arguments.check, arguments.strict, arguments.print_rules) {
+        (true, _, true) => Err(BadOption("--check and --print-rules exclude each other".to_owned())),
+        (false, true, _) => Err(BadOption("--strict is for --check".to_owned())),
+        (true, is_strict, false) => Ok(Task::Check { is_strict }),
+        (false, false, true) => Ok(Task::PrintRules),
+        (false, false, false) => Ok(Task::Serve),
+    }
 }

@@ -36,6 +36,7 @@ const WARM: usize = 2_000;
 /// The agent's own settings and the Core Rule Set as it is installed, at paranoia 1.
 const SETTINGS: &str = include_str!("../../src/modsecurity/default.conf");
 const SETTINGS_2: &str = include_str!("../../src/modsecurity/v2/default.conf");
+const LAST_2: &str = include_str!("../../src/modsecurity/v2/last.conf");
 const CRS: &str =
     "Include /etc/modsecurity/crs/crs-setup.conf\nInclude /usr/share/modsecurity-crs/rules/*.conf\n";
 
@@ -201,7 +202,7 @@ fn resident() -> u64 {
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let (file_2, file_3) = (folder.path().join("2.conf"), folder.path().join("3.conf"));
-    fs::write(&file_2, format!("{SETTINGS}{SETTINGS_2}{CRS}")).unwrap();
+    fs::write(&file_2, format!("{SETTINGS}{SETTINGS_2}{CRS}{LAST_2}")).unwrap();
     fs::write(&file_3, format!("{SETTINGS}{CRS}")).unwrap();
     let urlencoded = "application/x-www-form-urlencoded";
     let kinds = [

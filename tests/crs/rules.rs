@@ -21,7 +21,15 @@ SecAction "id:900005,phase:1,nolog,pass,ctl:ruleRemoveById=910000,\
 
 /// The rule set as it is installed, under the agent's own default settings.
 pub fn installed() -> String {
-    format!("{}{SET_UP}Include {INSTALLED}/*.conf\n", default_settings())
+    format!("{}{SET_UP}Include {INSTALLED}/*.conf\n{}", default_settings(), last_rules())
+}
+
+/// The built-in rules that stand behind all others.
+fn last_rules() -> String {
+    match engine() {
+        2 => std::fs::read_to_string(repository("src/modsecurity/v2/last.conf")).unwrap(),
+        _ => String::new(),
+    }
 }
 
 fn default_settings() -> String {
@@ -62,7 +70,7 @@ impl Mended {
             copy(&path, folder.path().join(path.file_name().unwrap()));
         }
         let include = format!("Include {}/*.conf\n", folder.path().display());
-        Self { rules: default_settings() + SET_UP + NO_XML_BODY + &include, _folder: folder }
+        Self { rules: default_settings() + SET_UP + NO_XML_BODY + &include + &last_rules(), _folder: folder }
     }
 }
 

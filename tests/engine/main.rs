@@ -15,6 +15,10 @@ mod findings;
 mod modsecurity2;
 // Responses are inspected in the transaction of their request.
 mod responses;
+// What is wrong with rules is named with its place.
+mod rule_check;
+// What the rules let pass is told, at a check, a start and a reload.
+mod rule_warnings;
 // The engine has every rule of the files.
 mod rules_loaded;
 // The agent, HAProxy and clients, as every program needs them.

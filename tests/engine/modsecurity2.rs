@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::support::agent::Agent;
 use crate::support::log::value;
-use crate::support::process::signal;
+use crate::support::process::{run, signal};
 use crate::support::spop::{Ack, Message};
 use crate::support::wire::{Value, headers, text};
 
@@ -296,6 +296,41 @@ fn rules_see_the_request_line_the_name_of_the_server_and_the_id() {
         seen(&get("shop.test").with("version", text("2.0"))),
         format!("{line}/2.0|HTTP/2.0|shop.test|the-id")
     );
+}
+
+/// What `--print-rules` prints, with a low limit and these rules behind the Core Rule Set's.
+fn printed_with_low_limits(rules: &str) -> String {
+    let printed = run(&["--engine", "2", "--print-rules"], &[]);
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let low = printed.replace(" 500000\n", " 1000\n");
+    assert_ne!(printed, low);
+    let last = "# ModSecurity 2 only. These stand behind";
+    assert!(low.contains(last), "{low}");
+    low.replace(last, &format!("{rules}\n{last}"))
+}
+
+#[test]
+fn a_limit_that_a_rule_exceeds_is_seen_in_the_same_phase() {
+    // Each `a` doubles the ways to go wrong.
+    let rules = "SecRule REQUEST_HEADERS:X-Test \"@rx ^(?:a|aa)+$\" \"id:1,phase:1,pass,nolog\"\n\
+                 SecRule ARGS:x \"@rx ^(?:a|aa)+$\" \"id:2,phase:2,pass,nolog\"\n";
+    let agent = Agent::with_rules(&printed_with_low_limits(rules), &["--engine", "2"]);
+    let ask = |message: Message| {
+        let ack = agent.link().ask(&message);
+        (ack.code(), string(&ack, "rule_ids").map(str::to_owned))
+    };
+    let browser = [("host", "shop.test"), ("user-agent", "test"), ("accept", "*/*")];
+    let with = |value: &str| {
+        let list = headers(&[&browser[..], &[("x-test", value)]].concat());
+        Message::get("/", None).with("headers", list)
+    };
+    let hard = format!("{}!", "a".repeat(40));
+    assert_eq!(ask(with("a")), (Some(0), None));
+    assert_eq!(ask(with(&hard)), (Some(400), Some("8700008".to_owned())));
+    let plain = headers(&browser);
+    let get = |query: &str| Message::get("/", Some(query)).with("headers", plain.clone());
+    assert_eq!(ask(get("x=a")), (Some(0), None));
+    assert_eq!(ask(get(&format!("x={hard}"))), (Some(400), Some("8700007".to_owned())));
 }
 
 #[test]

@@ -11,10 +11,16 @@ use crate::support::spop::{Ack, Link, Message};
 use crate::support::waiting::wait_until;
 use crate::support::wire::Value;
 
+/// Those from 4 on are there for a log without warnings.
 const RULES: &str = "SecRuleEngine On\nSecRequestBodyAccess On\nSecResponseBodyAccess On\n\
     SecRule ARGS:q \"@streq attack\" \"id:1,phase:1,deny,log\"\n\
     SecRule ARGS:q \"@streq marked\" \"id:2,phase:1,pass,nolog,setvar:tx.marked=1\"\n\
-    SecRule TX:marked \"@eq 1\" \"id:3,phase:3,deny,status:501,log\"\n";
+    SecRule TX:marked \"@eq 1\" \"id:3,phase:3,deny,status:501,log\"\n\
+    SecRule REQBODY_ERROR|MULTIPART_STRICT_ERROR \"!@eq 0\" \"id:4,phase:2,deny,log\"\n\
+    SecRule REQUEST_HEADERS:Content-Type \"@rx json\" \"id:5,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n\
+    SecRule REQUEST_HEADERS:Content-Type \"@rx xml\" \"id:6,phase:1,pass,nolog,ctl:requestBodyProcessor=XML\"\n\
+    SecRule &ARGS \"@ge 1000\" \"id:7,phase:2,deny,log\"\n\
+    SecRule TX:/^MSC_/ \"!@streq 0\" \"id:8,phase:2,deny,log\"\n";
 
 fn ask(link: &mut Link, word: &str) -> Ack {
     link.ask(&Message::get("/", Some(&format!("q={word}"))))

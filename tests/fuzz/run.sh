@@ -12,7 +12,7 @@ PATH=$PATH:$HOME/.cargo/bin
 cargo_fuzz=0.13.2
 seconds=${1:-15}
 targets=("${@:2}")
-((${#targets[@]})) || targets=(codec message headers session)
+((${#targets[@]})) || targets=(codec message headers directives session)
 
 if [[ $(cargo fuzz --version 2>/dev/null) != "cargo-fuzz $cargo_fuzz" ]]; then
   cargo install --locked cargo-fuzz --version "$cargo_fuzz"

@@ -110,7 +110,8 @@ fn a_unix_socket_in_no_folder_is_refused() {
 
 #[test]
 fn check_of_good_rules_ends_with_0_and_starts_nothing() {
-    let (_folder, path) = rule_file("SecRuleEngine On\nSecRule ARGS \"@rx a\" \"id:1,phase:1,deny\"\n");
+    let printed = run(&["--print-rules"], &[]).stdout;
+    let (_folder, path) = rule_file(&String::from_utf8(printed).unwrap());
     for options in [&["--check"][..], &["--check", "-f", path.to_str().unwrap()]] {
         let output = run(options, &[]);
         let text = String::from_utf8(output.stderr).unwrap();

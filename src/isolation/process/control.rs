@@ -6,9 +6,13 @@ use actors::spop::{Value, varint};
 use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::load::Summary;
 use crate::rules::directives::Counts;
+use crate::rules::warnings::Warnings;
 
 /// Bytes of the longest message.
 pub(super) const MAX_MESSAGE: usize = 4096;
+
+/// The most summaries in one message: seven numbers of ten bytes at most each.
+pub(super) const MAX_SUMMARIES: usize = 50;
 
 /// What the front asks of the zygote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +34,10 @@ pub(super) enum Order {
 /// What the zygote tells the front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
-    /// The rules are loaded.
-    Ready(Vec<Summary>),
+    /// The rules of some applications are loaded; at most [`MAX_SUMMARIES`] of them.
+    Loaded(Vec<Summary>),
+    /// All rules are loaded.
+    Ready,
     /// The rules cannot be loaded, for this reason; the zygote ends.
     Failed(String),
     /// An engine was forked.
@@ -81,17 +87,16 @@ impl Order {
 impl Report {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Ready(summaries) => {
+            Self::Loaded(summaries) => {
                 let numbers = |summary: &Summary| {
                     let engine = match summary.engine {
                         RuleEngine::On => 2,
                         RuleEngine::DetectionOnly => 1,
                         RuleEngine::Off => 0,
                     };
-                    let (request, response) = (summary.request_body_access, summary.response_body_access);
                     let Counts { in_files, in_engine, removed } = summary.rules;
                     let rules = [in_files, in_engine, removed].map(|count| count as u64);
-                    [&rules[..], &[engine, request.into(), response.into()]].concat()
+                    [&rules[..], &[engine, summary.warnings.bits()]].concat()
                 };
                 let mut all = vec![summaries.len() as u64];
                 all.extend(summaries.iter().flat_map(numbers));
@@ -99,10 +104,13 @@ impl Report {
             }
             Self::Failed(cause) => {
                 let mut out = message(2, &[]);
-                let cause: String = cause.chars().take(MAX_MESSAGE / 8).collect();
+                // The text's length and the kinds take a few bytes as well.
+                let end = (0..=MAX_MESSAGE - 16).rev().find_map(|end| cause.get(..end));
+                let cause = if cause.len() < MAX_MESSAGE - 16 { cause } else { end.unwrap_or_default() };
                 Value::String(cause.as_bytes()).encode(&mut out);
                 out
             }
+            Self::Ready => message(6, &[]),
             Self::Spawned { token, pid } => message(3, &[*token, *pid as u64]),
             Self::NotSpawned { token, errno } => message(4, &[*token, *errno as u64]),
             Self::Ended { pid, signal, status } => message(5, &[*pid as u64, *signal as u64, *status as u64]),
@@ -133,15 +141,15 @@ impl Report {
                             1 => RuleEngine::DetectionOnly,
                             _ => RuleEngine::Off,
                         },
-                        request_body_access: number()? != 0,
-                        response_body_access: number()? != 0,
+                        warnings: Warnings::from_bits(number()?),
                     })
                 };
-                Self::Ready((0..count).map(|_| summary()).collect::<Option<_>>()?)
+                Self::Loaded((0..count).map(|_| summary()).collect::<Option<_>>()?)
             }
             3 => Self::Spawned { token: number()?, pid: small(number())? },
             4 => Self::NotSpawned { token: number()?, errno: small(number())? },
             5 => Self::Ended { pid: small(number())?, signal: small(number())?, status: small(number())? },
+            6 => Self::Ready,
             _ => return None,
         })
     }
@@ -167,11 +175,11 @@ mod tests {
         let summary = Summary {
             rules: Counts { in_files: 642, in_engine: 640, removed: 2 },
             engine: RuleEngine::DetectionOnly,
-            request_body_access: true,
-            response_body_access: false,
+            warnings: Warnings::from_bits(1 << 11),
         };
         for report in [
-            Report::Ready(vec![summary, summary]),
+            Report::Loaded(vec![summary, summary]),
+            Report::Ready,
             Report::Failed("line 3".to_owned()),
             Report::Spawned { token: 5, pid: 1234 },
             Report::NotSpawned { token: 5, errno: 11 },
@@ -180,5 +188,20 @@ mod tests {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         assert_eq!(Report::decode(b""), None);
+    }
+
+    #[test]
+    fn no_message_is_too_long() {
+        let most = usize::MAX;
+        let summary = Summary {
+            rules: Counts { in_files: most, in_engine: most, removed: most },
+            engine: RuleEngine::On,
+            warnings: Warnings::from_bits(u64::MAX),
+        };
+        let reports = [Report::Loaded(vec![summary; MAX_SUMMARIES]), Report::Failed("é".repeat(MAX_MESSAGE))];
+        for report in reports {
+            let bytes = report.encode();
+            assert!(bytes.len() <= MAX_MESSAGE && Report::decode(&bytes).is_some(), "{}", bytes.len());
+        }
     }
 }

@@ -18,7 +18,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, close, getpid};
 
-use super::control::{MAX_MESSAGE, Order, Report};
+use super::control::{MAX_MESSAGE, MAX_SUMMARIES, Order, Report};
 use super::engine_main;
 use crate::ffi::processes;
 use crate::modsecurity::Rules;
@@ -167,7 +167,10 @@ impl Zygote {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let children = SignalFd::with_flags(&signals, flags).map_err(ServiceError::Children)?;
         let zygote = Self { control, children, rules, limits, engines: Vec::new() };
-        zygote.report(&Report::Ready(summaries)).map_err(ServiceError::Service)?;
+        for summaries in summaries.chunks(MAX_SUMMARIES) {
+            zygote.report(&Report::Loaded(summaries.to_vec())).map_err(ServiceError::Service)?;
+        }
+        zygote.report(&Report::Ready).map_err(ServiceError::Service)?;
         Ok(zygote)
     }
 

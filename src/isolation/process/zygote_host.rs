@@ -321,10 +321,10 @@ type Ready = mpsc::Sender<Result<Vec<Summary>, ZygoteError>>;
 /// The zygote host's thread: runs one zygote after the other. `ready` gets the first one's summaries or failure.
 fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &Ready) {
     let mut restarts = Restarts::new(POLICY);
-    let mut first = Some(ready);
+    let (mut first, mut rules) = (Some(ready), 0);
     loop {
         let ended = match (ZygoteProcess::start(args), first) {
-            (Ok(zygote), _) => zygote.serve(shared, log, &mut first),
+            (Ok(zygote), _) => zygote.serve(shared, log, &mut first, &mut rules),
             (Err(error), Some(ready)) => {
                 // A failure means that the program has given up, and nobody waits any more.
                 let _ = ready.send(Err(ZygoteError::Start(error)));
@@ -376,15 +376,25 @@ impl ZygoteProcess {
     }
 
     /// Carries out the zygote's reports until the zygote ends. Returns how it ended. `first` is taken when a first
-    /// zygote has loaded its rules.
-    fn serve(self, shared: &SharedState, log: &Logger, first: &mut Option<&Ready>) -> String {
-        let mut buffer = [0; MAX_MESSAGE];
+    /// zygote has loaded its rules; `rules` is how many the last one has loaded, whose files may have changed since.
+    fn serve(
+        self,
+        shared: &SharedState,
+        log: &Logger,
+        first: &mut Option<&Ready>,
+        rules: &mut usize,
+    ) -> String {
+        let (mut buffer, mut summaries) = ([0; MAX_MESSAGE], Vec::new());
         loop {
             let received =
                 processes::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
             let Some(report) = Report::decode(buffer.get(..received).unwrap_or_default()) else { break };
             match report {
-                Report::Ready(summaries) => {
+                Report::Loaded(some) => summaries.extend(some),
+                Report::Ready => {
+                    let summaries = std::mem::take(&mut summaries);
+                    let loaded = summaries.iter().map(|summary| summary.rules.in_engine).sum();
+                    let rules_before = std::mem::replace(rules, loaded);
                     let Ok(control) = self.control.try_clone() else { break };
                     let mut state = shared.lock();
                     if state.stopping {
@@ -395,8 +405,9 @@ impl ZygoteProcess {
                     match first.take() {
                         // A failure means that the program has given up, and nobody waits any more.
                         Some(ready) => ready.send(Ok(summaries)).unwrap_or_default(),
-                        None => warn!(log, "zygote restarted";
-                            "rules" => summaries.iter().map(|summary| summary.rules.in_engine).sum::<usize>()),
+                        None => {
+                            warn!(log, "zygote restarted"; "rules" => loaded, "rules_before" => rules_before)
+                        }
                     }
                 }
                 Report::Failed(cause) => match first {

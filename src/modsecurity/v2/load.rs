@@ -13,15 +13,14 @@ use crate::ffi::v2::{Error, Ruleset};
 use crate::modsecurity::error::{LibraryError, LoadError};
 use crate::modsecurity::load::CONNECTOR;
 
-/// Loads `directives` and then the files, one after the other: with this engine, later settings replace earlier ones.
+/// Loads directives, files and more directives, one after the other: with this engine, later settings replace earlier
+/// ones.
 ///
 /// # Errors
 /// When a file or the built-in settings cannot be handed to the engine, or the engine refuses what it read.
-pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {
+pub(super) fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Ruleset, LoadError> {
     let mut rules = Ruleset::new(CONNECTOR).map_err(|error| refused("the engine", error))?;
-    if !directives.is_empty() {
-        add_text(&mut rules, directives)?;
-    }
+    add_text(&mut rules, first)?;
     for path in files {
         let file_error = |cause| LoadError::File { path: path.clone(), cause };
         // The engine resolves a relative path against a folder of its own choice, not against the working directory.
@@ -29,6 +28,7 @@ pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadE
         let name = c_path(&absolute).map_err(file_error)?;
         rules.add_file(&name, false).map_err(|error| refused(&path.display().to_string(), error))?;
     }
+    add_text(&mut rules, last)?;
     Ok(rules)
 }
 
@@ -37,8 +37,11 @@ fn refused(what: &str, error: Error) -> LoadError {
     LoadError::Engine { what: what.to_owned(), cause: LibraryError::V2(error) }
 }
 
-/// Loads the built-in settings. The engine reads files only, so the settings become a file in memory.
+/// Loads built-in directives, if there are any. The engine reads files only, so they become a file in memory.
 fn add_text(rules: &mut Ruleset, directives: &str) -> Result<(), LoadError> {
+    if directives.is_empty() {
+        return Ok(());
+    }
     let file = || -> io::Result<(File, CString)> {
         let mut file = File::from(memfd_create(c"directives", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(directives.as_bytes())?;

@@ -28,8 +28,10 @@ impl Library for Ruleset {
 
     const DEFAULT_SETTINGS: &str = concat!(include_str!("../default.conf"), include_str!("default.conf"));
 
-    fn load(directives: &str, files: &[PathBuf]) -> Result<Self, LoadError> {
-        load::load(directives, files)
+    const LAST_RULES: &str = include_str!("last.conf");
+
+    fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Self, LoadError> {
+        load::load(first, files, last)
     }
 
     fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError> {

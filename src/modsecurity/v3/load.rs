@@ -9,15 +9,15 @@ use crate::ffi::v3::{RulesError, Ruleset};
 use crate::modsecurity::error::{LibraryError, LoadError};
 use crate::modsecurity::load::CONNECTOR;
 
-/// Loads `directives` and then the files, as one configuration.
+/// Loads directives, files and more directives, as one configuration.
 ///
 /// # Errors
 /// When a file cannot be handed to the library, or the library refuses what it read.
-pub(super) fn load(directives: &str, files: &[PathBuf]) -> Result<Ruleset, LoadError> {
+pub(super) fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Ruleset, LoadError> {
     let mut rules = Ruleset::new(CONNECTOR).map_err(|error| refused("libmodsecurity", error))?;
     match files {
-        [file] if directives.is_empty() => add_file(&mut rules, file)?,
-        files => add_together(&mut rules, directives, files)?,
+        [file] if first.is_empty() && last.is_empty() => add_file(&mut rules, file)?,
+        files => add_together(&mut rules, first, files, last)?,
     }
     Ok(rules)
 }
@@ -27,10 +27,10 @@ fn refused(what: &str, error: RulesError) -> LoadError {
     LoadError::Engine { what: what.to_owned(), cause: LibraryError::V3Rules(error) }
 }
 
-/// Loads directives and then files as one configuration, so that a later setting replaces an earlier one. Where files
+/// Loads directives, files and more directives as one configuration, so that a later setting replaces an earlier one. Where files
 /// are loaded in calls of their own, the library keeps the settings of the first.
-fn add_together(rules: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Result<(), LoadError> {
-    let mut text = directives.to_owned();
+fn add_together(rules: &mut Ruleset, first: &str, files: &[PathBuf], last: &str) -> Result<(), LoadError> {
+    let mut text = first.to_owned();
     for path in files {
         let cause = |cause| LoadError::File { path: path.clone(), cause };
         let absolute = std::path::absolute(path).map_err(cause)?;
@@ -41,6 +41,7 @@ fn add_together(rules: &mut Ruleset, directives: &str, files: &[PathBuf]) -> Res
         }
         text.push_str(&format!("Include {}\n", absolute.display()));
     }
+    text.push_str(last);
     rules.add(&text, "").map_err(|error| {
         // The library does not always name the included file that is wrong. Each file is tried alone: the one that
         // fails alone too gives the better message.

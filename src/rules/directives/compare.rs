@@ -85,6 +85,22 @@ pub fn compare(directives: &Directives, in_engine: &[i64]) -> Result<Counts, Mis
     Err(Missing { first, with_id: missing.len(), counts })
 }
 
+/// Returns the rules that no directive removes, with all links of their chains.
+pub(crate) fn remaining<'a>(directives: &'a Directives, in_engine: &[i64]) -> Vec<Rule<'a>> {
+    let ids: HashSet<i64> = in_engine.iter().copied().collect();
+    let removals = Removals::of(directives);
+    let mut is_removed = false;
+    let mut rules = directives.rules();
+    rules.retain(|rule| {
+        // A chain goes as a whole.
+        if !rule.is_chained {
+            is_removed = removals.cover(rule, rule.id.is_none_or(|id| ids.contains(&id)));
+        }
+        !is_removed
+    });
+    rules
+}
+
 /// The directives that remove rules, each with its position among all directives.
 struct Removals<'a> {
     directives: &'a Directives,
@@ -176,6 +192,14 @@ mod tests {
             "regex-lite has no look-ahead, so the pattern counts as matching"
         );
         assert!(by_pattern("^one").is_err());
+    }
+
+    #[test]
+    fn what_remains_is_without_what_is_removed() {
+        let mut directives = Directives::new(EngineVersion::V3);
+        directives.add(&format!("{CHAIN}SecRuleRemoveById 1\n"), "rules.conf").unwrap();
+        let ids: Vec<_> = remaining(&directives, &[1, 0, 2]).iter().map(|rule| rule.id).collect();
+        assert_eq!(ids, [Some(2)]);
     }
 
     #[test]

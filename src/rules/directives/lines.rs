@@ -1,5 +1,6 @@
 //! Lines of a configuration file as ModSecurity reads them: a backslash at the end joins the next one.
 
+use super::words::words;
 use crate::rules::version::EngineVersion;
 
 /// A line, joined with the lines that continue it.
@@ -39,6 +40,74 @@ pub(super) fn lines(content: &[u8], version: EngineVersion) -> impl Iterator<Ite
     })
 }
 
+/// The lines of a file that are a directive each.
+pub(super) fn directives(content: &[u8], version: EngineVersion) -> Vec<Line> {
+    let mut lines: Vec<Line> = lines(content, version).collect();
+    if version == EngineVersion::V3 {
+        join_rules(&mut lines);
+    }
+    lines.retain(|line| !line.text.is_empty());
+    lines
+}
+
+/// ModSecurity 3 needs no backslash between the parts of a `SecRule`, nor in what stands between double quotes. What another
+/// directive follows before a quote is closed was not meant so.
+fn join_rules(lines: &mut [Line]) {
+    let mut index = 0;
+    while index < lines.len() {
+        let first = index;
+        let (line, rest) = match lines.get_mut(first..).and_then(<[Line]>::split_first_mut) {
+            Some(split) => split,
+            None => return,
+        };
+        index += 1;
+        if !begins_with(&line.text, "SecRule") && !begins_with(&line.text, "SecAction") {
+            continue;
+        }
+        loop {
+            let behind = index - first - 1;
+            let count = match has_open_quote(&line.text) {
+                true => closing(&line.text, rest.get(behind..).unwrap_or_default()),
+                // What can only be a part of a rule.
+                false => rest.get(behind).filter(|next| next.text.starts_with(['"', '@', '!'])).map(|_| 1),
+            };
+            let Some(count) = count else { break };
+            for next in rest.iter_mut().skip(behind).take(count) {
+                line.text.push('\n');
+                line.text.push_str(&std::mem::take(&mut next.text));
+            }
+            index += count;
+        }
+    }
+}
+
+/// How many of the lines that follow belong to what is open at the end of the text; `None`: it is not closed.
+fn closing(text: &str, lines: &[Line]) -> Option<usize> {
+    let mut whole = text.to_owned();
+    for (index, next) in lines.iter().enumerate() {
+        if begins_with(&next.text, "Sec") || begins_with(&next.text, "Include") {
+            return None;
+        }
+        if next.text.contains('"') {
+            whole.push_str(&next.text);
+            if !has_open_quote(&whole) {
+                return Some(index + 1);
+            }
+        }
+    }
+    None
+}
+
+fn begins_with(text: &str, name: &str) -> bool {
+    text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+/// Whether the directive ends within double quotes.
+fn has_open_quote(text: &str) -> bool {
+    let (name, arguments) = text.split_once(|char: char| char.is_ascii_whitespace()).unwrap_or((text, ""));
+    words(name, arguments, EngineVersion::V3).iter().any(|word| word.quote == Some('"') && !word.is_closed)
+}
+
 /// Whether ModSecurity 3 takes the line for a comment.
 fn is_v3_comment(piece: &[u8], version: EngineVersion) -> bool {
     version == EngineVersion::V3 && piece.trim_ascii_start().starts_with(b"#")
@@ -71,6 +140,25 @@ mod tests {
                 expected.iter().map(|(number, text)| (*number, (*text).to_owned())).collect();
             assert_eq!(read(content, version), expected, "{content:?} {version:?}");
         }
+    }
+
+    #[test]
+    fn modsecurity_3_needs_no_backslash_within_a_rule() {
+        let read = |content: &str, version| -> Vec<(usize, String)> {
+            let lines = directives(content.as_bytes(), version);
+            lines.into_iter().map(|line| (line.number, line.text)).collect()
+        };
+        let text = "SecRule A\n\"@pm a\n\nb\"\n  \"id:1\"\nSecRule B \"@rx c\nSecRule C \"@rx d\" \"id:2\"\nx\n\"y\n";
+        let expected = [
+            (1, "SecRule A\n\"@pm a\n\nb\"\n\"id:1\""),
+            (6, "SecRule B \"@rx c"),
+            (7, "SecRule C \"@rx d\" \"id:2\""),
+            (8, "x"),
+            (9, "\"y"),
+        ];
+        assert_eq!(read(text, EngineVersion::V3), expected.map(|(number, text)| (number, text.to_owned())));
+        assert_eq!(read(text, EngineVersion::V2).len(), 8);
+        assert_eq!(read("SecAction \"id:1", EngineVersion::V3).len(), 1);
     }
 
     #[test]

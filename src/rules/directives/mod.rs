@@ -4,12 +4,16 @@
 //! takes a rule for a part of a comment when an empty line is between the two and the comment ends with a backslash. So the
 //! rules in the files are compared with those in the engine ([`compare`]).
 //!
-//! Errors here are about files that cannot be read. The engine itself reports mistakes in directives.
+//! Errors here are about files that cannot be read. What is wrong with a directive is found by [`check`](crate::rules::check), or by
+//! the engine.
 
+pub(crate) mod actions;
 mod compare;
 mod include;
 mod lines;
 mod rules;
+pub(crate) mod targets;
+pub(crate) mod words;
 
 use std::fmt;
 use std::fs;
@@ -17,9 +21,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use compare::remaining;
 pub use compare::{Counts, Missing, compare};
 pub use rules::Rule;
-use rules::words;
+use words::words;
 
 use crate::rules::version::EngineVersion;
 
@@ -50,6 +55,13 @@ pub struct Directive {
     pub name: String,
     /// The text behind the name, continued lines joined.
     pub arguments: String,
+}
+
+impl Directive {
+    /// The words of its arguments, as this engine reads them.
+    pub(crate) fn words(&self, version: EngineVersion) -> Vec<words::Word> {
+        words(&self.name, &self.arguments, version)
+    }
 }
 
 /// Why files cannot be read.
@@ -121,8 +133,8 @@ impl Directives {
     ///
     /// # Errors
     /// When the text has a zero byte, or a file that it includes cannot be read.
-    pub fn add(&mut self, text: &str, name: &str) -> Result<(), ReadError> {
-        self.add_content(text.as_bytes(), &Arc::from(Path::new(name)), 0)
+    pub fn add(&mut self, text: impl AsRef<[u8]>, name: &str) -> Result<(), ReadError> {
+        self.add_content(text.as_ref(), &Arc::from(Path::new(name)), 0)
     }
 
     /// Adds the directives of a file and of the files that it includes.
@@ -140,7 +152,7 @@ impl Directives {
     }
 
     fn add_content(&mut self, content: &[u8], file: &Arc<Path>, depth: usize) -> Result<(), ReadError> {
-        for line in lines::lines(content, self.version) {
+        for line in lines::directives(content, self.version) {
             let place = Place { file: Arc::clone(file), line: line.number };
             if line.text.contains('\0') {
                 return Err(ReadError::ZeroByte(place));
@@ -163,12 +175,18 @@ impl Directives {
         if depth > MAX_DEPTH {
             return Err(ReadError::TooDeep(at.clone()));
         }
-        let pattern = words(what).into_iter().next().unwrap_or_default();
+        let pattern = words("Include", what, self.version).first().map(words::Word::text).unwrap_or_default();
         let files = include::files(&pattern, &at.file, self.version);
         if files.is_empty() && !(is_optional && include::is_wildcard(&pattern)) {
             return Err(ReadError::NoFile { place: at.clone(), pattern });
         }
         files.iter().try_for_each(|path| self.add_included(path, Some(at), depth))
+    }
+
+    /// Which engine is to read them.
+    #[must_use]
+    pub fn version(&self) -> EngineVersion {
+        self.version
     }
 
     /// All directives. In place of each `Include` stand the directives of the included files.

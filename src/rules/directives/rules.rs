@@ -2,6 +2,8 @@
 //! remove the rule.
 
 use super::Directive;
+use super::actions::{Action, actions};
+use super::words::Word;
 use crate::rules::version::EngineVersion;
 
 /// A rule in a file: `SecRule`, `SecAction` or `SecRuleScript`.
@@ -13,8 +15,16 @@ pub struct Rule<'a> {
     pub id: Option<i64>,
     /// The rule is a link of a chain, and not the first one.
     pub is_chained: bool,
-    tags: Vec<String>,
-    message: Option<String>,
+    /// The next rule is a link of its chain.
+    pub(crate) goes_on: bool,
+    pub(crate) actions: Vec<Action>,
+}
+
+impl Rule<'_> {
+    /// The values of its actions of this name.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.actions.iter().filter(move |action| action.is(name)).map(|action| action.value.as_str())
+    }
 }
 
 /// The rules among these directives.
@@ -29,22 +39,19 @@ pub(super) fn rules(directives: &[Directive], version: EngineVersion) -> Vec<Rul
             "secaction" => 0,
             _ => continue,
         };
-        let mut rule = Rule { directive, id: None, is_chained: false, tags: Vec::new(), message: None };
+        let words = directive.words(version);
+        let actions: Vec<_> = words
+            .iter()
+            .skip(before_actions)
+            .flat_map(|word| actions(&word.as_read_by(version), version))
+            .collect();
         // In ModSecurity 3 only a SecRule can be a link; a chain stays open until the next SecRule.
         let is_link = version == EngineVersion::V2 || name == "secrule";
-        if is_link {
-            rule.is_chained = std::mem::take(&mut is_chain_open);
-        }
-        let words = words(&directive.arguments);
-        for (name, value) in words.iter().skip(before_actions).flat_map(|word| actions(word)) {
-            match name.to_ascii_lowercase().as_str() {
-                "id" => rule.id = value.parse().ok(),
-                "chain" if is_link => is_chain_open = true,
-                "tag" => rule.tags.push(value),
-                "msg" => rule.message = Some(value),
-                _ => {}
-            }
-        }
+        let is_chained = is_link && std::mem::take(&mut is_chain_open);
+        let mut rule = Rule { directive, id: None, is_chained, goes_on: false, actions };
+        rule.id = rule.values("id").last().and_then(|id| id.parse().ok());
+        rule.goes_on = is_link && rule.values("chain").next().is_some();
+        is_chain_open |= rule.goes_on;
         rules.push(rule);
     }
     rules
@@ -65,7 +72,7 @@ impl Removal {
     /// What a directive removes; `None` for a directive that does not remove rules.
     pub(super) fn of(directive: &Directive, version: EngineVersion) -> Option<Self> {
         let name = directive.name.to_ascii_lowercase();
-        let words = words(&directive.arguments);
+        let words: Vec<_> = directive.words(version).iter().map(Word::text).collect();
         let pattern = || Pattern::new(words.join(" "), version);
         Some(match name.as_str() {
             "secruleremovebyid" => {
@@ -84,8 +91,8 @@ impl Removal {
             Self::Ids(ranges) => {
                 rule.id.is_some_and(|id| ranges.iter().any(|(from, to)| (*from..=*to).contains(&id)))
             }
-            Self::Tag(pattern) => rule.tags.iter().any(|tag| pattern.matches(tag)),
-            Self::Message(pattern) => rule.message.as_deref().is_some_and(|text| pattern.matches(text)),
+            Self::Tag(pattern) => rule.values("tag").any(|tag| pattern.matches(tag)),
+            Self::Message(pattern) => rule.values("msg").last().is_some_and(|text| pattern.matches(text)),
         }
     }
 }
@@ -123,82 +130,4 @@ fn range(word: &str) -> Option<(i64, i64)> {
     let word = word.trim_matches(['"', '\'']);
     let (from, to) = word.split_once('-').unwrap_or((word, word));
     Some((from.parse().ok()?, to.parse().ok()?))
-}
-
-/// Splits a directive's arguments into words. Text between quotes is one word, in which a backslash escapes a quote.
-pub(super) fn words(arguments: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = arguments.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let mut word = String::new();
-        let quote = Some(first).filter(|first| matches!(first, '"' | '\''));
-        let mut chars = rest.char_indices().skip(usize::from(quote.is_some())).peekable();
-        let mut end = rest.len();
-        while let Some((at, char)) = chars.next() {
-            match (quote, char) {
-                (Some(quote), '\\') => match chars.next_if(|(_, next)| *next == quote || *next == '\\') {
-                    Some((_, next)) => word.push(next),
-                    None => word.push(char),
-                },
-                (Some(quote), _) if char == quote => {
-                    end = at + 1;
-                    break;
-                }
-                (None, _) if char.is_ascii_whitespace() => {
-                    end = at;
-                    break;
-                }
-                _ => word.push(char),
-            }
-        }
-        words.push(word);
-        rest = rest.get(end..).unwrap_or_default().trim_start();
-    }
-    words
-}
-
-/// Splits a list of actions like `id:5,msg:'a, b'` into pairs of name and value.
-fn actions(list: &str) -> Vec<(String, String)> {
-    let mut actions = vec![String::new()];
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    for char in list.chars() {
-        match char {
-            '\'' if !is_escaped => is_quoted = !is_quoted,
-            ',' if !is_quoted => actions.push(String::new()),
-            _ => actions.iter_mut().last().into_iter().for_each(|action| action.push(char)),
-        }
-        is_escaped = char == '\\' && !is_escaped;
-    }
-    let parts = |action: String| {
-        let (name, value) = action.split_once(':').unwrap_or((&action, ""));
-        (name.trim().to_owned(), value.trim().to_owned())
-    };
-    actions.into_iter().map(parts).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_between_blanks_or_quotes() {
-        for (arguments, expected) in [
-            (r#"ARGS "@rx a \"b\" \d" "id:1,t:none""#, &["ARGS", r#"@rx a "b" \d"#, "id:1,t:none"][..]),
-            (r#"ARGS "@rx \\" "id:1""#, &["ARGS", r"@rx \", "id:1"]),
-            ("  'a b'\tc\"d ", &["a b", "c\"d"]),
-            (r#""a""b""#, &["a", "b"]),
-            ("\"open", &["open"]),
-            ("é \"ü\"", &["é", "ü"]),
-            (" ", &[]),
-        ] {
-            assert_eq!(words(arguments), expected, "{arguments}");
-        }
-    }
-
-    #[test]
-    fn actions_are_between_commas() {
-        let found = actions(r"id:'5', msg:'it\'s a, id:6' ,chain,tag:a/b:c");
-        let expected = [("id", "5"), ("msg", r"it\'s a, id:6"), ("chain", ""), ("tag", "a/b:c")];
-        assert!(found.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(expected), "{found:?}");
-    }
 }

@@ -1,0 +1,109 @@
+//! What is said of loaded rules, at a start, at a reload and by `--check`: how many there are, and what they let pass.
+
+use slog::{Logger, info, warn};
+
+use crate::ffi::rules::RuleEngine;
+use crate::modsecurity::load::Summary;
+use crate::rules::sources::RuleSource;
+use crate::rules::warnings::Warning;
+use crate::settings::Settings;
+
+/// The name of the rules for requests that name no application.
+const DEFAULT: &str = "default";
+
+/// The most sets of rules that a line names; of the others it has the number.
+const NAMED: usize = 10;
+
+/// Logs the rules after a start; `summaries` has the default rules first, then those of each application.
+pub(crate) fn log_start(log: &Logger, settings: &Settings, summaries: &[Summary]) {
+    for ((application, source), summary) in settings.rules.each().zip(summaries) {
+        log_counts(&of(log, application), &source, summary, None);
+    }
+    log_warnings(log, settings, summaries);
+}
+
+/// Logs the rules after a reload, beside those before.
+pub(crate) fn log_reload(log: &Logger, settings: &Settings, before: &[Summary], summaries: &[Summary]) {
+    for (((application, source), summary), before) in settings.rules.each().zip(summaries).zip(before) {
+        log_counts(&of(log, application), &source, summary, Some(before));
+    }
+    log_warnings(log, settings, summaries);
+    // Last, where it is seen.
+    for (((application, _), summary), before) in settings.rules.each().zip(summaries).zip(before) {
+        log_loss(&of(log, application), before, summary);
+    }
+}
+
+/// The logger for a set of rules, which names its application.
+fn of(log: &Logger, application: Option<&str>) -> Logger {
+    match application {
+        Some(name) => log.new(slog::o!("app" => name.to_owned())),
+        None => log.clone(),
+    }
+}
+
+fn log_counts(log: &Logger, source: &RuleSource, summary: &Summary, before: Option<&Summary>) {
+    let rules = summary.rules;
+    match before {
+        None => {
+            info!(log, "rules loaded"; "rules_in_files" => rules.in_files, "rules_in_engine" => rules.in_engine,
+                "rules_removed" => rules.removed, "from" => %source);
+        }
+        Some(before) => {
+            info!(log, "rules loaded"; "rules_in_files" => rules.in_files, "rules_in_engine" => rules.in_engine,
+                "rules_before" => before.rules.in_engine, "rules_removed" => rules.removed, "from" => %source);
+        }
+    }
+}
+
+fn log_warnings(log: &Logger, settings: &Settings, summaries: &[Summary]) {
+    for (warning, names) in warnings(settings, summaries) {
+        warn!(log, "{}", warning; "add" => warning.remedy(), "rules_of" => names);
+    }
+}
+
+/// Warns where a reload has taken away what cannot be meant to go in passing.
+fn log_loss(log: &Logger, before: &Summary, after: &Summary) {
+    let (rules, rules_before) = (after.rules.in_engine, before.rules.in_engine);
+    if rules < rules_before.div_ceil(2) {
+        warn!(log, "the reload has left far fewer rules than there were, was that meant?";
+            "rules_in_engine" => rules, "rules_before" => rules_before);
+    }
+    match (before.engine, after.engine) {
+        (RuleEngine::On | RuleEngine::DetectionOnly, RuleEngine::Off) => {
+            warn!(log, "the reload has switched the rules off, was that meant?");
+        }
+        (RuleEngine::On, RuleEngine::DetectionOnly) => {
+            warn!(log, "the reload has left rules that only detect, was that meant?");
+        }
+        _ => {}
+    }
+}
+
+/// What the rules let pass, and which sets of rules do, by name; `summaries` as in [`log_start`].
+pub(crate) fn warnings(settings: &Settings, summaries: &[Summary]) -> Vec<(Warning, String)> {
+    let has_responses = settings.limits.responses.count > 0;
+    let mut found: Vec<(Warning, Vec<String>)> = Vec::new();
+    for ((application, _), summary) in settings.rules.each().zip(summaries) {
+        let name = application.unwrap_or(DEFAULT).to_owned();
+        for warning in summary.warnings.iter() {
+            if warning == Warning::ResponseBodies && !has_responses {
+                continue;
+            }
+            match found.iter_mut().find(|(known, _)| *known == warning) {
+                Some((_, names)) => names.push(name.clone()),
+                None => found.push((warning, vec![name.clone()])),
+            }
+        }
+    }
+    found.into_iter().map(|(warning, names)| (warning, list(&names))).collect()
+}
+
+/// The first names, and how many others there are.
+fn list(names: &[String]) -> String {
+    let named = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(" ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        others => format!("{named} and {others} more"),
+    }
+}
