@@ -10,7 +10,7 @@ use crate::spop::ActionList;
 /// The program above the tree, shared by all Connections and Workers.
 pub trait Agent: Send + Sync + 'static {
     /// A decoded message. As key-value pairs it describes itself to the log: which request, from which client.
-    type Request: Clone + slog::KV + Send + Unpin + 'static;
+    type Request: Clone + slog::KV + Send + Sync + Unpin + 'static;
     /// The result of an inspection.
     type Verdict: 'static;
     /// How a message is to be answered. Every payload has one, also a payload without a request in it.

@@ -1,5 +1,6 @@
 //! The answers of a Connection: each NOTIFY gets one ACK, from a worker or from the Connection itself.
 
+use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use actix::{AsyncContext, Context, Handler};
 use bytes::Bytes;
 use slog::error;
 
-use super::{Connection, Phase};
+use super::{Connection, Notify, Phase};
 use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
 use crate::queue::{History, Job, Reply, Settled};
@@ -19,7 +20,7 @@ impl<A: Agent> Connection<A> {
         let begun = self.begun.take();
         let (dialect, request) = self.context.agent.read(payload);
         let request = match request {
-            Ok(request) => request,
+            Ok(request) => Arc::new(request),
             Err(failure) => {
                 self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
                 self.answer_at_once(begun, (id, dialect), &self.failed(dialect, None, &failure));
@@ -28,17 +29,20 @@ impl<A: Agent> Connection<A> {
         };
         let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
         let reply = Reply::new(ctx.address().recipient(), ticket);
-        let job = Job { request, dialect, deadline, reply, history: History::default() };
+        let history = History::default();
+        let job = Job { request: Arc::clone(&request), dialect, deadline, reply, history };
         match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
-            Ok(()) if begun.is_none() => self.unanswered.insert((ticket, deadline), (id, dialect)),
-            Ok(()) => {}
+            Ok(()) if begun.is_none() => {
+                self.unanswered.insert((ticket, deadline), Notify { id, dialect, request: Some(request) });
+            }
+            Ok(()) => self
+                .unanswered
+                .get_mut(ticket)
+                .into_iter()
+                .for_each(|notify| notify.request = Some(Arc::clone(&request))),
             Err((failure, job)) => {
-                self.context.peer_log.failure(&failure, &job.request);
-                self.answer_at_once(
-                    begun,
-                    (id, dialect),
-                    &self.failed(dialect, Some(&job.request), &failure),
-                );
+                self.context.peer_log.failure(&failure, &*request);
+                self.answer_at_once(begun, (id, dialect), &self.failed(dialect, Some(&*request), &failure));
                 job.reply.forget();
             }
         }
@@ -51,7 +55,8 @@ impl<A: Agent> Connection<A> {
             Excess::Budget => Failure::new(FailureKind::Overload, "too many payloads in fragments at a time"),
         };
         self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-        if let Some((id, dialect)) = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket)) {
+        let begun = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket));
+        if let Some(Notify { id, dialect, .. }) = begun {
             self.acknowledge(id, dialect, &self.failed(dialect, None, &failure));
         }
     }
@@ -66,6 +71,14 @@ impl<A: Agent> Connection<A> {
             self.unanswered.take(ticket);
         }
         self.acknowledge(id, dialect, actions);
+    }
+
+    /// Logs that a request was not inspected, with the request's own keys if all of it has come.
+    fn log_failure(&self, failure: &Failure, request: Option<&A::Request>) {
+        match request {
+            Some(request) => self.context.peer_log.failure(failure, request),
+            None => self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer)),
+        }
     }
 
     fn failed(&self, dialect: A::Dialect, request: Option<&A::Request>, failure: &Failure) -> Actions {
@@ -106,10 +119,10 @@ impl<A: Agent> Connection<A> {
 
     /// Answers a job that a worker may still have, or whose fragments have not all come.
     pub(super) fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        let Some((id, dialect)) = self.unanswered.take(ticket) else {
+        let Some(Notify { id, dialect, request }) = self.unanswered.take(ticket) else {
             return;
         };
-        self.context.peer_log.failure(failure, slog::kv!("peer" => &self.peer));
+        self.log_failure(failure, request.as_deref());
         let actions = self.failed(dialect, None, failure);
         if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
             self.acknowledge(id, dialect, &actions);
@@ -124,14 +137,14 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
     type Result = ();
 
     fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
-        let Some((id, dialect)) = self.unanswered.take(settled.ticket) else {
+        let Some(Notify { id, dialect, request }) = self.unanswered.take(settled.ticket) else {
             return;
         };
         let actions = settled.actions.unwrap_or_else(|| {
             let is_stopping = matches!(self.phase, Phase::Draining { .. }) && self.farewell == Status::Normal;
             let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
-            self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
+            self.log_failure(&failure, request.as_deref());
             self.failed(dialect, None, &failure)
         });
         self.acknowledge(id, dialect, &actions);

@@ -26,7 +26,7 @@ use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
 use crate::queue::Queue;
-use crate::spop::{Budget, Event, Limits, ProtocolError, Session, Status};
+use crate::spop::{Budget, Event, FrameId, Limits, ProtocolError, Session, Status};
 use crate::stream::Stream;
 use crate::timer::{milliseconds, run_later};
 use siblings::{Membership, Siblings};
@@ -78,6 +78,16 @@ enum Phase {
     Lingering,
 }
 
+/// A NOTIFY without an ACK.
+struct Notify<A: Agent> {
+    /// The frame to acknowledge.
+    id: FrameId,
+    /// How it is to be answered.
+    dialect: A::Dialect,
+    /// Its request, for the log; `None` until all fragments have come.
+    request: Option<Arc<A::Request>>,
+}
+
 /// The actor.
 pub(crate) struct Connection<A: Agent> {
     context: Rc<ConnectionContext<A>>,
@@ -88,7 +98,7 @@ pub(crate) struct Connection<A: Agent> {
     input: BytesMut,
     output: BytesMut,
     /// The NOTIFYs without an ACK. Whoever settles one first removes it.
-    unanswered: Unanswered<A::Dialect>,
+    unanswered: Unanswered<Notify<A>>,
     /// The ticket and the deadline of the NOTIFY whose fragments have not all come.
     begun: Option<(u64, Instant)>,
     stalls: Stalls,
@@ -240,7 +250,8 @@ impl<A: Agent> Connection<A> {
                 Event::Notify { id, payload } => self.offer(id, &payload, ctx),
                 Event::Begun { id, start } => {
                     let job = self.unanswered.ticket();
-                    self.unanswered.insert(job, (id, self.context.agent.dialect(&start)));
+                    let dialect = self.context.agent.dialect(&start);
+                    self.unanswered.insert(job, Notify { id, dialect, request: None });
                     self.begun = Some(job);
                 }
                 Event::TooMuch(excess) => self.refuse(excess),

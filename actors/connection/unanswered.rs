@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use actix_rt::time::{Sleep, sleep};
 
-use crate::spop::FrameId;
-
 /// NOTIFYs by ticket. Whoever takes one out answers it, so each is answered once.
-pub(crate) struct Unanswered<D> {
+pub(crate) struct Unanswered<N> {
     /// The time to the deadline; the same for all, so deadlines are in the order of tickets.
     time: Duration,
-    /// The frame to acknowledge and the dialect of the answer, by ticket.
-    by_ticket: HashMap<u64, (FrameId, D)>,
+    /// What is needed to answer a NOTIFY, by ticket.
+    by_ticket: HashMap<u64, N>,
     next_ticket: u64,
     /// Deadlines, the earliest first; NOTIFYs that were answered are still among them.
     deadlines: VecDeque<(Instant, u64)>,
@@ -23,7 +21,7 @@ pub(crate) struct Unanswered<D> {
     timer: Pin<Box<Sleep>>,
 }
 
-impl<D: Copy> Unanswered<D> {
+impl<N> Unanswered<N> {
     /// Empty; each NOTIFY is due this time after it came.
     pub(crate) fn new(time: Duration) -> Self {
         Self {
@@ -43,14 +41,19 @@ impl<D: Copy> Unanswered<D> {
     }
 
     /// Adds the NOTIFY with this ticket, which is the latest that was given.
-    pub(crate) fn insert(&mut self, (ticket, deadline): (u64, Instant), whom: (FrameId, D)) {
-        self.by_ticket.insert(ticket, whom);
+    pub(crate) fn insert(&mut self, (ticket, deadline): (u64, Instant), notify: N) {
+        self.by_ticket.insert(ticket, notify);
         self.deadlines.push_back((deadline, ticket));
     }
 
     /// Removes the NOTIFY with this ticket, if it has no answer yet.
-    pub(crate) fn take(&mut self, ticket: u64) -> Option<(FrameId, D)> {
+    pub(crate) fn take(&mut self, ticket: u64) -> Option<N> {
         self.by_ticket.remove(&ticket)
+    }
+
+    /// The NOTIFY with this ticket, if it has no answer yet.
+    pub(crate) fn get_mut(&mut self, ticket: u64) -> Option<&mut N> {
+        self.by_ticket.get_mut(&ticket)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

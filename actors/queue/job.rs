@@ -1,5 +1,6 @@
 //! A job: one request on its way from a Connection to a worker, and the way of its answer back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Message, Recipient};
@@ -9,8 +10,8 @@ use crate::spop::Actions;
 
 /// One request on its way to a worker.
 pub(crate) struct Job<A: Agent> {
-    /// The request to inspect.
-    pub(crate) request: A::Request,
+    /// The request to inspect. Its Connection holds it too, to name it in the log when the job is overdue.
+    pub(crate) request: Arc<A::Request>,
     /// How the request is to be answered.
     pub(crate) dialect: A::Dialect,
     /// When the Connection settles the job as a timeout, if no worker has settled it.

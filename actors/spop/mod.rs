@@ -10,6 +10,7 @@
 
 pub mod action;
 pub mod disconnect;
+mod foreign;
 pub mod frame;
 pub mod hello;
 pub mod notify;

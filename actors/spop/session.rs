@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::spop::action::Actions;
 use crate::spop::disconnect::{self, PeerDisconnect};
+use crate::spop::foreign;
 use crate::spop::frame::{self, ABORT, FIN, Frame, FrameId, FrameType};
 use crate::spop::hello::{Agreement, Capabilities, HaproxyHello};
 use crate::spop::reassembly::{Budget, Excess, Reassembly, Step};
@@ -128,7 +129,12 @@ impl Session {
             let event = match Frame::decode(input, limit) {
                 Ok(None) => return None,
                 Ok(Some(frame)) => self.accept(&frame, output),
-                Err(cause) => Err(cause),
+                Err(cause) => Err(match foreign::protocol(input).filter(|_| self.awaits_hello()) {
+                    Some(protocol) => {
+                        ProtocolError::new(cause.status(), format!("the peer speaks {protocol}"))
+                    }
+                    None => cause,
+                }),
             };
             match event {
                 Ok(Some(event)) => return Some(event),

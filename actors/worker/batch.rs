@@ -1,6 +1,7 @@
 //! The jobs that a worker gives its engine in one call: one, or several when jobs are cheap and many wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use slog::Logger;
@@ -69,7 +70,7 @@ pub(super) fn process<A: Agent>(
     }
     let was_fresh = std::mem::take(&mut record.is_fresh);
     let mut batch = Batch { context, requests: &requests, open, last: start, death: None, record, log };
-    let all: Vec<_> = requests.iter().collect();
+    let all: Vec<_> = requests.iter().map(AsRef::as_ref).collect();
     let inspect = AssertUnwindSafe(|| {
         engine.inspect(&all, &mut |place, inspected| batch.take(place, inspected));
     });
@@ -109,14 +110,14 @@ pub(super) fn process<A: Agent>(
     if let Some(waiting) = open.waiting {
         waiting.settle(context, &request, Err(&failure));
     }
-    context.peer_log.failure(&failure, &request);
-    Err(Exit::EngineDied { cause: failure.cause.into_owned(), request: Some(description(&request)), held })
+    context.peer_log.failure(&failure, &*request);
+    Err(Exit::EngineDied { cause: failure.cause.into_owned(), request: Some(description(&*request)), held })
 }
 
 /// The jobs that an engine inspects in one call.
 struct Batch<'a, A: Agent> {
     context: &'a WorkerContext<A>,
-    requests: &'a [A::Request],
+    requests: &'a [Arc<A::Request>],
     /// Each job without its request.
     open: Vec<Open<A>>,
     /// When the job before was settled, or the worker took the first.
@@ -142,7 +143,7 @@ struct Waiting<A: Agent> {
 
 impl<A: Agent> Waiting<A> {
     /// The job again.
-    fn job(self, request: A::Request, history: History) -> Job<A> {
+    fn job(self, request: Arc<A::Request>, history: History) -> Job<A> {
         Job { request, dialect: self.dialect, deadline: self.deadline, reply: self.reply, history }
     }
 
@@ -183,7 +184,7 @@ impl<A: Agent> Batch<'_, A> {
             }
             Err(EngineError::NotBegun) => {
                 if let Some(waiting) = open.waiting.take() {
-                    context.queue.give_back(waiting.job(request.clone(), open.history));
+                    context.queue.give_back(waiting.job(Arc::clone(request), open.history));
                 }
                 return;
             }
@@ -214,7 +215,7 @@ impl<A: Agent> Batch<'_, A> {
             }
             // Logged by `process`, when the cause is known.
             Err(_) if self.death.as_ref().is_some_and(|death| death.place == Some(place)) => {}
-            Err(failure) => context.peer_log.failure(&failure, request),
+            Err(failure) => context.peer_log.failure(&failure, &**request),
         }
         let now = Instant::now();
         context.queue.admission().served(now - std::mem::replace(&mut self.last, now));

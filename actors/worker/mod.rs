@@ -328,8 +328,8 @@ fn run<A: Agent>(
 
 /// Answers a job with a failure, without an engine.
 pub(crate) fn settle<A: Agent>(context: &WorkerContext<A>, job: Job<A>, failure: &Failure) {
-    job.reply.settle(context.agent.answer(job.dialect, Some(&job.request), Err(failure)).into_payload());
-    context.peer_log.failure(failure, &job.request);
+    job.reply.settle(context.agent.answer(job.dialect, Some(&*job.request), Err(failure)).into_payload());
+    context.peer_log.failure(failure, &*job.request);
 }
 
 /// A request's key-value pairs as one text.

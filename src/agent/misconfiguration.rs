@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 use slog::{Logger, warn};
 
 use crate::message::HttpMessage;
-use crate::message::verdict::Verdict;
+use crate::message::quoted::Quoted;
+use crate::message::verdict::{AuditLosses, Verdict};
 
 /// Time over which messages are counted together.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Requests or health checks that must have come before the absence of something is worth a warning.
 const ENOUGH: u64 = 10;
+
+/// How many of the unknown applications are named.
+const MAX_NAMES: usize = 5;
 
 /// The counts of the current minute.
 #[derive(Debug, Default)]
@@ -31,9 +35,32 @@ pub(super) struct Watch {
     without_transaction: AtomicU64,
     health_checks: AtomicU64,
     unknown_application: AtomicU64,
+    /// The first few of the applications that are unknown, as the log shows them.
+    unknown_names: Mutex<Vec<String>>,
     /// Whether any message has come since the start.
     any: AtomicBool,
     window: Mutex<Window>,
+    audit: Mutex<Audit>,
+}
+
+/// Audit records that no log line has told of yet.
+#[derive(Debug, Default)]
+struct Audit {
+    losses: AuditLosses,
+    /// When the last line told of some.
+    told: Option<Instant>,
+}
+
+impl Audit {
+    /// Tells of the losses: of the first at once, of further ones once a minute.
+    fn review(&mut self, log: &Logger, now: Instant) {
+        let is_due = self.told.is_none_or(|told| now.duration_since(told) >= WINDOW);
+        if self.losses.records > 0 && is_due {
+            self.told = Some(now);
+            let AuditLosses { records, cause } = std::mem::take(&mut self.losses);
+            warn!(log, "audit records lost"; "records" => records, "cause" => %Quoted(cause.as_bytes()));
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +77,10 @@ fn count(counter: &AtomicU64, counts: bool) {
 impl Watch {
     /// Counts a message.
     pub(super) fn message(&self, message: &HttpMessage, application_is_known: bool) {
-        count(&self.unknown_application, !application_is_known);
+        if !application_is_known {
+            count(&self.unknown_application, true);
+            self.name(message.application().unwrap_or_default());
+        }
         self.any.store(true, Ordering::Relaxed);
         match message {
             HttpMessage::Request(request) => {
@@ -63,6 +93,18 @@ impl Watch {
         }
     }
 
+    /// Keeps the name of an unknown application, if there are few yet.
+    fn name(&self, application: &[u8]) {
+        // A name that is not kept because another thread has the list will come again.
+        let Ok(mut names) = self.unknown_names.try_lock() else { return };
+        if names.len() < MAX_NAMES {
+            let name = Quoted(application).to_string();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+
     /// Counts a health check.
     pub(super) fn health_check(&self) {
         count(&self.health_checks, true);
@@ -70,11 +112,16 @@ impl Watch {
 
     /// Counts an engine's verdict on a message.
     pub(super) fn verdict(&self, verdict: &Verdict) {
+        if verdict.audit_losses.records > 0 {
+            let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+            audit.losses.add(verdict.audit_losses.clone());
+        }
         count(&self.without_transaction, verdict.has_no_request);
     }
 
     /// Logs the findings that are new in this minute. To be called about once a second.
     pub(super) fn review(&self, log: &Logger, now: Instant) {
+        self.audit.lock().unwrap_or_else(PoisonError::into_inner).review(log, now);
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let start = *window.start.get_or_insert(now);
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -100,10 +147,13 @@ impl Watch {
                 "responses" => get(&self.responses), "without_transaction" => get(&self.without_transaction));
         }
         if get(&self.unknown_application) > 0 && !std::mem::replace(applications, true) {
-            warn!(log, "messages name an application that has no --app"; "messages" => get(&self.unknown_application));
+            let names = self.unknown_names.lock().unwrap_or_else(PoisonError::into_inner).join(" ");
+            warn!(log, "messages name an application that has no --app";
+                "messages" => get(&self.unknown_application), "applications" => names);
         }
         if now.duration_since(start) >= WINDOW {
             *window = Window { start: Some(now), logged: [false; 5] };
+            self.unknown_names.lock().unwrap_or_else(PoisonError::into_inner).clear();
             for counter in [
                 &self.requests,
                 &self.with_client,
@@ -117,5 +167,25 @@ impl Watch {
                 counter.store(0, Ordering::Relaxed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_records_are_told_at_once_and_then_once_a_minute() {
+        let log = Logger::root(slog::Discard, slog::o!());
+        let (mut audit, start) = (Audit::default(), Instant::now());
+        let mut untold = Vec::new();
+        for second in 0..150 {
+            audit.losses.add(AuditLosses { records: 2, cause: "full".to_owned() });
+            audit.review(&log, start + Duration::from_secs(second));
+            untold.push(audit.losses.records);
+        }
+        let told: Vec<_> =
+            untold.iter().enumerate().filter(|(_, left)| **left == 0).map(|(at, _)| at).collect();
+        assert_eq!((told, untold[59]), (vec![0, 60, 120], 118));
     }
 }

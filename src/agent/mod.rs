@@ -1,6 +1,7 @@
 //! The agent, as the supervision tree sees it: it decodes messages, makes engines that inspect them with ModSecurity,
 //! writes answers, and logs verdicts.
 
+mod cut_bodies;
 mod generation;
 mod misconfiguration;
 pub mod policy;
@@ -24,6 +25,7 @@ use crate::message::dialect::Dialect;
 use crate::message::id::IdSource;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::parked::RetentionLimits;
+use cut_bodies::CutBodies;
 use generation::Shared;
 use policy::{Applications, Truncated};
 use recycling::Recycling;
@@ -35,6 +37,7 @@ pub struct ModSecurityAgent {
     policy: Policy,
     ids: IdSource,
     watch: misconfiguration::Watch,
+    cut_bodies: CutBodies,
 }
 
 /// The operator's settings for answers and engines.
@@ -58,7 +61,9 @@ impl ModSecurityAgent {
     pub fn new(isolation: Isolation, settings: AgentSettings) -> Self {
         let policy = settings.answers.clone();
         let shared = Arc::new(Shared::new(isolation, settings));
-        Self { shared, policy, ids: IdSource::default(), watch: misconfiguration::Watch::default() }
+        let (ids, watch, cut_bodies) =
+            (IdSource::default(), misconfiguration::Watch::default(), CutBodies::default());
+        Self { shared, policy, ids, watch, cut_bodies }
     }
 
     /// Engines that start from now on run at `isolation`. Returns the number of the new rules; the first are 1.
@@ -100,6 +105,9 @@ impl Agent for ModSecurityAgent {
             let applications = &self.shared.settings.applications;
             let is_known = applications.known.is_empty() || applications.knows(message.application());
             self.watch.message(message, is_known);
+            if let HttpMessage::Request(request) = message {
+                self.cut_bodies.request(request, self.shared.settings.truncated);
+            }
         }
         (dialect, message)
     }
@@ -127,6 +135,8 @@ impl Agent for ModSecurityAgent {
     }
 
     fn review(&self, log: &Logger) {
-        self.watch.review(log, Instant::now());
+        let now = Instant::now();
+        self.watch.review(log, now);
+        self.cut_bodies.review(log, now);
     }
 }

@@ -14,6 +14,12 @@ impl KV for RequestSummary {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
         // slog's pairs are in reverse order: the client stands before the URI in the log.
         serializer.emit_arguments("uri", &format_args!("{}", Quoted(&self.uri)))?;
+        if let Some(host) = &self.host {
+            serializer.emit_arguments("host", &format_args!("{}", Quoted(host)))?;
+        }
+        if let Some(application) = &self.application {
+            serializer.emit_arguments("app", &format_args!("{}", Quoted(application)))?;
+        }
         serializer.emit_str("client", &self.client)
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::{NAME, fail, print};
+use super::{NAME, fail, print, warn};
 use crate::daemon::rules_report::warnings;
 use crate::modsecurity::Rules;
 use crate::settings::Settings;
@@ -12,6 +12,9 @@ use crate::settings::Settings;
 /// warning on standard error. The exit status is 1 when rules are wrong, or when there is a warning and the check is
 /// strict.
 pub(super) fn check(settings: &Settings, is_strict: bool) -> ExitCode {
+    for variable in &settings.unknown_variables {
+        warn(variable);
+    }
     let summaries = match Rules::load(&settings.rules) {
         Ok((_, summaries)) => summaries,
         Err(error) => return fail(1, &error),

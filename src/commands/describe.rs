@@ -5,7 +5,7 @@ use slog::{Logger, info, warn};
 use crate::daemon::rules_report;
 use crate::message::block_page::BlockPage;
 use crate::modsecurity::load::Summary;
-use crate::settings::Settings;
+use crate::settings::{Settings, UnknownVariable};
 
 /// Logs the version, the engine and the rules; `summaries` has the default rules first, then those of each application.
 pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary]) {
@@ -21,7 +21,12 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
     for element in page.map(BlockPage::broken_elements).unwrap_or_default() {
         warn!(log, "the block page is shown on one line, which changes an element that has more"; "element" => element);
     }
-    for name in &settings.unknown_variables {
-        warn!(log, "unknown environment variable"; "name" => name);
+    for UnknownVariable { name, similar } in &settings.unknown_variables {
+        match similar {
+            Some(similar) => {
+                warn!(log, "unknown environment variable"; "name" => %name.escape_debug(), "did_you_mean" => similar);
+            }
+            None => warn!(log, "unknown environment variable"; "name" => %name.escape_debug()),
+        }
     }
 }

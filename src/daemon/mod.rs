@@ -4,5 +4,6 @@ pub(crate) mod descriptors;
 pub(crate) mod reload;
 pub(crate) mod rules_report;
 pub(crate) mod service;
+pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod successor;

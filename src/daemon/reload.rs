@@ -14,7 +14,7 @@ use slog::Logger;
 
 use crate::isolation::{self, Isolation, IsolationError, IsolationMode};
 use crate::modsecurity::load::Summary;
-use crate::settings::{self, BadOption, Settings};
+use crate::settings::{self, Settings, SettingsError};
 
 /// Tells the service how a reload went.
 #[derive(Message)]
@@ -35,7 +35,7 @@ pub(crate) enum ReloadError {
     /// The new rules cannot be loaded.
     Load(IsolationError),
     /// The new process would not start with its options.
-    Options(BadOption),
+    Options(SettingsError),
     /// The thread that reads the rules cannot be started.
     Thread(io::Error),
 }

@@ -7,12 +7,13 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
-use slog::{Logger, error, info};
+use slog::{Logger, debug, error, info};
 use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
 use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::rules_report;
+use crate::daemon::signals;
 use crate::daemon::successor::Successor;
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
@@ -52,6 +53,8 @@ impl Service {
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
+        // Those that came before come now.
+        signals::release();
         let (end, ending) = oneshot::channel();
         let actor = ServiceActor::create(|ctx| {
             for (signals, what) in signals {
@@ -136,6 +139,7 @@ impl ServiceActor {
                     info!(service.log, "reloading"; "signal" => name);
                     service.reload(ctx);
                 }
+                OnSignal::Ignore(name) => debug!(service.log, "signal without a meaning"; "signal" => name),
             }
             Self::watch(signals, what, ctx);
         }));
@@ -225,11 +229,14 @@ fn total(summaries: &[Summary]) -> usize {
 enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
+    Ignore(&'static str),
 }
 
 /// The signals that the service handles.
-const SIGNALS: [(SignalKind, OnSignal); 3] = [
+const SIGNALS: [(SignalKind, OnSignal); 5] = [
     (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
+    (SignalKind::user_defined1(), OnSignal::Ignore("SIGUSR1")),
+    (SignalKind::user_defined2(), OnSignal::Ignore("SIGUSR2")),
 ];

@@ -4,14 +4,17 @@
 //! finds the numbers of the sockets in [`VARIABLE`].
 
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use actors::Socket;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::prctl;
 
 use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
@@ -19,7 +22,10 @@ use crate::ffi::descriptor::{adopt, close_all_on_exec};
 /// prefix of the variables that are.
 const VARIABLE: &str = "_MODSECURITY_SPOA_SOCKETS";
 
-/// The arguments and the listening sockets for the new process.
+/// The program of this process.
+const RUNNING: &str = "/proc/self/exe";
+
+/// The arguments, with the program's name in front, and the listening sockets for the new process.
 pub(crate) struct Successor {
     args: Vec<OsString>,
     sockets: Vec<OwnedFd>,
@@ -36,7 +42,7 @@ impl Successor {
             Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
         };
         Ok(Self {
-            args: std::env::args_os().skip(1).collect(),
+            args: std::env::args_os().collect(),
             sockets: sockets.iter().map(keep).collect::<io::Result<_>>()?,
         })
     }
@@ -51,9 +57,30 @@ impl Successor {
             fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
         let numbers: Vec<_> = self.sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
-        let mut command = Command::new("/proc/self/exe");
-        command.args(&self.args).env(VARIABLE, numbers.join(","));
+        let mut command = same_program(self.args);
+        command.env(VARIABLE, numbers.join(","));
         Err(command.exec())
+    }
+}
+
+/// The command that runs the program of this process, whatever has become of its file, with these arguments, of which the
+/// first is the program's name.
+pub(crate) fn same_program(args: impl IntoIterator<Item = OsString>) -> Command {
+    let mut args = args.into_iter();
+    let mut command = Command::new(RUNNING);
+    command.arg0(args.next().unwrap_or_default()).args(args);
+    command
+}
+
+/// Gives the process the name of the program as the command line has it: the kernel calls a process that was started by
+/// [`same_program`] "exe".
+pub(crate) fn keep_name(args: &[OsString]) {
+    let is_named =
+        |name: &OsStr| prctl::get_name().is_ok_and(|current| current.to_bytes() == name.as_bytes());
+    let name = args.first().map(Path::new).and_then(Path::file_name);
+    if let (Some(name), true) = (name, Path::new(RUNNING).file_name().is_some_and(is_named)) {
+        // A process with the wrong name works as well.
+        let _ = CString::new(name.as_bytes()).map(|name| prctl::set_name(&name));
     }
 }
 

@@ -4,6 +4,8 @@
 
 #![allow(unsafe_code)]
 
+pub mod audit;
+pub mod body_processor;
 mod callback;
 pub mod descriptor;
 pub mod fault;

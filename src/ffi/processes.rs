@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -70,12 +70,20 @@ pub(crate) fn fork_into(child: impl FnOnce() -> i32) -> nix::Result<Pid> {
     }
 }
 
-/// Sets the signal actions of the zygote, which its engines inherit.
+/// Makes a write beyond the limit of a file's size (`ulimit -f`) an error, as it is on a full disk, instead of the end of
+/// the process. Programs that this one executes inherit that.
+pub(crate) fn survive_file_size_limit() {
+    // SAFETY: SIG_IGN runs no code of this process. signal(2) has no error for a signal that exists and can be caught.
+    let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+}
+
+/// Sets the signal actions of the zygote, which its engines inherit, and lets all signals come.
 ///
 /// Signals that a terminal or a service manager sends to all processes of the service are ignored, as the front alone
 /// decides when engines end. Signals of a fault end the process: Rust's own handlers, which report stack overflows,
 /// would let a sent SIGSEGV pass.
 pub(crate) fn set_signals() {
+    use Signal::{SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGSEGV, SIGTERM, SIGUSR1, SIGUSR2};
     let set = |signals: &[Signal], action| {
         for &number in signals {
             // SAFETY: SIG_IGN and SIG_DFL run no code of this process.
@@ -83,6 +91,9 @@ pub(crate) fn set_signals() {
             let _ = unsafe { signal(number, action) };
         }
     };
-    set(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT], SigHandler::SigIgn);
-    set(&[Signal::SIGSEGV, Signal::SIGBUS], SigHandler::SigDfl);
+    let ignored = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
+    set(&ignored, SigHandler::SigIgn);
+    set(&[SIGSEGV, SIGBUS], SigHandler::SigDfl);
+    // The front may have started the zygote while it held signals back.
+    let _ = SigSet::empty().thread_set_mask();
 }

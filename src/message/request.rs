@@ -31,6 +31,8 @@ pub struct Request {
     pub body: Bytes,
     /// The client's body is longer than `body`.
     pub truncated: bool,
+    /// Bytes of the client's body, as HAProxy announces them.
+    pub announced: u64,
     /// The name of the application whose rules are used, when HAProxy sends one.
     pub application: Option<Bytes>,
     /// How HAProxy's configuration wants the request answered.
@@ -74,6 +76,12 @@ impl KV for Request {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
         // The last key comes first: slog serializes pairs in reverse order.
         serializer.emit_arguments("uri", &format_args!("{}", Quoted(&self.uri)))?;
+        if let Some(host) = self.headers.first("host") {
+            serializer.emit_arguments("host", &format_args!("{}", Quoted(host)))?;
+        }
+        if let Some(application) = &self.application {
+            serializer.emit_arguments("app", &format_args!("{}", Quoted(application)))?;
+        }
         serializer.emit_arguments("method", &format_args!("{}", Quoted(&self.method)))?;
         serializer.emit_arguments("client", &format_args!("{}", self.client))?;
         if let Some(id) = &self.unique_id {

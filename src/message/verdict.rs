@@ -30,11 +30,35 @@ pub struct Verdict {
     pub has_no_request: bool,
     /// The response's body as rules have rewritten it.
     pub rewritten: Option<Vec<u8>>,
+    /// Audit records that were lost since the engine's last verdict, that of this message among them.
+    pub audit_losses: AuditLosses,
+}
+
+/// Audit records that an engine could not write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditLosses {
+    /// How many.
+    pub records: u64,
+    /// Why the last one was lost, in the engine's words, which may quote the peer.
+    pub cause: String,
+}
+
+impl AuditLosses {
+    /// Adds later ones.
+    pub fn add(&mut self, later: Self) {
+        if later.records > 0 {
+            *self = Self { records: self.records.saturating_add(later.records), cause: later.cause };
+        }
+    }
 }
 
 /// The request that a response answers, as the log shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestSummary {
+    /// The name of the application whose rules are used, when HAProxy sent one.
+    pub application: Option<Vec<u8>>,
+    /// The Host header, if there is one.
+    pub host: Option<Vec<u8>>,
     /// The client's address and port.
     pub client: String,
     /// The request's path and query.

@@ -4,10 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use actors::EngineError;
 
 use crate::ffi;
+use crate::modsecurity::audit::LogError;
 use crate::rules::check::Faults;
 use crate::rules::directives::{Missing, ReadError};
 use crate::rules::sources::CRS_RULES;
@@ -95,6 +97,8 @@ pub enum LoadError {
     Wrong(Faults),
     /// The engine has silently lost rules.
     Missing(Missing),
+    /// The rules name a log file or folder that cannot be written to.
+    Log(LogError),
 }
 
 impl fmt::Display for LoadError {
@@ -117,6 +121,7 @@ impl fmt::Display for LoadError {
             Self::Read(error) => error.fmt(f),
             Self::Wrong(faults) => faults.fmt(f),
             Self::Missing(missing) => write!(f, "the engine has lost rules: {missing}"),
+            Self::Log(error) => error.fmt(f),
         }
     }
 }
@@ -129,6 +134,7 @@ impl Error for LoadError {
             Self::Read(error) => error,
             Self::Wrong(faults) => faults,
             Self::Missing(missing) => missing,
+            Self::Log(error) => error,
         })
     }
 }
@@ -143,6 +149,15 @@ pub enum ApplicationError {
         /// Why its rules cannot be loaded.
         cause: LoadError,
     },
+    /// Loading waits for a file that does not come.
+    StandsStill {
+        /// What is being read.
+        what: String,
+        /// For how long.
+        time: Duration,
+    },
+    /// There is no thread that could load them.
+    Thread(io::Error),
     /// This program was built without the engine.
     NotBuilt(EngineVersion),
 }
@@ -152,6 +167,12 @@ impl fmt::Display for ApplicationError {
         match self {
             Self::Load { application: Some(name), cause } => write!(f, "application {name}: {cause}"),
             Self::Load { application: None, cause } => cause.fmt(f),
+            Self::StandsStill { what, time } => write!(
+                f,
+                "loading the rules has stood still for {time:?} at {what}: is that a FIFO, or on a file system that does \
+                not answer?"
+            ),
+            Self::Thread(cause) => write!(f, "cannot start the thread that loads the rules: {cause}"),
             Self::NotBuilt(version) => write!(f, "this program was built without {version}"),
         }
     }
@@ -161,7 +182,8 @@ impl Error for ApplicationError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Load { cause, .. } => Some(cause),
-            Self::NotBuilt(_) => None,
+            Self::Thread(cause) => Some(cause),
+            Self::StandsStill { .. } | Self::NotBuilt(_) => None,
         }
     }
 }

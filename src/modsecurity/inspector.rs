@@ -9,7 +9,8 @@ use crate::ffi::matches::{Match, Matches};
 use crate::message::HttpMessage;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
+use crate::message::verdict::{Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Verdict};
+use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{InspectionError, LibraryError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::modsecurity::load::RuleSets;
@@ -19,6 +20,8 @@ use crate::modsecurity::parked::{Parked, ParkedTransactions, RetentionLimits};
 pub struct Inspector<L: Library> {
     rules: Arc<RuleSets<L>>,
     parked: ParkedTransactions<L::Transaction>,
+    /// Audit records that were lost since the last verdict.
+    losses: AuditLosses,
     /// Declared last and so dropped last: the parked transactions are in this memory.
     memory: L::Memory,
 }
@@ -30,28 +33,39 @@ impl<L: Library> Inspector<L> {
     /// When the library cannot be readied: it has no memory.
     pub fn new(rules: Arc<RuleSets<L>>, limits: RetentionLimits) -> Result<Self, LibraryError> {
         let memory = rules.of(None).library.prepare()?;
-        Ok(Self { rules, parked: ParkedTransactions::new(limits), memory })
+        Ok(Self { rules, parked: ParkedTransactions::new(limits), losses: AuditLosses::default(), memory })
     }
 
-    /// Finishes parked transactions that have expired or make room for others. Returns the time until the next call is due; `None`: not before
-    /// the next message.
+    /// Finishes parked transactions that have expired or make room for others. Returns the time until the next call is
+    /// due; `None`: not before the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
-        self.parked.tidy(Instant::now())
+        self.parked.tidy(Instant::now(), &mut self.losses)
     }
 
     fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
         let rules = self.rules.of(request.application.as_deref());
         let mut transaction = rules.library.begin(&self.memory, id(request))?;
-        let denied = transaction.request(request, &rules.body_checks)?;
+        let denied = transaction.request(request)?;
         if denied.is_some() || !self.parked.is_enabled() {
-            return close(&mut transaction, denied, 0, OF_REQUEST);
+            return close(&mut transaction, denied, 0, OF_REQUEST, (&rules.audit, &mut self.losses));
         }
         let matches = transaction.matches(0)?;
         let reported = matches.count();
         let mut verdict = verdict(&mut transaction, None, matches, OF_REQUEST);
         verdict.is_parked = true;
-        let summary = RequestSummary { client: request.client.to_string(), uri: request.uri.to_vec() };
-        let parked = Parked { transaction, reported, request: summary, bytes: request.payload.len() };
+        let summary = RequestSummary {
+            application: request.application.as_ref().map(|name| name.to_vec()),
+            host: request.headers.first("host").map(<[u8]>::to_vec),
+            client: request.client.to_string(),
+            uri: request.uri.to_vec(),
+        };
+        let parked = Parked {
+            transaction,
+            reported,
+            request: summary,
+            bytes: request.payload.len(),
+            audit: Arc::clone(&rules.audit),
+        };
         self.parked.park(request.id.clone(), parked, Instant::now());
         Ok(verdict)
     }
@@ -59,19 +73,20 @@ impl<L: Library> Inspector<L> {
     fn response(&mut self, response: &Response) -> Result<Verdict, InspectionError> {
         let parked = response.ticket().and_then(|ticket| self.parked.take(&ticket.id));
         let has_no_request = parked.is_none();
-        let (mut transaction, reported, answers) = match parked {
-            Some(parked) => (parked.transaction, parked.reported, Some(parked.request)),
+        let (mut transaction, reported, answers, audit) = match parked {
+            Some(parked) => (parked.transaction, parked.reported, Some(parked.request), parked.audit),
             None => {
                 let rules = self.rules.of(response.application.as_deref());
                 let mut transaction = rules.library.begin(&self.memory, response.id.as_bytes())?;
                 transaction.placeholder_request()?;
                 // Matches of the placeholder request are no findings.
                 let reported = transaction.matches(0)?.count();
-                (transaction, reported, None)
+                (transaction, reported, None, Arc::clone(&rules.audit))
             }
         };
         let Inspected { intervention, rewritten } = transaction.response(response)?;
-        let mut verdict = close(&mut transaction, intervention, reported, OF_RESPONSE)?;
+        let mut verdict =
+            close(&mut transaction, intervention, reported, OF_RESPONSE, (&audit, &mut self.losses))?;
         verdict.has_no_request = has_no_request;
         verdict.answers = answers;
         // A rewritten body cannot replace one of which HAProxy sent only the beginning.
@@ -84,10 +99,12 @@ impl<L: Library> Inspector<L> {
     /// # Errors
     /// When the library gives up on the message, or the message has what the library cannot take. The engine goes on.
     pub fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, InspectionError> {
-        match message {
+        let mut verdict = match message {
             HttpMessage::Request(request) => self.request(request),
             HttpMessage::Response(response) => self.response(response),
-        }
+        }?;
+        verdict.audit_losses = std::mem::take(&mut self.losses);
+        Ok(verdict)
     }
 }
 
@@ -110,9 +127,10 @@ fn close(
     denied: Option<ffi::intervention::Intervention>,
     reported: usize,
     scores: Scores,
+    audit: (&AuditLog, &mut AuditLosses),
 ) -> Result<Verdict, InspectionError> {
     let status = denied.as_ref().map(|denied| Intervention::new(denied.status, denied.url.clone()).status);
-    let matches = match log(transaction, status, reported) {
+    let matches = match log(transaction, status, reported, audit) {
         Ok(matches) => matches,
         // A denial stands even if the logging phase fails.
         Err(_) if denied.is_some() => Matches::default(),
@@ -125,8 +143,9 @@ fn log(
     transaction: &mut impl Transaction,
     denied: Option<u16>,
     reported: usize,
+    (audit, losses): (&AuditLog, &mut AuditLosses),
 ) -> Result<Matches, InspectionError> {
-    transaction.log(denied)?;
+    audit::log(transaction, denied, audit, losses)?;
     transaction.matches(reported)
 }
 

@@ -5,9 +5,10 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ffi::audit::AuditRecord;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::rules::RuleSettings;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::modsecurity::error::{InspectionError, LibraryError, LoadError};
@@ -36,11 +37,11 @@ pub trait Library: Send + Sync + Sized + 'static {
     /// When a file cannot be handed to the library, or the library refuses what it read.
     fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Self, LoadError>;
 
-    /// Returns the settings that the program looks at, and the rules of all phases.
+    /// Returns the settings that the program looks at, and the ids of the rules of all phases, 0 for one without.
     ///
     /// # Errors
     /// When the library fails to list them.
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError>;
+    fn contents(&self) -> Result<(RuleSettings, Vec<i64>), LibraryError>;
 
     /// Readies this process and this thread for transactions. An engine process calls it after the fork, so that no two
     /// processes draw the same random numbers.
@@ -63,17 +64,12 @@ pub trait Library: Send + Sync + Sized + 'static {
 /// A transaction. Its calls go in the order of the phases. After an error, only [`Transaction::log`] and dropping are
 /// of use.
 pub trait Transaction {
-    /// Takes the request through its phases until one intervenes. `body_checks` are the rules that ask whether a body
-    /// could be parsed.
+    /// Takes the request through its phases until one intervenes.
     ///
     /// # Errors
     /// When the library gives up on the request, or cannot take a part of it: a zero byte, where it works with C
     /// strings.
-    fn request(
-        &mut self,
-        request: &Request,
-        body_checks: &[i64],
-    ) -> Result<Option<Intervention>, InspectionError>;
+    fn request(&mut self, request: &Request) -> Result<Option<Intervention>, InspectionError>;
 
     /// Takes a placeholder through the phases of a request, for a response whose request is not parked: rules of the
     /// response phases read variables that rules of the request phases set.
@@ -92,7 +88,7 @@ pub trait Transaction {
     ///
     /// # Errors
     /// When the library fails to log.
-    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError>;
+    fn log(&mut self, denied: Option<u16>) -> Result<AuditRecord, InspectionError>;
 
     /// Returns the matches up to now, without the first `skip`.
     ///

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ffi::rules::RuleEngine;
-use crate::modsecurity::body_checks;
+use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
 use crate::rules::check::check;
 use crate::rules::directives::{Counts, Directives, compare, remaining};
+use crate::rules::progress;
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set, include_core_rule_set};
 use crate::rules::version::EngineVersion;
 use crate::rules::warnings::{self, Warnings};
@@ -28,8 +29,8 @@ pub(super) const CONNECTOR: &CStr =
 pub struct RuleSet<L> {
     /// The library that holds the rules.
     pub library: Arc<L>,
-    /// The ids of rules that ask whether a body could be parsed.
-    pub body_checks: Vec<i64>,
+    /// The audit log that the rules name.
+    pub audit: Arc<AuditLog>,
 }
 
 /// A summary of loaded rules, for the log.
@@ -46,7 +47,7 @@ pub struct Summary {
 /// Loads the rules into a library of their own.
 ///
 /// # Errors
-/// When a file cannot be read, a directive is wrong, the engine refuses one, or the engine has fewer rules than the files.
+/// When a file cannot be read, a log cannot be written to, a directive is wrong, the engine refuses one, or the engine has fewer rules than the files.
 pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
     let (settings, files, last) = match source {
         RuleSource::Default => {
@@ -59,15 +60,17 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     // even ends the process when a file is a folder.
     let directives = read(settings, files, last, L::VERSION)?;
     check(&directives).map_err(LoadError::Wrong)?;
+    let logs = audit::check(&directives, L::VERSION).map_err(LoadError::Log)?;
+    progress::begin(format_args!("what {source} names, in the engine"));
     let library = L::load(settings, files, last)?;
+    drop(logs);
+    let audit = AuditLog::of(&directives, L::VERSION);
     let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
-    let (settings_in_engine, loaded) = library.contents().map_err(failed)?;
-    let ids: Vec<i64> = loaded.iter().map(|rule| rule.rule).collect();
+    let (settings_in_engine, ids) = library.contents().map_err(failed)?;
     let rules = compare(&directives, &ids).map_err(LoadError::Missing)?;
     let warnings = warnings::find(&directives, &remaining(&directives, &ids), &settings_in_engine);
     let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
-    let body_checks = body_checks::find(loaded, settings);
-    Ok((RuleSet { library: Arc::new(library), body_checks }, summary))
+    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit) }, summary))
 }
 
 /// Returns what is loaded without `-f`, as the text of a file.
@@ -101,7 +104,7 @@ pub struct RuleSets<L> {
 }
 
 impl<L> RuleSets<L> {
-    /// The rules of an application; the default rules for a message that names none, or an unknown one.
+    /// The library with the rules of an application; the default rules for a message that names none, or an unknown one.
     #[must_use]
     pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
         application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
@@ -135,10 +138,11 @@ mod tests {
     #[test]
     fn the_last_rules_of_modsecurity_2_are_the_last_of_their_phases() {
         let (rules, _) = load::<Ruleset>(&RuleSource::Default).unwrap();
-        let (_, loaded) = rules.library.contents().unwrap();
-        // The phases follow one another.
-        let body = loaded.iter().position(|rule| rule.of_body).unwrap();
-        assert_eq!(loaded[body - 1].rule, 8_700_008);
-        assert_eq!(loaded.iter().rfind(|rule| rule.of_body).unwrap().rule, 8_700_007);
+        // The phases follow one another, the first and the second one first.
+        let (_, ids) = rules.library.contents().unwrap();
+        let behind = |rule| ids[ids.iter().position(|id| *id == rule).unwrap() + 1];
+        // The built-in settings have the first rule of phase 2, and the Core Rule Set has the first of phase 3.
+        assert_eq!(behind(8_700_012), 8_700_001);
+        assert_eq!(behind(8_700_007), 950_020);
     }
 }

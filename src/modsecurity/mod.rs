@@ -1,12 +1,13 @@
 //! ModSecurity in either version: loaded rules, and engines that inspect messages with them. All that is not the same
 //! in the two versions is behind the trait `Library` (`library.rs`), which `v2` and `v3` implement.
 
-mod body_checks;
+mod audit;
 pub mod error;
 mod inspector;
 pub(crate) mod library;
 pub mod load;
 pub mod parked;
+mod patience;
 mod truncated_body;
 #[cfg(feature = "engine2")]
 mod v2;
@@ -51,8 +52,14 @@ impl Rules {
     /// Loads the rules. Returns with them a summary of the default rules, then one for each application in its order.
     ///
     /// # Errors
-    /// When one set of rules cannot be loaded, or this program was built without the engine.
+    /// When one set of rules cannot be loaded, loading stands still, or this program was built without the engine.
     pub fn load(sources: &RuleSources) -> Result<(Self, Vec<Summary>), ApplicationError> {
+        let sources = sources.clone();
+        patience::while_it_moves(move || Self::load_here(&sources))?
+    }
+
+    /// Loads the rules in this thread.
+    fn load_here(sources: &RuleSources) -> Result<(Self, Vec<Summary>), ApplicationError> {
         match sources.engine {
             #[cfg(feature = "engine2")]
             EngineVersion::V2 => {

@@ -4,9 +4,11 @@
 //! another, the oldest is finished: its logging phase runs, and its response, should it come, is inspected without it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::message::verdict::RequestSummary;
+use crate::message::verdict::{AuditLosses, RequestSummary};
+use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::library::Transaction;
 
 /// Expired transactions that are finished between two messages. More would keep the next message waiting.
@@ -39,6 +41,8 @@ pub(super) struct Parked<T> {
     pub(super) request: RequestSummary,
     /// Bytes of the request's payload.
     pub(super) bytes: usize,
+    /// Where its audit record goes.
+    pub(super) audit: Arc<AuditLog>,
 }
 
 /// The parked transactions of one engine.
@@ -79,14 +83,14 @@ impl<T: Transaction> ParkedTransactions<T> {
         Some(parked)
     }
 
-    /// Finishes the oldest transactions until the others are within the limits, and at most [`AT_A_TIME`] expired ones.
-    /// Returns the time until the next one expires; `None` when none is parked.
-    pub(super) fn tidy(&mut self, now: Instant) -> Option<Duration> {
+    /// Finishes the oldest transactions until the others are within the limits, and at most [`AT_A_TIME`] expired ones,
+    /// and counts the audit records that are lost. Returns the time until the next one expires; `None` when none is parked.
+    pub(super) fn tidy(&mut self, now: Instant, losses: &mut AuditLosses) -> Option<Duration> {
         let room = self.limits.count * BYTES_EACH;
         while self.by_id.len() > self.limits.count || (self.bytes > room && self.by_id.len() > 1) {
             let Some((_, oldest)) = self.order.pop_front() else { break };
             if let Some(oldest) = self.take(&oldest) {
-                finish(oldest.transaction);
+                finish(oldest, losses);
             }
         }
         for _ in 0..AT_A_TIME {
@@ -98,7 +102,7 @@ impl<T: Transaction> ParkedTransactions<T> {
                 }
             }
             if let Some(parked) = self.order.pop_front().and_then(|(_, id)| self.take(&id)) {
-                finish(parked.transaction);
+                finish(parked, losses);
             }
         }
         Some(Duration::ZERO)
@@ -109,14 +113,15 @@ impl<T: Transaction> Drop for ParkedTransactions<T> {
     fn drop(&mut self) {
         while let Some((_, id)) = self.order.pop_front() {
             if let Some(parked) = self.take(&id) {
-                finish(parked.transaction);
+                // Nobody asks this engine for a verdict any more.
+                finish(parked, &mut AuditLosses::default());
             }
         }
     }
 }
 
 /// Runs the logging phase of a transaction whose response has not come.
-fn finish(mut transaction: impl Transaction) {
+fn finish<T: Transaction>(mut parked: Parked<T>, losses: &mut AuditLosses) {
     // The request was answered long ago, so an error can be reported to no one.
-    let _ = transaction.log(None);
+    let _ = audit::log(&mut parked.transaction, None, &parked.audit, losses);
 }

@@ -1,16 +1,15 @@
 //! The raw arguments, from the command line (read by structopt) and from the environment.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, ArgMatches, Error, ErrorKind};
 
 use super::BadOption;
-
-/// The prefix of the program's environment variables.
-const PREFIX: &str = "MODSECURITY_SPOA_";
+pub use super::environment::UnknownVariable;
+use super::environment::{Variables, spelled_out, with_prefix};
 
 /// The command line as structopt reads it. Values are checked and defaults are filled in by the other files of this module:
 /// with a default, clap 2 would accept an option that lacks its value.
@@ -20,7 +19,7 @@ const PREFIX: &str = "MODSECURITY_SPOA_";
     about = "Agent that lets ModSecurity inspect the requests and responses of HAProxy (SPOE).",
     after_help = "Every option can be given in the environment too, as MODSECURITY_SPOA_ and its long name in capitals\n\
                   with _ for -: MODSECURITY_SPOA_WORKERS=8. Options that may be repeated take several values, separated by\n\
-                  commas; switches take 1 or 0. The command line wins.\n\n\
+                  commas, with or without blanks; switches take 1 or 0. The command line wins.\n\n\
                   Exit status: 0 stopped or rules fine, 1 could not start or rules wrong, 2 bad option.",
     global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever]
 )]
@@ -139,22 +138,29 @@ pub(super) struct Arguments {
 
 /// The outcome of reading the command line and the environment.
 pub(super) enum Parsed {
-    /// The options, and the names of variables that have the program's prefix but belong to no option.
-    Arguments(Box<Arguments>, Vec<String>),
+    /// The options.
+    Arguments {
+        /// What they say.
+        arguments: Box<Arguments>,
+        /// The options that the environment gives.
+        variables: Variables,
+        /// The variables that have the program's prefix but belong to no option.
+        unknown_variables: Vec<UnknownVariable>,
+    },
     /// A text to print: the help or the version.
     Print(String),
 }
 
 /// How an option is written in its environment variable: as one value, as a list with commas, or as 1 or 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Value,
     List,
     Switch,
 }
 
 /// The long name of every option, and how it is written in the environment.
-const OPTIONS: [(&str, Kind); 25] = [
+pub(super) const OPTIONS: [(&str, Kind); 25] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -192,27 +198,54 @@ pub(super) fn parse(
     version: &str,
 ) -> Result<Parsed, BadOption> {
     let mut args: Vec<OsString> = args.into_iter().collect();
+    if let Some(arg) = args.iter().skip(1).find(|arg| !has_readable_name(arg)) {
+        return Err(BadOption(format!("{arg:?} is no option: its name is not UTF-8")));
+    }
     let app = || Arguments::clap().version(version);
     let given = match app().get_matches_from_safe(&args) {
         Ok(given) => given,
         Err(error) => return refused(error),
     };
-    let mut variables = with_prefix(environment);
+    let mut found = with_prefix(environment);
+    let mut variables = Variables::default();
     for (name, kind) in OPTIONS {
-        let variable = name.to_uppercase().replace('-', "_");
-        if let Some(value) = variables.remove(&variable).filter(|_| !is_given(&given, name)) {
-            args.extend(spelled_out(name, kind, &value)?);
+        let Some(value) = found.take(name).filter(|_| !is_given(&given, name)) else { continue };
+        args.extend(spelled_out(name, kind, &value)?);
+        variables.gives(name);
+    }
+    let matches = match app().get_matches_from_safe(&args) {
+        Ok(matches) => matches,
+        Err(error) => return refused(error),
+    };
+    are_texts(&matches).map_err(|error| variables.blamed(error))?;
+    Ok(Parsed::Arguments {
+        arguments: Box::new(Arguments::from_clap(&matches)),
+        variables,
+        unknown_variables: found.unknown(),
+    })
+}
+
+/// Whether clap can read the name of a long option; clap panics over bytes that are not UTF-8.
+fn has_readable_name(arg: &OsStr) -> bool {
+    let mut parts = arg.as_bytes().splitn(2, |&byte| byte == b'=');
+    let name = parts.next().unwrap_or_default();
+    !name.starts_with(b"--") || std::str::from_utf8(name).is_ok()
+}
+
+/// Checks that values are UTF-8, except file names and addresses: structopt panics over other values.
+///
+/// # Errors
+/// The first value that is not UTF-8.
+fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
+    const NOT_TEXTS: [&str; 4] = ["rules", "app", "listen", "block-page"];
+    for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
+        if let Some(value) =
+            matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())
+        {
+            return Err(BadOption(format!("--{name}: {value:?} is not UTF-8")));
         }
     }
-    let mut unknown: Vec<_> = variables.into_keys().filter(|name| !is_of_kubernetes(name)).collect();
-    unknown.sort();
-    match app().get_matches_from_safe(&args) {
-        Ok(matches) => Ok(Parsed::Arguments(
-            Box::new(Arguments::from_clap(&matches)),
-            unknown.into_iter().map(|name| format!("{PREFIX}{name}")).collect(),
-        )),
-        Err(error) => refused(error),
-    }
+    Ok(())
 }
 
 /// Whether the command line gives this option, so that its variable is ignored. `-p` and `--listen` count as one option,
@@ -220,40 +253,6 @@ pub(super) fn parse(
 fn is_given(given: &ArgMatches<'_>, name: &str) -> bool {
     let names = if matches!(name, "port" | "listen") { &["port", "listen"][..] } else { &[name][..] };
     names.iter().any(|name| given.occurrences_of(name) > 0)
-}
-
-/// The variables with the program's prefix, which is cut off their names.
-fn with_prefix(environment: impl IntoIterator<Item = (OsString, OsString)>) -> HashMap<String, OsString> {
-    let name = |name: OsString| Some(name.to_str()?.strip_prefix(PREFIX)?.to_owned());
-    let variables = environment.into_iter().filter_map(|(key, value)| Some((name(key)?, value)));
-    // For a service called modsecurity-spoa Kubernetes sets MODSECURITY_SPOA_PORT=tcp://…, which is not the option --port.
-    variables.filter(|(name, value)| name != "PORT" || !value.to_string_lossy().contains("://")).collect()
-}
-
-/// Whether Kubernetes sets this variable for a service called modsecurity-spoa.
-fn is_of_kubernetes(name: &str) -> bool {
-    name.starts_with("PORT_") || name.starts_with("SERVICE_")
-}
-
-/// The command-line arguments that mean the same as the variable of option `name`.
-fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<OsString>, BadOption> {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    let option = OsString::from(format!("--{name}"));
-    match kind {
-        Kind::Value => Ok(vec![option, value.to_owned()]),
-        Kind::List => {
-            let items = value.as_bytes().split(|&byte| byte == b',').filter(|item| !item.is_empty());
-            Ok(items.flat_map(|item| [option.clone(), OsString::from_vec(item.to_vec())]).collect())
-        }
-        Kind::Switch => match value.to_string_lossy().to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => Ok(vec![option]),
-            "" | "0" | "false" | "no" | "off" => Ok(vec![]),
-            other => {
-                let variable = name.to_uppercase().replace('-', "_");
-                Err(BadOption(format!("{PREFIX}{variable}: {other:?} is neither 1 nor 0")))
-            }
-        },
-    }
 }
 
 /// Makes one line of clap's error, or the text to print when the error only means that the help or the version is asked

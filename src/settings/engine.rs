@@ -6,7 +6,7 @@ use actors::spop::Limits;
 use actors::spop::frame::MIN_FRAME_SIZE;
 
 use super::arguments::Arguments;
-use super::{BadOption, app, number, on_error, time};
+use super::{BadOption, SettingsError, app, number, on_error, time};
 use crate::agent::AgentSettings;
 use crate::agent::policy::{Applications, Truncated, UnknownApplication};
 use crate::agent::recycling::Recycling;
@@ -98,18 +98,22 @@ fn max_requests(arguments: &Arguments) -> Result<u32, BadOption> {
 /// Returns the agent's settings. The block page must fit into an answer of one frame, whose size `frames` limits.
 ///
 /// # Errors
-/// The first option that is wrong, also when the block page cannot be read.
+/// The first option that is wrong, or the block page that cannot be read.
 pub(super) fn agent(
     arguments: &Arguments,
     rules: &RuleSources,
     responses: RetentionLimits,
     workers: usize,
     frames: &Limits,
-) -> Result<AgentSettings, BadOption> {
+) -> Result<AgentSettings, SettingsError> {
     let room = frames.max_frame_size.saturating_sub(MIN_FRAME_SIZE) as usize;
     let block_page = arguments.block_page.as_deref().map(|path| {
         let page = BlockPage::read(path, room);
-        page.map_err(|cause| BadOption(format!("--block-page {}: {cause}", path.display())))
+        page.map_err(|cause| SettingsError::BlockPage {
+            setting: "--block-page".to_owned(),
+            path: path.to_owned(),
+            cause,
+        })
     });
     Ok(AgentSettings {
         answers: Policy {
@@ -121,7 +125,8 @@ pub(super) fn agent(
             "deny" => Truncated::Deny,
             "error" => Truncated::Error,
             other => {
-                return Err(BadOption(format!("--truncated: {other:?} is neither inspect, deny nor error")));
+                let cause = format!("--truncated: {other:?} is neither inspect, deny nor error");
+                return Err(BadOption(cause).into());
             }
         },
         responses,
@@ -132,7 +137,8 @@ pub(super) fn agent(
                 "default" => UnknownApplication::Default,
                 "error" => UnknownApplication::Error,
                 other => {
-                    return Err(BadOption(format!("--unknown-app: {other:?} is neither default nor error")));
+                    let cause = format!("--unknown-app: {other:?} is neither default nor error");
+                    return Err(BadOption(cause).into());
                 }
             },
         },

@@ -5,6 +5,7 @@ mod app;
 mod arguments;
 mod capability;
 mod engine;
+mod environment;
 mod error;
 mod listen;
 mod number;
@@ -17,8 +18,9 @@ use std::ffi::OsString;
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
 use crate::rules::sources::RuleSources;
+pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
-pub use error::BadOption;
+pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
 
 /// Checked settings.
@@ -40,8 +42,8 @@ pub struct Settings {
     pub agent: AgentSettings,
     /// The settings of the supervision tree.
     pub tree: actors::Settings,
-    /// The names of environment variables that have the program's prefix but belong to no option.
-    pub unknown_variables: Vec<String>,
+    /// The environment variables that have the program's prefix but belong to no option.
+    pub unknown_variables: Vec<UnknownVariable>,
 }
 
 /// What the program is to do with its settings.
@@ -72,22 +74,28 @@ pub enum Command {
 /// `version` is what `--version` says behind the program's name.
 ///
 /// # Errors
-/// The first option or variable that cannot be understood.
+/// The first option or variable that cannot be understood, or the page that cannot be read.
 pub fn read(
     args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     version: &str,
-) -> Result<Command, BadOption> {
+) -> Result<Command, SettingsError> {
     match arguments::parse(args, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
-        Parsed::Arguments(arguments, unknown_variables) => {
-            Ok(Command::Run(Box::new(check(&arguments, unknown_variables)?)))
+        Parsed::Arguments { arguments, variables, unknown_variables } => {
+            let checked = check(&arguments, unknown_variables).map_err(|error| match error {
+                SettingsError::Option(error) => variables.blamed(error).into(),
+                SettingsError::BlockPage { setting, path, cause } => {
+                    SettingsError::BlockPage { setting: variables.named(setting), path, cause }
+                }
+            });
+            Ok(Command::Run(Box::new(checked?)))
         }
     }
 }
 
 /// Checks the raw arguments.
-fn check(arguments: &Arguments, unknown_variables: Vec<String>) -> Result<Settings, BadOption> {
+fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Result<Settings, SettingsError> {
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;
     let limits = engine::limits(arguments, tree.workers)?;

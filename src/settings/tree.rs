@@ -35,6 +35,9 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) fn check(arguments: &Arguments) -> Result<actors::Settings, BadOption> {
     let workers = number::parse("--workers", arguments.workers.as_deref().unwrap_or("5"), 1, MAX_WORKERS)?;
     let deadline = time::parse("--deadline", arguments.deadline.as_deref().unwrap_or("500ms"))?;
+    if deadline.is_zero() {
+        return Err(BadOption("--deadline: 0 leaves no time to answer".to_owned()));
+    }
     let throttle = time::parse("--throttle", arguments.throttle.as_deref().unwrap_or("0"))?;
     if throttle >= deadline {
         let cause =

@@ -8,13 +8,25 @@ mod applications;
 mod audit;
 // The engine's audit logs are whole, though several workers write to one of them.
 mod audit_log;
+// What becomes of audit records that cannot be written.
+mod audit_losses;
+// The built-in settings bound what is inspected, and refuse what is not.
+mod bounds;
+// A body that HAProxy cut is judged as far as it came.
+mod cut_bodies;
 // Whatever the engine found reaches HAProxy, and the log.
 mod findings;
 // What ModSecurity 2.9 alone does, or does in its own way.
 #[cfg(feature = "engine2")]
 mod modsecurity2;
+// What random bodies are made of.
+mod random_bodies;
 // Responses are inspected in the transaction of their request.
 mod responses;
+// The source of randomness. The differential test uses more of it.
+#[allow(dead_code)]
+#[path = "../differential/random/rng.rs"]
+mod rng;
 // What is wrong with rules is named with its place.
 mod rule_check;
 // What the rules let pass is told, at a check, a start and a reload.

@@ -326,7 +326,7 @@ fn a_limit_that_a_rule_exceeds_is_seen_in_the_same_phase() {
     };
     let hard = format!("{}!", "a".repeat(40));
     assert_eq!(ask(with("a")), (Some(0), None));
-    assert_eq!(ask(with(&hard)), (Some(400), Some("8700008".to_owned())));
+    assert_eq!(ask(with(&hard)), (Some(400), Some("8700012".to_owned())));
     let plain = headers(&browser);
     let get = |query: &str| Message::get("/", Some(query)).with("headers", plain.clone());
     assert_eq!(ask(get("x=a")), (Some(0), None));

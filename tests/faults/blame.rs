@@ -163,8 +163,9 @@ fn fifty_faults_a_second_leave_the_requests_beside_them_alone() {
         "{:>12} {:>6} {:>10} {:>10} {:>10}  faulty ones",
         "fault", "clean", "inspected", "median ms", "longest ms"
     );
-    // One agent for all of them: what delays a restart may only show after hundreds of crashes.
-    let subject = Subject::with_options(&["--deadline", "2s"]);
+    // One agent for all of them: what delays a restart may only show after hundreds of crashes. With a deadline that no request
+    // misses because the machine is busy.
+    let subject = Subject::with_options(&["--deadline", "10s"]);
     let is_poor = |kind: &&str| (0..TRIES).all(|attempt| share_beside(&subject, kind, attempt) < 99.0);
     let poor: Vec<_> = kinds.into_iter().filter(is_poor).collect();
     assert!(poor.is_empty(), "less than 99 % of the clean requests inspected beside {poor:?}");
@@ -194,7 +195,7 @@ fn fifty_faults_a_second_leave_the_few_requests_of_a_quiet_site_alone() {
 
 /// The share in percent of clean requests that are inspected beside faults of this kind, with a row for the table.
 fn share_beside(subject: &Subject, kind: &str, attempt: u64) -> f64 {
-    let plan = Plan { rate: RATE, time: TIME, links: 4, deadline: Duration::from_secs(2) };
+    let plan = Plan { rate: RATE, time: TIME, links: 4, deadline: Duration::from_secs(10) };
     let is_faulty = |number: usize| number % 3 == 1;
     let outcome = flood(&subject.agent, plan, |number| {
         let message = attempt * 1_000_000 + number as u64;

@@ -63,9 +63,8 @@ fn serve(mut stream: TcpStream, sender: &mpsc::Sender<String>) {
     let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         // HAProxy's health checks connect and say nothing.
-        let Ok(1..) = stream.read(&mut buffer).map(|length| {
+        let Ok(1..) = stream.read(&mut buffer).inspect(|&length| {
             request.extend_from_slice(&buffer[..length]);
-            length
         }) else {
             return;
         };

@@ -15,6 +15,8 @@ mod bypasses;
 mod dialects;
 // What goes wrong in other agents, with the tests that show that it does not here.
 mod elsewhere;
+// Bodies with a fault are denied, whatever stands behind it.
+mod faulty_bodies;
 // Requests larger than the agent's frames.
 mod fragmentation;
 // Headers in any number, order and size.

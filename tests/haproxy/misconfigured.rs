@@ -29,6 +29,28 @@ fn a_body_that_is_announced_and_does_not_come_is_told_of() {
 }
 
 #[test]
+fn bodies_that_were_cut_are_told_of_unless_they_are_refused() {
+    let body = format!("a={}", "b".repeat(20_000));
+    for (policy, is_told) in [("inspect", true), ("deny", false), ("error", false)] {
+        let agent = Agent::with_rules(RULES, &["--truncated", policy]);
+        let haproxy = Haproxy::start(agent.address());
+        haproxy.curl("/", &["-d", "a=b"]);
+        for _ in 0..3 {
+            haproxy.curl("/", &["--data-binary", &body, "-H", "Expect:"]);
+        }
+        // It looks once more before it ends.
+        let (_, log) = agent.stop();
+        let told: Vec<_> = log.iter().filter(|line| line.contains("bodies were cut")).collect();
+        assert_eq!(told.len(), usize::from(is_told), "{policy}: {told:#?}");
+        let is_warning = |line: &&String| line.contains(" WARN ") && line.contains("largest_bytes: 20002");
+        assert!(
+            told.iter().all(is_warning) && told.iter().all(|line| line.contains(", requests: ")),
+            "{told:#?}"
+        );
+    }
+}
+
+#[test]
 fn haproxy_without_http_buffer_request_is_told_of() {
     let agent = Agent::with_rules(RULES, &[]);
     let folder = tempfile::tempdir().unwrap();

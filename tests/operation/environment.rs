@@ -89,7 +89,20 @@ fn switches() {
 #[test]
 fn a_misspelt_variable_is_warned_of() {
     let agent = with("MODSECURITY_SPOA_WORKRES", "3");
-    agent.log.wait_for_text(" WARN unknown environment variable, name: MODSECURITY_SPOA_WORKRES");
+    agent.log.wait_for_text(
+        " WARN unknown environment variable, name: MODSECURITY_SPOA_WORKRES, did_you_mean: MODSECURITY_SPOA_WORKERS",
+    );
+    let (_folder, rules) = rule_file("SecRuleEngine On\n");
+    let output = run(&["--check", "-f", rules.to_str().unwrap()], &[("MODSECURITY_SPOA_WORKER", "3")]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("MODSECURITY_SPOA_WORKER, did you mean MODSECURITY_SPOA_WORKERS?"), "{said}");
+}
+
+#[test]
+fn blanks_around_the_items_of_a_list_do_not_count() {
+    let agent = Agent::start_exactly(&[], &[("MODSECURITY_SPOA_LISTEN", " 127.0.0.1:0 ,\t[::1]:0, ")]);
+    assert_eq!(agent.addresses.len(), 2);
 }
 
 #[test]

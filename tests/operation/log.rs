@@ -43,6 +43,7 @@ fn a_denial_is_one_line_with_all_that_one_needs() {
     assert_eq!(unquoted(&line, "unique_id"), Some("the-denial-with-all"), "{line}");
     assert_eq!(unquoted(&line, "client"), Some("192.0.2.7:4711"), "{line}");
     assert_eq!(unquoted(&line, "method"), Some("GET"), "{line}");
+    assert_eq!(unquoted(&line, "host"), Some("shop.test"), "{line}");
     assert_eq!(value(&line, "uri"), Some(format!("\"/shop?{ATTACK}\"").as_str()), "{line}");
     assert_eq!(value(&line, "status"), Some("403"), "{line}");
     assert!(value(&line, "rules").is_some_and(|rules| rules.contains("942100")), "{line}");
@@ -186,6 +187,46 @@ fn probes_and_normal_closes_are_quiet() {
     let ready = lines.iter().position(|line| line.contains(" ready, ")).unwrap();
     let stopping = lines.iter().position(|line| line.contains(" stopping, ")).unwrap();
     assert_eq!(lines[ready + 1..stopping], Vec::<String>::new(), "an idle agent says something");
+}
+
+/// The engine is stopped, so the Connection answers, which has given the request away.
+#[test]
+fn a_request_past_its_deadline_is_named_like_any_other_that_nobody_inspected() {
+    let agent = Agent::start(&["-n", "1", "--deadline", "200ms"]);
+    let mut link = agent.link();
+    link.ask(&Message::get("/", None));
+    for engine in agent.engines() {
+        signal(engine, "STOP");
+    }
+    let ack = link.ask(&Message::get("/late", Some("a=b")).with("unique-id", text("past-its-deadline")));
+    assert_eq!(ack.error(), Some("timeout"), "{ack:?}");
+    let line = agent.log.wait_for_text("request not inspected, error: timeout");
+    assert!(line.contains("no verdict within the deadline"), "{line}");
+    assert!(unquoted(&line, "id").is_some_and(|id| id.len() == 32), "{line}");
+    assert_eq!(unquoted(&line, "unique_id"), Some("past-its-deadline"), "{line}");
+    assert_eq!(unquoted(&line, "client"), Some("192.0.2.7:4711"), "{line}");
+    assert_eq!(unquoted(&line, "method"), Some("GET"), "{line}");
+    assert_eq!(unquoted(&line, "host"), Some("shop.test"), "{line}");
+    assert_eq!(unquoted(&line, "uri"), Some("/late?a=b"), "{line}");
+}
+
+#[test]
+fn denials_and_matches_name_application_and_host() {
+    let rules = "SecRuleEngine On\nSecRule ARGS:q \"@streq bad\" \"id:1,phase:1,deny,log,auditlog\"\n";
+    let (_folder, file) = rule_file(rules);
+    let agent = Agent::with_rules(rules, &["--app", &format!("shop={}", file.display())]);
+    let host = format!("evil\", app: \"other{}", "x".repeat(1000));
+    let list = [("user-agent", "a"), ("host", host.as_str())];
+    let mut bad = Message::get("/", Some("q=bad")).with("headers", headers(&list));
+    bad.arguments.push(("app".to_owned(), text("shop")));
+    assert_eq!(agent.link().ask(&bad).code(), Some(403));
+    for what in [" request denied, ", " rule matched, "] {
+        let line = agent.log.wait_for_text(what);
+        assert_eq!(unquoted(&line, "app"), Some("shop"), "{line}");
+        let host = value(&line, "host").unwrap();
+        assert!(host.starts_with(r#""evil\", app: \"otherxxx"#), "{line}");
+        assert!(line.len() < 1000, "{} bytes", line.len());
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 
 use crate::command_line::refused;
 use crate::support::agent::rule_file;
-use crate::support::process::run;
+use crate::support::process::{run, run_raw};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
 /// values from the environment alone.
@@ -20,7 +22,7 @@ const ROWS: [(&str, &str, &[&str]); 25] = [
     ("workers", "3", &["0", "many", "1.5", "99999999999999999999"]),
     ("capability", "pipelining", &["teleportation"]),
     ("throttle", "10ms", &["soon", "5h", "ms", "1.2.3"]),
-    ("deadline", "1s", &["soon", "5h"]),
+    ("deadline", "1s", &["soon", "5h", "0"]),
     ("queue", "10", &["0", "65537", "many"]),
     ("engine", "3", &["4", "three"]),
     ("isolation", "thread", &["fork"]),
@@ -137,9 +139,9 @@ fn assert_names(complaint: &str, option: &Listed, value: &str) {
     assert!(complaint.contains(value) || is_file, "{value:?} is not named: {complaint}");
 }
 
-/// With a file of rules that cannot be read it could not start; all else is a bad option.
+/// With a file that cannot be read it could not start; all else is a bad option.
 fn status(value: &str) -> i32 {
-    if value.ends_with("/nowhere/rules.conf") { 1 } else { 2 }
+    if value.contains("/nowhere/") { 1 } else { 2 }
 }
 
 #[test]
@@ -184,6 +186,8 @@ fn a_bad_value_in_the_environment_is_refused_and_named() {
         for value in bad {
             let complaint = refused(option.elsewhere(), &[(&option.variable(), value)], status(value));
             assert_names(&complaint, option, value);
+            let option = format!("modsecurity-spoa: --{}", option.long);
+            assert!(!complaint.starts_with(&option), "the option is named, not the variable: {complaint}");
         }
     }
 }
@@ -197,6 +201,38 @@ fn the_command_line_wins_over_a_bad_value_in_the_environment() {
     }
     // What accepted() itself gives.
     accepted(&[], &[("MODSECURITY_SPOA_CHECK", "perhaps")]);
+}
+
+/// One line and exit status 2, where the value need not be a file's name.
+#[test]
+fn bytes_that_are_not_utf8_are_refused_in_one_line() {
+    let bytes = OsStr::from_bytes(b"\xff");
+    let refused = |options: &[&OsStr], environment: &[(&str, &OsStr)]| {
+        let output = run_raw(&[&[OsStr::new("--check")], options].concat(), environment);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.lines().count(), 1, "{options:?} {environment:?}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{options:?} {environment:?}: {said}");
+        said
+    };
+    for arg in
+        [&b"\xff"[..], b"-\xff", b"--\xff", b"--\xff=1", b"--workers\xff", b"--workers=\xff", b"-n\xff"]
+    {
+        refused(&[OsStr::from_bytes(arg)], &[]);
+    }
+    for option in options().iter().filter(|option| option.takes_a_value) {
+        if !["rules", "app", "listen", "block-page"].contains(&option.long.as_str()) {
+            let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
+            assert!(said.contains(&option.long), "{said}");
+            let said = refused(&[], &[(&option.variable(), bytes)]);
+            assert!(said.contains(&option.variable()), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_deadline_of_nothing_is_named() {
+    let complaint = refused(&["--deadline", "0"], &[], 2);
+    assert!(complaint.contains("--deadline: 0") && !complaint.contains("throttle"), "{complaint}");
 }
 
 #[test]

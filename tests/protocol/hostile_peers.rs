@@ -272,6 +272,22 @@ fn the_limit_of_descriptors_is_raised_and_a_low_one_is_in_the_log() {
 }
 
 #[test]
+fn what_has_the_wrong_door_is_called_by_its_name() {
+    for (bytes, name) in [
+        (&b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n"[..], "the peer speaks HTTP"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "the peer speaks HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03", "the peer speaks TLS"),
+        (b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n", "the peer speaks the PROXY protocol"),
+    ] {
+        let agent = Agent::with_rules(RULES, &["-n", "1"]);
+        let mut stream = TcpStream::connect(agent.address()).unwrap();
+        stream.write_all(bytes).unwrap();
+        let line = agent.log.wait_for_text("link closed, the peer broke the protocol");
+        assert!(line.contains(" WARN ") && line.contains(name), "{line}");
+    }
+}
+
+#[test]
 fn http_and_tls_at_the_port_cost_a_line_a_second_at_most() {
     let agent = Agent::with_rules(RULES, &[]);
     let tls = [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03"[..], &[0xAB; 506]].concat();

@@ -5,6 +5,7 @@
 //! all children are forked by one thread that lives as long as the process.
 
 use super::PATIENCE;
+use std::ffi::OsStr;
 use std::io;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
@@ -77,6 +78,13 @@ fn ended(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
 /// Runs the agent to its end with these options and these variables. A run that does not end by itself has exit status
 /// 124 (see timeout(1)).
 pub fn run(options: &[&str], environment: &[(&str, &str)]) -> Output {
+    let options: Vec<_> = options.iter().map(OsStr::new).collect();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, OsStr::new(value))).collect();
+    run_raw(&options, &environment)
+}
+
+/// The same with values that need not be UTF-8.
+pub fn run_raw(options: &[&OsStr], environment: &[(&str, &OsStr)]) -> Output {
     let mut command = Command::new("timeout");
     command.args(["-k", "1", "20", AGENT]).args(options).stdin(Stdio::null());
     clean_environment(&mut command).envs(environment.iter().copied());

@@ -14,12 +14,6 @@ struct ms2_arena {
     apr_pool_t *root;
 };
 
-/* A rule, and a variable that is hidden from it. */
-typedef struct hidden {
-    const char *rule;
-    const char *variable;
-} hidden;
-
 struct ms2_transaction {
     ms2_arena *arena;
     apr_pool_t *pool;
@@ -31,10 +25,10 @@ struct ms2_transaction {
     const char *path; /* decoded */
     apr_table_t *tx;
     apr_array_header_t *ignored; /* const char * */
-    apr_array_header_t *hidden;  /* hidden */
     apr_array_header_t *matches; /* ms2_match */
     int status;                  /* of the intervention */
     const char *complaint;       /* the last text of the engine for Apache's error log, except alerts */
+    const char *lost_record;     /* what the engine has said of an audit record that it could not write */
 };
 
 /* The transaction of the call into the engine that runs on this thread; NULL outside of such a call. */

@@ -111,7 +111,7 @@ ms2_summary ms2_rules_summary(const ms2_rules *rules) {
     return summary;
 }
 
-void ms2_rules_each(const ms2_rules *rules, void (*visit)(void *context, const ms2_rule *rule), void *context) {
+void ms2_rules_each(const ms2_rules *rules, void (*visit)(void *context, long long rule), void *context) {
     const apr_array_header_t *lists[PHASES];
     const int count = phases(rules, lists);
     for (int phase = 0; phase < count; phase++) {
@@ -121,10 +121,7 @@ void ms2_rules_each(const ms2_rules *rules, void (*visit)(void *context, const m
                 continue;
             }
             const char *id = rule->actionset != NULL ? rule->actionset->id : NULL;
-            const char *file = rule->filename != NULL ? rule->filename : "";
-            const ms2_rule found = {ms2_is_set(id) ? atoll(id) : 0, phase == 1, rule->chain_starter != NULL,
-                                    rule->line_num, {file, strlen(file)}};
-            visit(context, &found);
+            visit(context, ms2_is_set(id) ? atoll(id) : 0);
         }
     }
 }

@@ -4,10 +4,9 @@ use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
 use std::sync::{Mutex, Once, PoisonError};
 
-use super::{Error, copy, sys, try_call};
+use super::{Error, sys, try_call};
 use crate::ffi::callback::Callback;
-use crate::ffi::matches::MAX_TEXT;
-use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
+use crate::ffi::rules::{RuleEngine, RuleSettings};
 
 /// Loaded rules. They are never freed, as the engine has no call for that.
 #[derive(Debug)]
@@ -81,11 +80,12 @@ impl Ruleset {
         }
     }
 
-    /// Returns the rules of all phases, without markers. Links of a chain follow one another.
+    /// Returns the ids of the rules of all phases, without markers; 0 for a rule without one. Links of a chain follow one
+    /// another.
     #[must_use]
-    pub fn loaded(&self) -> Vec<LoadedRule> {
-        let mut callback = Callback::new(Vec::<LoadedRule>::new());
-        // SAFETY: the rules are live; `visit` gets the `Callback<Vec<LoadedRule>>` that it expects, which lives until
+    pub fn loaded(&self) -> Vec<i64> {
+        let mut callback = Callback::new(Vec::<i64>::new());
+        // SAFETY: the rules are live; `visit` gets the `Callback<Vec<i64>>` that it expects, which lives until
         // the call has returned and which nobody else uses meanwhile.
         unsafe { sys::ms2_rules_each(self.0.as_ptr(), Some(visit), callback.context()) };
         callback.finish()
@@ -100,21 +100,8 @@ impl Ruleset {
 /// Called by the shim for each rule.
 ///
 /// # Safety
-/// `context` is that of a live `Callback<Vec<LoadedRule>>` that nobody else uses; `found` and the bytes that it points
-/// to live during the call.
-unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::ms2_rule) {
-    let push = |rules: &mut Vec<LoadedRule>| {
-        // SAFETY: the caller promises that the pointer is valid during the call.
-        let found = unsafe { &*found };
-        rules.push(LoadedRule {
-            rule: found.rule,
-            of_body: found.of_body != 0,
-            is_chained: found.chained != 0,
-            // SAFETY: the caller promises that these are live bytes, or have a start of NULL.
-            file: unsafe { copy(found.file, MAX_TEXT) }.unwrap_or_default(),
-            line: usize::try_from(found.line).unwrap_or_default(),
-        });
-    };
-    // SAFETY: the caller promises that the context is that of a `Callback<Vec<LoadedRule>>`.
-    unsafe { Callback::run(context, push) };
+/// `context` is that of a live `Callback<Vec<i64>>` that nobody else uses.
+unsafe extern "C" fn visit(context: *mut c_void, rule: i64) {
+    // SAFETY: the caller promises that the context is that of a `Callback<Vec<i64>>`.
+    unsafe { Callback::run(context, |rules: &mut Vec<i64>| rules.push(rule)) };
 }

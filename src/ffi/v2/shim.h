@@ -30,15 +30,6 @@ typedef struct ms2_summary {
     int response_body_access;
 } ms2_summary;
 
-/* A loaded rule. */
-typedef struct ms2_rule {
-    long long rule; /* its id; 0: it has none */
-    int of_body;    /* it is of the phase that follows the request's body */
-    int chained;    /* it is a link of a chain, and not the first */
-    int line;
-    ms2_bytes file;
-} ms2_rule;
-
 /* A rule that matched and has the log action. */
 typedef struct ms2_match {
     long long rule;
@@ -76,8 +67,8 @@ ms2_rules *ms2_rules_new(void);
 /* Adds the directives of a file. Rules of a built-in file get a file name of "". Returns 0, or -1 with an error. */
 int ms2_rules_add_file(ms2_rules *rules, const char *path, int is_built_in, ms2_error *error);
 ms2_summary ms2_rules_summary(const ms2_rules *rules);
-/* Calls `visit` for each rule, without markers; links of a chain follow one another. */
-void ms2_rules_each(const ms2_rules *rules, void (*visit)(void *context, const ms2_rule *rule), void *context);
+/* Calls `visit` with the id of each rule, without markers; 0 for a rule without one. Links of a chain follow one another. */
+void ms2_rules_each(const ms2_rules *rules, void (*visit)(void *context, long long rule), void *context);
 
 /* The memory of the transactions of one thread, which it must outlive. NULL when there is no memory. */
 ms2_arena *ms2_arena_new(void);
@@ -96,11 +87,11 @@ void ms2_add_request_header(ms2_transaction *transaction, ms2_bytes name, ms2_by
 void ms2_set_tx(ms2_transaction *transaction, ms2_bytes name, ms2_bytes value);
 /* Excludes the rule from this transaction. */
 void ms2_ignore_rule(ms2_transaction *transaction, long long rule);
-/* Hides the variable from the rule. */
-void ms2_hide_from(ms2_transaction *transaction, long long rule, ms2_bytes variable);
 
 /* Runs phase 1. `body_length` says whether a body follows, whatever the headers say. */
 int ms2_process_request_headers(ms2_transaction *transaction, size_t body_length, ms2_error *error);
+/* Returns which parser will read the body, as phase 1 leaves it: 0 none, 1 URLENCODED, 2 MULTIPART, 3 JSON, 4 XML. */
+int ms2_body_processor(const ms2_transaction *transaction);
 /* Runs phase 2. */
 int ms2_process_request_body(ms2_transaction *transaction, ms2_bytes body, ms2_error *error);
 
@@ -118,8 +109,12 @@ int ms2_process_response(ms2_transaction *transaction, int status, ms2_bytes ver
 /* After MS2_INTERVENE. The URL lives as long as the transaction. */
 ms2_intervention ms2_intervention_of(const ms2_transaction *transaction);
 
-/* Runs phase 5 and writes the audit log. `status` is that of a denial, 0 when there is none. */
-void ms2_process_logging(ms2_transaction *transaction, int status);
+/*
+ * Runs phase 5 and writes the audit log. `status` is that of a denial, 0 when there is none. Returns whether there was an
+ * audit record to write. The start of `trouble` stays as it is unless the engine could not write all of the record; then
+ * the text lives as long as the transaction.
+ */
+int ms2_process_logging(ms2_transaction *transaction, int status, ms2_bytes *trouble);
 
 /* Calls `visit` for each match up to now, in order, without the first `skip`. */
 void ms2_matches(const ms2_transaction *transaction, size_t skip, void (*visit)(void *context, const ms2_match *match),

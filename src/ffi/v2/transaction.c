@@ -48,6 +48,10 @@ void ms2_log(void *context, int level, char *text) {
     (void)level;
     if (ms2_current != NULL) {
         ms2_current->complaint = apr_pstrdup(ms2_current->pool, text);
+        /* The two ways in which the engine tells that a record, or a part of it, is not in the audit log. */
+        if (strstr(text, "Audit log: Failed writing") != NULL || strstr(text, "Audit log: Failed to create") != NULL) {
+            ms2_current->lost_record = ms2_current->complaint;
+        }
     }
 }
 
@@ -65,7 +69,6 @@ ms2_transaction *ms2_transaction_new(ms2_arena *arena, ms2_rules *rules, ms2_byt
     transaction->pool = pool;
     transaction->tx = apr_table_make(pool, 1);
     transaction->ignored = apr_array_make(pool, 1, sizeof(const char *));
-    transaction->hidden = apr_array_make(pool, 1, sizeof(hidden));
     transaction->matches = apr_array_make(pool, 8, sizeof(ms2_match));
 
     extern server_rec *server;
@@ -176,11 +179,6 @@ void ms2_ignore_rule(ms2_transaction *transaction, long long rule) {
     APR_ARRAY_PUSH(transaction->ignored, const char *) = apr_psprintf(transaction->pool, "%" APR_INT64_T_FMT, (apr_int64_t)rule);
 }
 
-void ms2_hide_from(ms2_transaction *transaction, long long rule, ms2_bytes variable) {
-    const hidden entry = {apr_psprintf(transaction->pool, "%" APR_INT64_T_FMT, (apr_int64_t)rule), copy(transaction, variable)};
-    APR_ARRAY_PUSH(transaction->hidden, hidden) = entry;
-}
-
 /* Turns the status that a hook returns into MS2_GO_ON, MS2_INTERVENE or MS2_FAILED. */
 static int outcome(ms2_transaction *transaction, int status, ms2_error *error) {
     const modsec_rec *msr = transaction->msr;
@@ -207,6 +205,20 @@ int ms2_process_request_headers(ms2_transaction *transaction, size_t body_length
     const int status = hookfn_post_read_request(transaction->request);
     ms2_current = NULL;
     return outcome(transaction, status, error);
+}
+
+int ms2_body_processor(const ms2_transaction *transaction) {
+    static const char *const names[] = {"URLENCODED", "MULTIPART", "JSON", "XML"};
+    const modsec_rec *msr = transaction->msr;
+    if (msr == NULL || msr->msc_reqbody_processor == NULL) {
+        return 0;
+    }
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(msr->msc_reqbody_processor, names[i]) == 0) {
+            return i + 1;
+        }
+    }
+    return 0;
 }
 
 int ms2_process_request_body(ms2_transaction *transaction, ms2_bytes body, ms2_error *error) {
@@ -284,7 +296,7 @@ ms2_intervention ms2_intervention_of(const ms2_transaction *transaction) {
     return found;
 }
 
-void ms2_process_logging(ms2_transaction *transaction, int status) {
+int ms2_process_logging(ms2_transaction *transaction, int status, ms2_bytes *trouble) {
     if (status != 0) {
         transaction->request->status = status;
         transaction->request->status_line = NULL;
@@ -292,6 +304,11 @@ void ms2_process_logging(ms2_transaction *transaction, int status) {
     ms2_current = transaction;
     hookfn_log_transaction(transaction->request);
     ms2_current = NULL;
+    if (transaction->lost_record != NULL) {
+        *trouble = (ms2_bytes){transaction->lost_record, strlen(transaction->lost_record)};
+    }
+    /* The engine counts what it wants to write, whether or not it can. */
+    return transaction->msr != NULL && transaction->msr->new_auditlog_size > 0;
 }
 
 void ms2_matches(const ms2_transaction *transaction, size_t skip,

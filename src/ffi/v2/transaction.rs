@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Error, Ruleset, copy, matches, sys, try_call, view};
+use crate::ffi::audit::AuditRecord;
+use crate::ffi::body_processor::BodyProcessor;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
 
@@ -32,6 +34,9 @@ impl Drop for Arena {
         unsafe { sys::ms2_arena_free(self.0.as_ptr()) }
     }
 }
+
+/// The most bytes of the engine's text about a lost audit record.
+const MAX_TROUBLE: usize = 512;
 
 /// One transaction. Its calls go in the order of the phases. After an error only [`Transaction::process_logging`] and
 /// dropping are of use.
@@ -110,17 +115,6 @@ impl Transaction {
         unsafe { sys::ms2_ignore_rule(self.raw.as_ptr(), rule) }
     }
 
-    /// Hides the variable of this name from one rule. Before phase 1.
-    ///
-    /// # Errors
-    /// [`Error::ZeroByte`] in the name.
-    pub fn hide_from(&mut self, rule: i64, variable: &[u8]) -> Result<(), Error> {
-        let variable = text(variable)?;
-        // SAFETY: the transaction is live and not shared (`&mut`), and the shim copies the name during the call.
-        unsafe { sys::ms2_hide_from(self.raw.as_ptr(), rule, variable) }
-        Ok(())
-    }
-
     /// Runs phase 1. `body` is the number of bytes that the body will have.
     ///
     /// # Errors
@@ -130,6 +124,13 @@ impl Transaction {
         // SAFETY: the transaction is live and not shared (`&mut`).
         let outcome = try_call(|error| unsafe { sys::ms2_process_request_headers(raw, body, error) })?;
         Ok(self.intervention(outcome))
+    }
+
+    /// Returns the parser that will read the body. Between the phases 1 and 2.
+    #[must_use]
+    pub fn body_processor(&self) -> Option<BodyProcessor> {
+        // SAFETY: the transaction is live.
+        BodyProcessor::from_shim(unsafe { sys::ms2_body_processor(self.raw.as_ptr()) })
     }
 
     /// Runs phase 2, also for a request without a body.
@@ -184,10 +185,20 @@ impl Transaction {
         Ok((self.intervention(outcome), rewritten))
     }
 
-    /// Runs phase 5 and writes the audit log. `denied` is the status of a denial.
-    pub fn process_logging(&mut self, denied: Option<u16>) {
-        // SAFETY: the transaction is live and not shared (`&mut`).
-        unsafe { sys::ms2_process_logging(self.raw.as_ptr(), denied.unwrap_or(0).into()) }
+    /// Runs phase 5 and writes the audit log. `denied` is the status of a denial. Returns what the engine says of the
+    /// record.
+    pub fn process_logging(&mut self, denied: Option<u16>) -> AuditRecord {
+        let mut trouble = sys::ms2_bytes { start: std::ptr::null(), length: 0 };
+        // SAFETY: the transaction is live and not shared (`&mut`), and `trouble` is valid for the write.
+        let written =
+            unsafe { sys::ms2_process_logging(self.raw.as_ptr(), denied.unwrap_or(0).into(), &mut trouble) };
+        // SAFETY: the start is NULL, or that of bytes in the transaction's pool, which lives as long as the
+        // transaction.
+        match unsafe { copy(trouble, MAX_TROUBLE) } {
+            Some(trouble) => AuditRecord::Lost(String::from_utf8_lossy(&trouble).trim().to_owned()),
+            None if written != 0 => AuditRecord::Appended,
+            None => AuditRecord::None,
+        }
     }
 
     /// Returns the text of `TX:name`, if the variable exists.

@@ -115,13 +115,6 @@ apr_status_t __wrap_modsecurity_tx_init(modsec_rec *msr) {
         apr_table_setn(msr->tx_vars, variable->name, (char *)variable);
     }
     apr_array_cat(msr->removed_rules, transaction->ignored);
-    for (int i = 0; i < transaction->hidden->nelts; i++) {
-        const hidden entry = APR_ARRAY_IDX(transaction->hidden, i, hidden);
-        rule_exception *exception = apr_pcalloc(msr->mp, sizeof *exception);
-        exception->type = RULE_EXCEPTION_REMOVE_ID;
-        exception->param = entry.rule;
-        apr_table_addn(msr->removed_targets, entry.variable, (char *)exception);
-    }
     return done;
 }
 

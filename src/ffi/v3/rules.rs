@@ -6,11 +6,10 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-use super::matches::copy;
 use super::output::captured;
 use super::{Exception, compiled_version, sys, try_call};
 use crate::ffi::callback::Callback;
-use crate::ffi::rules::{LoadedRule, RuleEngine, RuleSettings};
+use crate::ffi::rules::{RuleEngine, RuleSettings};
 
 /// libmodsecurity with the rules that were loaded into it.
 ///
@@ -169,14 +168,15 @@ impl Ruleset {
         })
     }
 
-    /// Returns the rules of all phases, without markers. Links of a chain follow one another.
+    /// Returns the ids of the rules of all phases, without markers; 0 for a rule without one. Links of a chain follow one
+    /// another.
     ///
     /// # Errors
     /// When the library throws a C++ exception.
-    pub fn loaded(&self) -> Result<Vec<LoadedRule>, Exception> {
-        let mut callback = Callback::new(Vec::<LoadedRule>::new());
+    pub fn loaded(&self) -> Result<Vec<i64>, Exception> {
+        let mut callback = Callback::new(Vec::<i64>::new());
         let context = callback.context();
-        // SAFETY: the rules are live; `visit` gets the `Callback<Vec<LoadedRule>>` that it expects, which lives until
+        // SAFETY: the rules are live; `visit` gets the `Callback<Vec<i64>>` that it expects, which lives until
         // the call has returned and which nobody else uses meanwhile.
         let listed =
             try_call(|error| unsafe { sys::mss_rules(self.rules.as_ptr(), Some(visit), context, error) });
@@ -198,23 +198,10 @@ impl Ruleset {
 /// Called by the shim for each rule.
 ///
 /// # Safety
-/// `context` is that of a live `Callback<Vec<LoadedRule>>` that nobody else uses; `found` and the bytes that it points
-/// to live during the call.
-unsafe extern "C" fn visit(context: *mut c_void, found: *const sys::mss_rule) {
-    let push = |rules: &mut Vec<LoadedRule>| {
-        // SAFETY: the caller promises that the pointer is valid during the call.
-        let found = unsafe { &*found };
-        rules.push(LoadedRule {
-            rule: found.rule,
-            of_body: found.of_body != 0,
-            is_chained: found.chained != 0,
-            // SAFETY: the caller promises that these are live bytes, or have a start of NULL.
-            file: unsafe { copy(found.file) },
-            line: usize::try_from(found.line).unwrap_or_default(),
-        });
-    };
-    // SAFETY: the caller promises that the context is that of a `Callback<Vec<LoadedRule>>`.
-    unsafe { Callback::run(context, push) };
+/// `context` is that of a live `Callback<Vec<i64>>` that nobody else uses.
+unsafe extern "C" fn visit(context: *mut c_void, rule: i64) {
+    // SAFETY: the caller promises that the context is that of a `Callback<Vec<i64>>`.
+    unsafe { Callback::run(context, |rules: &mut Vec<i64>| rules.push(rule)) };
 }
 
 /// Held while rules are loaded: the library's parser has static state, and standard output is redirected.

@@ -3,12 +3,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <iostream>
 
 #include <unistd.h>
 
 #include <modsecurity/actions/action.h>
+#include <modsecurity/audit_log.h>
 #include <modsecurity/rule.h>
 #include <modsecurity/rule_message.h>
 #include <modsecurity/rules_set_phases.h>
@@ -68,6 +70,51 @@ bool drops(const Transaction &transaction, modsecurity::RuleWithActions &rule) {
     return false;
 }
 
+// Two settings of the audit log, which are private too.
+using AuditLog = modsecurity::audit_log::AuditLog;
+using AuditStatus = AuditLog::AuditLogStatus AuditLog::*;
+using AuditType = AuditLog::AuditLogType AuditLog::*;
+AuditStatus audit_status();
+AuditType audit_type();
+template <AuditStatus status, AuditType type>
+struct ExposeAudit {
+    friend AuditStatus audit_status() { return status; }
+    friend AuditType audit_type() { return type; }
+};
+template struct ExposeAudit<&AuditLog::m_status, &AuditLog::m_type>;
+
+// Whether the logging phase has written an audit record, or tried to, as the library decides it (saveIfRelevant): it does
+// not say so itself. 0: no; 1: in the file of SecAuditLog; 2: in the file of this path.
+int audit_record(Transaction &transaction, char *path, size_t size) {
+    AuditLog *log = transaction.m_rules->m_auditLog;
+    if (log == nullptr || transaction.getRuleEngineState() == modsecurity::RulesSet::DisabledRuleEngine) {
+        return 0;
+    }
+    auto status = log->*audit_status();
+    if (transaction.m_ctlAuditEngine != AuditLog::NotSetLogStatus) {
+        status = transaction.m_ctlAuditEngine;
+    }
+    if (status != AuditLog::OnAuditLogStatus && status != AuditLog::RelevantOnlyAuditLogStatus) {
+        return 0;
+    }
+    bool is_wanted = status == AuditLog::OnAuditLogStatus || log->isRelevant(transaction.m_httpCodeReturned);
+    for (const auto &message : transaction.m_rulesMessages) {
+        is_wanted = is_wanted || !message.m_noAuditLog;
+    }
+    if (!is_wanted || log->*audit_type() == AuditLog::HttpsAuditLogType) {
+        return 0;
+    }
+    if (log->*audit_type() != AuditLog::ParallelAuditLogType) {
+        return 1;
+    }
+    tm time = {};
+    char stamp[64];
+    localtime_r(&transaction.m_timeStamp, &time);
+    strftime(stamp, sizeof stamp, "/%Y%m%d/%Y%m%d-%H%M/%Y%m%d-%H%M%S-", &time);
+    std::snprintf(path, size, "%s%s%s", log->m_storage_dir.c_str(), stamp, transaction.m_id->c_str());
+    return 2;
+}
+
 }  // namespace
 
 extern "C" {
@@ -121,18 +168,14 @@ int mss_rules_settings(RulesSet *rules, mss_settings *settings, mss_error *error
     });
 }
 
-int mss_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context, mss_error *error) {
+int mss_rules(RulesSet *rules, void (*visit)(void *context, long long rule), void *context, mss_error *error) {
     return guarded(error, [&] {
         for (int phase = 0; phase < modsecurity::NUMBER_OF_PHASES; phase++) {
             for (const auto &first : rules->m_rulesSetPhases.at(phase)->m_rules) {
                 // A marker has no actions.
                 const auto *rule = dynamic_cast<const modsecurity::RuleWithActions *>(first.get());
-                for (bool chained = false; rule != nullptr; chained = true) {
-                    const auto file = rule->getFileName();
-                    const mss_rule found = {rule->m_ruleId, phase == modsecurity::RequestBodyPhase ? 1 : 0,
-                                            chained ? 1 : 0, rule->getLineNumber(),
-                                            file ? view(*file) : mss_bytes{nullptr, 0}};
-                    visit(context, &found);
+                while (rule != nullptr) {
+                    visit(context, rule->m_ruleId);
                     rule = rule->m_chainedRuleChild.get();
                 }
             }
@@ -160,13 +203,6 @@ int mss_set_tx(Transaction *transaction, const char *name, const char *value, ms
 int mss_ignore_rule(Transaction *transaction, long long rule, mss_error *error) {
     return guarded(error, [&] {
         transaction->m_ruleRemoveById.push_back(static_cast<int>(rule));
-        return 0;
-    });
-}
-
-int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error) {
-    return guarded(error, [&] {
-        transaction->m_ruleRemoveTargetById.emplace_back(static_cast<int>(rule), variable);
         return 0;
     });
 }
@@ -217,6 +253,22 @@ int mss_process_request_headers(Transaction *transaction, mss_error *error) {
     return guarded(error, [&] {
         transaction->processRequestHeaders();
         return 0;
+    });
+}
+
+int mss_body_processor(Transaction *transaction, mss_error *error) {
+    return guarded(error, [&] {
+        // A processor that a rule has chosen comes before the type that the header names.
+        switch (transaction->m_requestBodyProcessor) {
+            case Transaction::XMLRequestBody: return 4;
+            case Transaction::JSONRequestBody: return 3;
+            default: break;
+        }
+        switch (transaction->m_requestBodyType) {
+            case Transaction::MultiPartRequestBody: return 2;
+            case Transaction::WWWFormUrlEncoded: return 1;
+            default: return 0;
+        }
     });
 }
 
@@ -271,10 +323,10 @@ int mss_update_status_code(Transaction *transaction, int status, mss_error *erro
     });
 }
 
-int mss_process_logging(Transaction *transaction, mss_error *error) {
+int mss_process_logging(Transaction *transaction, char *path, size_t size, mss_error *error) {
     return guarded(error, [&] {
         transaction->processLogging();
-        return 0;
+        return audit_record(*transaction, path, size);
     });
 }
 

@@ -48,19 +48,6 @@ typedef struct mss_match {
     mss_bytes tags;
 } mss_match;
 
-/* A loaded rule. */
-typedef struct mss_rule {
-    /* The rule's id; 0 without one. */
-    long long rule;
-    /* Whether the rule is of phase 2, which follows the request's body. */
-    int of_body;
-    /* Whether the rule is a link of a chain, and not the first one. */
-    int chained;
-    /* The line and the file where the rule stands. */
-    int line;
-    mss_bytes file;
-} mss_rule;
-
 /* Settings after loading. */
 typedef struct mss_settings {
     /* 1: rules deny. 0: detection only. -1: off or not set, nothing is evaluated. */
@@ -88,8 +75,8 @@ int mss_rules_add_file(RulesSet *rules, const char *path, mss_error *error);
 int mss_rules_add(RulesSet *rules, const char *directives, const char *name, mss_error *error);
 int mss_rules_settings(RulesSet *rules, mss_settings *settings, mss_error *error);
 
-/* Calls `visit` for each rule, without markers; links of a chain follow one another. */
-int mss_rules(RulesSet *rules, void (*visit)(void *context, const mss_rule *rule), void *context, mss_error *error);
+/* Calls `visit` with the id of each rule, without markers; 0 for a rule without one. Links of a chain follow one another. */
+int mss_rules(RulesSet *rules, void (*visit)(void *context, long long rule), void *context, mss_error *error);
 
 /* NULL after an exception. The id is copied. */
 Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const char *id, mss_error *error);
@@ -97,8 +84,6 @@ Transaction *mss_transaction_new(ModSecurity *engine, RulesSet *rules, const cha
 int mss_set_tx(Transaction *transaction, const char *name, const char *value, mss_error *error);
 /* Excludes the rule from this transaction. */
 int mss_ignore_rule(Transaction *transaction, long long rule, mss_error *error);
-/* Hides the variable of this name from the rule. */
-int mss_hide_from(Transaction *transaction, long long rule, const char *variable, mss_error *error);
 int mss_process_connection(Transaction *transaction, const char *client, int client_port, const char *server,
                            int server_port, mss_error *error);
 int mss_process_uri(Transaction *transaction, const char *uri, const char *method, const char *version,
@@ -110,6 +95,8 @@ int mss_process_uri(Transaction *transaction, const char *uri, const char *metho
 int mss_restore_path(Transaction *transaction, mss_bytes path, mss_error *error);
 int mss_add_request_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error);
 int mss_process_request_headers(Transaction *transaction, mss_error *error);
+/* Returns which parser will read the body, as phase 1 leaves it: 0 none, 1 URLENCODED, 2 MULTIPART, 3 JSON, 4 XML. */
+int mss_body_processor(Transaction *transaction, mss_error *error);
 int mss_append_request_body(Transaction *transaction, mss_bytes body, mss_error *error);
 int mss_process_request_body(Transaction *transaction, mss_error *error);
 int mss_add_response_header(Transaction *transaction, mss_bytes name, mss_bytes value, mss_error *error);
@@ -117,7 +104,7 @@ int mss_process_response_headers(Transaction *transaction, int status, const cha
 int mss_append_response_body(Transaction *transaction, mss_bytes body, mss_error *error);
 int mss_process_response_body(Transaction *transaction, mss_error *error);
 int mss_update_status_code(Transaction *transaction, int status, mss_error *error);
-int mss_process_logging(Transaction *transaction, mss_error *error);
+int mss_process_logging(Transaction *transaction, char *path, size_t size, mss_error *error);
 
 /* Returns 1 when the library intervenes, 0 when not. The caller has to free url and log, which come from malloc. */
 int mss_intervention(Transaction *transaction, ModSecurityIntervention *intervention, mss_error *error);

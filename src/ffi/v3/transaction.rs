@@ -1,12 +1,19 @@
 //! A transaction: one request and its response on their way through the library.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, OsString, c_char};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{Exception, Ruleset, matches, sys, text_of, try_call};
+use crate::ffi::audit::AuditRecord;
+use crate::ffi::body_processor::BodyProcessor;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
+
+/// Bytes of the longest path that the system takes, its end included.
+const MAX_PATH: usize = 4096;
 
 /// One transaction. Its calls go in the order of the phases. After an error only [`Transaction::process_logging`] and
 /// dropping are of use.
@@ -58,16 +65,6 @@ impl Transaction {
     pub fn ignore_rule(&mut self, rule: i64) -> Result<(), Exception> {
         // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_ignore_rule(raw, rule, error) }).map(drop)
-    }
-
-    /// Hides the variable of this name from one rule. Before the first phase.
-    ///
-    /// # Errors
-    /// When the library throws a C++ exception.
-    pub fn hide_from(&mut self, rule: i64, variable: &CStr) -> Result<(), Exception> {
-        // SAFETY: the transaction is live and not shared (`&mut`), and the library copies the terminated name during
-        // the call.
-        self.call(|raw, error| unsafe { sys::mss_hide_from(raw, rule, variable.as_ptr(), error) }).map(drop)
     }
 
     /// Sets the addresses, as text, and ports of client and server (phase 0).
@@ -129,6 +126,15 @@ impl Transaction {
     pub fn process_request_headers(&mut self) -> Result<(), Exception> {
         // SAFETY: the transaction is live and not shared (`&mut`).
         self.call(|raw, error| unsafe { sys::mss_process_request_headers(raw, error) }).map(drop)
+    }
+
+    /// Returns the parser that will read the body. Between the phases 1 and 2.
+    ///
+    /// # Errors
+    /// When the library throws a C++ exception.
+    pub fn body_processor(&mut self) -> Result<Option<BodyProcessor>, Exception> {
+        // SAFETY: the transaction is live and not shared (`&mut`).
+        self.call(|raw, error| unsafe { sys::mss_body_processor(raw, error) }).map(BodyProcessor::from_shim)
     }
 
     /// Appends a piece of the request's body. After phase 1.
@@ -206,9 +212,19 @@ impl Transaction {
     ///
     /// # Errors
     /// When the library throws a C++ exception.
-    pub fn process_logging(&mut self) -> Result<(), Exception> {
-        // SAFETY: the transaction is live and not shared (`&mut`).
-        self.call(|raw, error| unsafe { sys::mss_process_logging(raw, error) }).map(drop)
+    pub fn process_logging(&mut self) -> Result<AuditRecord, Exception> {
+        let mut path: [c_char; MAX_PATH] = [0; MAX_PATH];
+        // SAFETY: the transaction is live and not shared (`&mut`). The shim writes a terminated path of the given size at
+        // most.
+        let record = self.call(|raw, error| unsafe {
+            sys::mss_process_logging(raw, path.as_mut_ptr(), path.len(), error)
+        })?;
+        let path: Vec<u8> = path.iter().map(|&char| char as u8).take_while(|&byte| byte != 0).collect();
+        Ok(match record {
+            0 => AuditRecord::None,
+            1 => AuditRecord::Appended,
+            _ => AuditRecord::Own(PathBuf::from(OsString::from_vec(path))),
+        })
     }
 
     /// Returns the intervention of the phases up to now, if there is one, and takes it: the next call returns `None`.

@@ -11,7 +11,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::ffi::matches::{MAX_MATCHES, MAX_RULES};
 use crate::message::HttpMessage;
-use crate::message::verdict::{Action, Intervention, RequestSummary, RuleMatch, Verdict};
+use crate::message::verdict::{Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Verdict};
 use crate::modsecurity::error::InspectionError;
 
 /// Bytes of the longest verdict that the worker accepts.
@@ -103,11 +103,17 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     varint::encode(verdict.anomaly_score.unwrap_or_default() as u64, out);
     out.put_u8(verdict.is_parked.into());
     out.put_u8(verdict.answers.is_some().into());
-    if let Some(RequestSummary { client, uri }) = &verdict.answers {
+    if let Some(RequestSummary { application, host, client, uri }) = &verdict.answers {
+        for text in [application, host] {
+            // An empty name is as good as none.
+            encode_bytes(cut(text.as_deref().unwrap_or_default()), out);
+        }
         encode_bytes(cut(client.as_bytes()), out);
         encode_bytes(cut(uri), out);
     }
     out.put_u8(verdict.has_no_request.into());
+    varint::encode(verdict.audit_losses.records, out);
+    encode_bytes(cut(verdict.audit_losses.cause.as_bytes()), out);
     // A body is not cut. One that is too large for an answer is left out, and the server's body stands.
     let rewritten = verdict.rewritten.as_ref().filter(|body| body.len() <= MAX_BODY);
     out.put_u8(rewritten.is_some().into());
@@ -143,6 +149,11 @@ pub(super) fn decode_outcome(outcome: &[u8]) -> Result<Result<Verdict, Inspectio
     if reader.is_empty() { Ok(outcome) } else { Err(Malformed::WrongType("the end")) }
 }
 
+/// The text, unless it is empty.
+fn named(text: &[u8]) -> Option<Vec<u8>> {
+    Some(text.to_vec()).filter(|text| !text.is_empty())
+}
+
 /// A number of things that follow, of which an engine has `most`. An exploited one may claim any.
 fn count(reader: &mut Reader<'_>, what: &'static str, most: usize) -> Result<usize, Malformed> {
     let count = usize::try_from(reader.varint(what)?).ok().filter(|count| *count <= most);
@@ -173,11 +184,17 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let answers = match reader.byte("whether it answers")? {
         0 => None,
         _ => Some(RequestSummary {
+            application: named(reader.bytes("an application")?),
+            host: named(reader.bytes("a host")?),
             client: String::from_utf8_lossy(reader.bytes("a client")?).escape_debug().to_string(),
             uri: reader.bytes("a uri")?.to_vec(),
         }),
     };
     let has_no_request = reader.byte("whether it has no request")? != 0;
+    let audit_losses = AuditLosses {
+        records: reader.varint("the number of lost records")?,
+        cause: String::from_utf8_lossy(reader.bytes("why they are lost")?).into_owned(),
+    };
     let rewritten = match reader.byte("whether it is rewritten")? {
         0 => None,
         _ => Some(reader.bytes("a body")?.to_vec()),
@@ -213,6 +230,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         answers,
         has_no_request,
         rewritten,
+        audit_losses,
     })
 }
 
@@ -239,9 +257,15 @@ mod tests {
             anomaly_score: Some(-5),
             is_parked: true,
             ticket: None,
-            answers: Some(RequestSummary { client: "192.0.2.1:7".to_owned(), uri: b"/\xff".to_vec() }),
+            answers: Some(RequestSummary {
+                application: Some(b"shop".to_vec()),
+                host: None,
+                client: "192.0.2.1:7".to_owned(),
+                uri: b"/\xff".to_vec(),
+            }),
             has_no_request: true,
             rewritten: Some(b"<p>".to_vec()),
+            audit_losses: AuditLosses { records: 3, cause: "a full disk".to_owned() },
         }
     }
 

@@ -455,15 +455,29 @@ impl ZygoteProcess {
 /// # Errors
 /// The system's error when the zygote can be neither reaped nor killed.
 fn end(mut zygote: Child) -> io::Result<ExitStatus> {
-    let until = Instant::now() + LAST_GRACE;
+    if let Some(status) = wait(&mut zygote, LAST_GRACE)? {
+        return Ok(status);
+    }
+    zygote.kill()?;
+    if let Some(status) = wait(&mut zygote, LAST_GRACE)? {
+        return Ok(status);
+    }
+    // The zygote is in a call that no signal ends, on a file system that does not answer. A thread waits on, so that it
+    // is reaped; if there is no thread, it stays a zombie until this program ends.
+    let _ = thread::Builder::new().name("zygote-end".to_owned()).spawn(move || zygote.wait());
+    Err(io::Error::new(io::ErrorKind::TimedOut, "it does not end, though it was killed"))
+}
+
+/// Waits for a zygote to end, at most `patience`.
+fn wait(zygote: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    let until = Instant::now() + patience;
     while Instant::now() < until {
         if let Some(status) = zygote.try_wait()? {
-            return Ok(status);
+            return Ok(Some(status));
         }
         thread::sleep(Duration::from_millis(2));
     }
-    zygote.kill()?;
-    zygote.wait()
+    Ok(None)
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -46,6 +46,7 @@ pub(super) fn request(fields: &Fields<'_>, payload: &Bytes, id: String) -> Resul
         version,
         headers,
         truncated: body_size.is_some_and(|size| size > body.len() as u64),
+        announced: body_size.unwrap_or(body.len() as u64),
         body: share(body),
         application: fields.bytes(Field::Application)?.map(|name| payload.slice_ref(name)),
         options: fields.options()?,

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::ffi::audit::AuditRecord;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::rules::RuleSettings;
 use crate::ffi::v2::{self, Arena, Error, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
@@ -34,7 +35,7 @@ impl Library for Ruleset {
         load::load(first, files, last)
     }
 
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError> {
+    fn contents(&self) -> Result<(RuleSettings, Vec<i64>), LibraryError> {
         Ok((self.settings(), self.loaded()))
     }
 
@@ -51,12 +52,8 @@ impl Library for Ruleset {
 }
 
 impl Transaction for v2::Transaction {
-    fn request(
-        &mut self,
-        request: &Request,
-        body_checks: &[i64],
-    ) -> Result<Option<Intervention>, InspectionError> {
-        request::phases(self, request, body_checks)
+    fn request(&mut self, request: &Request) -> Result<Option<Intervention>, InspectionError> {
+        request::phases(self, request)
     }
 
     fn placeholder_request(&mut self) -> Result<(), InspectionError> {
@@ -74,10 +71,9 @@ impl Transaction for v2::Transaction {
         Ok(Inspected { intervention, rewritten })
     }
 
-    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+    fn log(&mut self, denied: Option<u16>) -> Result<AuditRecord, InspectionError> {
         // The log_transaction hook runs phase 5 and writes the audit log, with the status of the denial.
-        self.process_logging(denied);
-        Ok(())
+        Ok(self.process_logging(denied))
     }
 
     fn matches(&self, skip: usize) -> Result<Matches, InspectionError> {

@@ -3,27 +3,24 @@
 
 use super::failed;
 use crate::ffi::intervention::Intervention;
-use crate::ffi::v2::{Error, Transaction};
+use crate::ffi::v2::Transaction;
 use crate::message::request::{Endpoint, Request};
-use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
 use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
-use crate::modsecurity::truncated_body;
+use crate::modsecurity::truncated_body::{TRUNCATED, with_ending};
 
-/// Feeds the request to the engine, phase by phase, until a rule intervenes. `body_checks` are the ids of rules that
-/// ask whether a body could be parsed.
+/// Feeds the request to the engine, phase by phase, until a rule intervenes.
 ///
 /// # Errors
 /// When the engine gives up on the request, the headers are malformed, or a text has a zero byte.
 pub(super) fn phases(
     transaction: &mut Transaction,
     request: &Request,
-    body_checks: &[i64],
 ) -> Result<Option<Intervention>, InspectionError> {
     // TX variables and exclusions before phase 1, as the engine takes them over in modsecurity_tx_init, at the start of
     // phase 1.
     if request.truncated {
-        mark_truncated(transaction, body_checks).map_err(failed)?;
+        transaction.set_tx(TRUNCATED.to_bytes(), b"1").map_err(failed)?;
     }
     for &rule in &request.ignored_rules {
         transaction.ignore_rule(rule);
@@ -40,30 +37,21 @@ pub(super) fn phases(
         let (name, value) = header.map_err(|cause| InspectionError(cause.to_string()))?;
         transaction.add_request_header(name, value).map_err(failed)?;
     }
-    let body = match request.truncated && !request.body.is_empty() {
-        true => truncated_body::readable(request.headers.first("content-type"), &request.body),
-        false => request.body[..].into(),
-    };
     // The post_read_request hook runs phase 1. It is told the length of the body, as it decides then whether to read
     // one.
-    let denied = transaction.process_request_headers(body.len()).map_err(failed)?;
-    match denied {
-        Some(denied) => Ok(Some(denied)),
-        // The fixups hook reads the body and runs phase 2, also without a body.
-        None => transaction.process_request_body(&body).map_err(failed),
+    let denied = transaction.process_request_headers(request.body.len()).map_err(failed)?;
+    if denied.is_some() {
+        return Ok(denied);
     }
-}
-
-/// Marks the transaction as one whose body was cut, and hides from the rules of `body_checks` that the body cannot be
-/// parsed to its end.
-fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), Error> {
-    transaction.set_tx(TRUNCATED.to_bytes(), b"1")?;
-    for &rule in body_checks {
-        for variable in VARIABLES {
-            transaction.hide_from(rule, variable.to_bytes())?;
+    let body = match request.truncated {
+        true => {
+            let content_type = request.headers.first("content-type");
+            with_ending(transaction.body_processor(), content_type, &request.body)
         }
-    }
-    Ok(())
+        false => request.body[..].into(),
+    };
+    // The fixups hook reads the body and runs phase 2, also without a body.
+    transaction.process_request_body(&body).map_err(failed)
 }
 
 /// Takes a placeholder through phases 1 and 2, in the order of [`phases`], for a response whose request is not parked.

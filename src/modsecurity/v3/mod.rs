@@ -9,9 +9,10 @@ use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ffi::audit::AuditRecord;
 use crate::ffi::intervention::Intervention;
 use crate::ffi::matches::Matches;
-use crate::ffi::rules::{LoadedRule, RuleSettings};
+use crate::ffi::rules::RuleSettings;
 use crate::ffi::v3::{self, Exception, Ruleset};
 use crate::message::request::Request;
 use crate::message::response::Response;
@@ -34,7 +35,7 @@ impl Library for Ruleset {
         load::load(first, files, last)
     }
 
-    fn contents(&self) -> Result<(RuleSettings, Vec<LoadedRule>), LibraryError> {
+    fn contents(&self) -> Result<(RuleSettings, Vec<i64>), LibraryError> {
         Ok((self.settings()?, self.loaded()?))
     }
 
@@ -50,12 +51,8 @@ impl Library for Ruleset {
 }
 
 impl Transaction for v3::Transaction {
-    fn request(
-        &mut self,
-        request: &Request,
-        body_checks: &[i64],
-    ) -> Result<Option<Intervention>, InspectionError> {
-        request::phases(self, request, body_checks)
+    fn request(&mut self, request: &Request) -> Result<Option<Intervention>, InspectionError> {
+        request::phases(self, request)
     }
 
     fn placeholder_request(&mut self) -> Result<(), InspectionError> {
@@ -67,7 +64,7 @@ impl Transaction for v3::Transaction {
         Ok(Inspected { intervention, rewritten: None })
     }
 
-    fn log(&mut self, denied: Option<u16>) -> Result<(), InspectionError> {
+    fn log(&mut self, denied: Option<u16>) -> Result<AuditRecord, InspectionError> {
         // msc_update_status_code before msc_process_logging, which writes the status into the audit log.
         if let Some(status) = denied {
             self.update_status_code(status).map_err(failed)?;

@@ -6,24 +6,21 @@ use super::{failed, text};
 use crate::ffi::intervention::Intervention;
 use crate::ffi::v3::Transaction;
 use crate::message::request::{Endpoint, Request};
-use crate::modsecurity::body_checks::{TRUNCATED, VARIABLES};
 use crate::modsecurity::error::InspectionError;
 use crate::modsecurity::library::{PLACEHOLDER_HEADERS, UNKNOWN_ADDRESS};
-use crate::modsecurity::truncated_body;
+use crate::modsecurity::truncated_body::{TRUNCATED, with_ending};
 
-/// Feeds the request to the library, phase by phase, and asks after each whether a rule intervenes. `body_checks` are
-/// the ids of rules that ask whether a body could be parsed.
+/// Feeds the request to the library, phase by phase, and asks after each whether a rule intervenes.
 ///
 /// # Errors
 /// When the library throws an exception, the headers are malformed, or a text has a zero byte.
 pub(super) fn phases(
     transaction: &mut Transaction,
     request: &Request,
-    body_checks: &[i64],
 ) -> Result<Option<Intervention>, InspectionError> {
     // TX variables and exclusions before the first phase, as rules of every phase are to see them.
     if request.truncated {
-        mark_truncated(transaction, body_checks)?;
+        transaction.set_tx(TRUNCATED, c"1").map_err(failed)?;
     }
     for &rule in &request.ignored_rules {
         transaction.ignore_rule(rule).map_err(failed)?;
@@ -55,12 +52,15 @@ pub(super) fn phases(
     if let Some(found) = transaction.intervention().map_err(failed)? {
         return Ok(Some(found));
     }
+    let body = match request.truncated {
+        true => {
+            let processor = transaction.body_processor().map_err(failed)?;
+            with_ending(processor, request.headers.first("content-type"), &request.body)
+        }
+        false => request.body[..].into(),
+    };
     // msc_append_request_body may intervene by itself, when the body is above SecRequestBodyLimit.
-    if !request.body.is_empty() {
-        let body = match request.truncated {
-            true => truncated_body::readable(request.headers.first("content-type"), &request.body),
-            false => request.body[..].into(),
-        };
+    if !body.is_empty() {
         transaction.append_request_body(&body).map_err(failed)?;
         if let Some(found) = transaction.intervention().map_err(failed)? {
             return Ok(Some(found));
@@ -69,18 +69,6 @@ pub(super) fn phases(
     // msc_process_request_body also without a body: phase 2 runs in it.
     transaction.process_request_body().map_err(failed)?;
     transaction.intervention().map_err(failed)
-}
-
-/// Marks the transaction as one whose body was cut, and hides from the rules of `body_checks` that the body cannot be
-/// parsed to its end.
-fn mark_truncated(transaction: &mut Transaction, body_checks: &[i64]) -> Result<(), InspectionError> {
-    transaction.set_tx(TRUNCATED, c"1").map_err(failed)?;
-    for &rule in body_checks {
-        for variable in VARIABLES {
-            transaction.hide_from(rule, variable).map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 /// The decoded path of a URI, if an escaped question mark is in the path. Before 3.0.12 msc_process_uri decodes the URI

@@ -18,6 +18,7 @@ pub(crate) mod words;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use compare::{Counts, Missing, compare};
 pub use rules::Rule;
 use words::words;
 
+use crate::rules::progress;
 use crate::rules::version::EngineVersion;
 
 /// The greatest depth to which files may include one another.
@@ -61,6 +63,13 @@ impl Directive {
     /// The words of its arguments, as this engine reads them.
     pub(crate) fn words(&self, version: EngineVersion) -> Vec<words::Word> {
         words(&self.name, &self.arguments, version)
+    }
+
+    /// The first word of the arguments, without quotes around it; empty without arguments.
+    #[must_use]
+    pub fn first_word(&self) -> String {
+        let words = words(&self.name, &self.arguments, EngineVersion::V2);
+        words.first().map(words::Word::text).unwrap_or_default()
     }
 }
 
@@ -147,6 +156,11 @@ impl Directives {
 
     fn add_included(&mut self, path: &Path, at: Option<&Place>, depth: usize) -> Result<(), ReadError> {
         let failed = |cause| ReadError::File { path: path.to_owned(), cause, included: at.cloned() };
+        progress::begin(path.display());
+        if fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo()) {
+            let cause = "it is a FIFO, which cannot be read twice: here and by the engine";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, cause)));
+        }
         let content = fs::read(path).map_err(failed)?;
         self.add_content(&content, &Arc::from(path), depth)
     }

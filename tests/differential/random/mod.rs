@@ -132,10 +132,23 @@ impl Request {
         }
     }
 
-    /// Whether its body comes in parts.
-    pub fn is_multipart(&self) -> bool {
+    /// Whether the path has an escaped question mark.
+    pub fn has_escaped_question_mark(&self) -> bool {
+        let uri = self.uri();
+        let path = uri.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap();
+        path.windows(3).any(|escape| escape.eq_ignore_ascii_case(b"%3f"))
+    }
+
+    /// Whether the agent may put an ending to its body when that was cut: to all that the engine parses, and to a form that
+    /// ends in an escape.
+    pub fn may_get_an_ending(&self) -> bool {
         let mut kinds = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"content-type"));
-        kinds.any(|(_, kind)| kind.to_ascii_lowercase().windows(10).any(|word| word == b"multipart/"))
+        let is_escape = matches!(self.body[..], [.., b'%'] | [.., b'%', _]);
+        kinds.any(|(_, kind)| {
+            let kind = String::from_utf8_lossy(kind).to_ascii_lowercase();
+            ["multipart/", "json", "xml"].iter().any(|word| kind.contains(word))
+                || kind.contains("urlencoded") && is_escape
+        })
     }
 
     /// Whether the agent refuses it (`error` = `invalid`) instead of inspecting something else than was sent: the engine

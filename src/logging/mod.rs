@@ -1,7 +1,9 @@
 //! The log: slog-term on standard error, written by a thread of its own.
 //!
 //! A thread that logs never waits for standard error: when the channel to the log's thread is full, records are dropped,
-//! and the log says how many.
+//! and the log says how many. Lines that cannot be written, on a full disk, are counted in the same way (`losses.rs`).
+
+mod losses;
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use slog::{Drain, Level, LevelFilter, Logger, Never, error, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
 use slog_term::{Decorator, FullFormat, PlainSyncDecorator, TermDecorator};
+
+use losses::{Counted, Losses, Told};
 
 /// The most records that may wait for the log's thread.
 const CHANNEL: usize = 4096;
@@ -55,7 +59,9 @@ fn standard_error() -> Box<dyn Drain<Ok = (), Err = Never> + Send> {
     if io::stderr().is_terminal() {
         lines(TermDecorator::new().stderr().build())
     } else {
-        lines(PlainSyncDecorator::new(io::stderr()))
+        let losses = Losses::default();
+        let out = Counted::new(io::stderr(), losses.clone());
+        Box::new(Told::new(lines(PlainSyncDecorator::new(out)), losses))
     }
 }
 

@@ -1,0 +1,60 @@
+//! The end of loading that stands still: at a FIFO to which nobody writes, or on a file system that does not answer.
+//!
+//! Nothing can interrupt a system call that waits for a file, so rules are loaded in a thread of their own, which is left
+//! behind when it stands still. Loading may take as long as it needs: it stands still when it uses no CPU time.
+
+use std::panic::resume_unwind;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::error::ApplicationError;
+use crate::rules::progress;
+
+/// The longest time for which loading may stand still.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How often it is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// CPU time in which something was done. The looks themselves take less within the limit.
+const MOVES: Duration = Duration::from_millis(20);
+
+/// The stack of the thread: as large as that of a main thread, as the engines' parsers may be deep in recursion.
+const STACK: usize = 8 * 1024 * 1024;
+
+/// Runs `load` in a thread of its own and returns what it returns. The thread has ended then.
+///
+/// # Errors
+/// When there is no thread, or `load` stands still; then the thread is left behind.
+pub(super) fn while_it_moves<T: Send + 'static>(
+    load: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApplicationError> {
+    let (send, loaded) = channel::<()>();
+    let body = move || {
+        let outcome = load();
+        drop(send);
+        outcome
+    };
+    let thread = thread::Builder::new().name("load".to_owned()).stack_size(STACK);
+    let thread = thread.spawn(body).map_err(ApplicationError::Thread)?;
+    let (mut seen, mut since) = ((progress::current().0, used()), Instant::now());
+    // Nothing is sent: the channel closes with the end of the thread.
+    while loaded.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+        let ((step, what), used) = (progress::current(), used());
+        if step != seen.0 || used > seen.1 + MOVES {
+            (seen, since) = ((step, used), Instant::now());
+        } else if since.elapsed() >= LIMIT {
+            return Err(ApplicationError::StandsStill { what, time: LIMIT });
+        }
+    }
+    thread.join().or_else(|panic| resume_unwind(panic))
+}
+
+/// CPU time that this process has used.
+fn used() -> Duration {
+    // There is no error for a clock that exists.
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}

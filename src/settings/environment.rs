@@ -1,0 +1,162 @@
+//! The environment: which variables belong to options, and which were probably meant to.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::BadOption;
+use super::arguments::{Kind, OPTIONS};
+
+/// The prefix of the program's environment variables.
+const PREFIX: &str = "MODSECURITY_SPOA_";
+
+/// The most letters by which a variable may differ from the one that was probably meant.
+const SIMILAR: usize = 2;
+
+/// The variable of an option.
+fn variable(name: &str) -> String {
+    format!("{PREFIX}{}", name.to_uppercase().replace('-', "_"))
+}
+
+/// A variable that has the program's prefix but belongs to no option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name. Bytes that are not UTF-8 are replaced in it.
+    pub name: String,
+    /// The variable of an option with nearly the same name.
+    pub similar: Option<String>,
+}
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown environment variable {}", self.name.escape_debug())?;
+        self.similar.iter().try_for_each(|similar| write!(f, ", did you mean {similar}?"))
+    }
+}
+
+/// The variables with the program's prefix, by their names with it.
+pub(super) struct Found(HashMap<OsString, OsString>);
+
+/// Finds the variables with the program's prefix.
+pub(super) fn with_prefix(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Found {
+    let ours = environment.into_iter().filter(|(name, _)| name.as_bytes().starts_with(PREFIX.as_bytes()));
+    // For a service called modsecurity-spoa Kubernetes sets MODSECURITY_SPOA_PORT=tcp://…, which is not the option --port.
+    let port = variable("port");
+    Found(ours.filter(|(name, value)| *name != *port || !value.to_string_lossy().contains("://")).collect())
+}
+
+impl Found {
+    /// Takes the variable of this option out, and returns its value.
+    pub(super) fn take(&mut self, name: &str) -> Option<OsString> {
+        self.0.remove(OsStr::new(&variable(name)))
+    }
+
+    /// The variables that nobody took, in alphabetical order.
+    pub(super) fn unknown(self) -> Vec<UnknownVariable> {
+        let names = self.0.into_keys().map(|name| name.to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.filter(|name| !is_of_kubernetes(name)).collect();
+        names.sort();
+        names.into_iter().map(|name| UnknownVariable { similar: similar(&name), name }).collect()
+    }
+}
+
+/// Whether Kubernetes sets this variable for a service called modsecurity-spoa.
+fn is_of_kubernetes(name: &str) -> bool {
+    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    name.starts_with("PORT_") || name.starts_with("SERVICE_")
+}
+
+/// The variable of an option whose name differs least from this one, if it differs by two letters at most.
+fn similar(name: &str) -> Option<String> {
+    let all = OPTIONS.iter().map(|(option, _)| variable(option));
+    let near = all.map(|known| (distance(name, &known), known)).filter(|(distance, _)| *distance <= SIMILAR);
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
+/// How many letters have to be put in, taken out or replaced to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.to_uppercase().chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, char) in one.to_uppercase().chars().enumerate() {
+        let mut next = vec![line + 1];
+        let columns = other.iter().zip(row.iter().zip(row.iter().skip(1)));
+        for (&theirs, (&diagonal, &above)) in columns {
+            let left = next.last().copied().unwrap_or_default();
+            next.push((diagonal + usize::from(char != theirs)).min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// The options that the environment gives.
+#[derive(Debug, Default)]
+pub(super) struct Variables(Vec<&'static str>);
+
+impl Variables {
+    /// Notes that the environment gives this option.
+    pub(super) fn gives(&mut self, name: &'static str) {
+        self.0.push(name);
+    }
+
+    /// The error, with the variable named in front instead of the option that it gives.
+    pub(super) fn blamed(&self, BadOption(cause): BadOption) -> BadOption {
+        BadOption(self.named(cause))
+    }
+
+    /// The text, with the variable in front instead of the option that it gives.
+    pub(super) fn named(&self, text: String) -> String {
+        let named = self.0.iter().find_map(|&name| {
+            let rest = text.strip_prefix("--")?.strip_prefix(name)?;
+            let ends = rest.is_empty() || rest.starts_with([':', ' ']);
+            ends.then(|| format!("{}{rest}", variable(name)))
+        });
+        named.unwrap_or(text)
+    }
+}
+
+/// The command-line arguments that mean the same as the variable of option `name`.
+///
+/// # Errors
+/// When the variable of a switch is neither 1 nor 0.
+pub(super) fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<OsString>, BadOption> {
+    let option = format!("--{name}");
+    // In one word where the value begins with a hyphen, which clap would take for another option's; in two words
+    // otherwise, as clap leaves out an equals sign at the beginning of a value.
+    let with = |value: &[u8]| match value.first() {
+        Some(b'-') => vec![OsString::from_vec([option.as_bytes(), b"=", value].concat())],
+        _ => vec![OsString::from(&option), OsString::from_vec(value.to_vec())],
+    };
+    match kind {
+        Kind::Value => Ok(with(value.as_bytes())),
+        Kind::List => {
+            let items = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+            Ok(items.filter(|item| !item.is_empty()).flat_map(with).collect())
+        }
+        Kind::Switch => match value.to_string_lossy().to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(vec![OsString::from(option)]),
+            "" | "0" | "false" | "no" | "off" => Ok(vec![]),
+            other => Err(BadOption(format!("{}: {other:?} is neither 1 nor 0", variable(name)))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_what_was_meant() {
+        for (written, meant) in [
+            ("MODSECURITY_SPOA_WORKER", Some("MODSECURITY_SPOA_WORKERS")),
+            ("MODSECURITY_SPOA_WORKRES", Some("MODSECURITY_SPOA_WORKERS")),
+            ("MODSECURITY_SPOA_ON-ERROR", Some("MODSECURITY_SPOA_ON_ERROR")),
+            ("MODSECURITY_SPOA_port", Some("MODSECURITY_SPOA_PORT")),
+            ("MODSECURITY_SPOA_RULE", Some("MODSECURITY_SPOA_RULES")),
+            ("MODSECURITY_SPOA_SOMETHING", None),
+        ] {
+            assert_eq!(similar(written).as_deref(), meant, "{written}");
+        }
+    }
+}
