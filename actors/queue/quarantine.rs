@@ -66,6 +66,15 @@ impl Quarantine {
         })
     }
 
+    /// Makes the request with this fingerprint a suspect. Returns whether it is new in the list.
+    pub(crate) fn suspect(&self, fingerprint: u64, now: Instant) -> bool {
+        if self.change(|entries| entries.contains_key(&fingerprint)) {
+            return false;
+        }
+        self.blame(fingerprint, false, now);
+        true
+    }
+
     /// Records that an engine died while it inspected the request with this fingerprint. `is_proof`: the death cannot be the
     /// late damage of another request. Returns the length of the hold that begins now.
     pub(crate) fn blame(&self, fingerprint: u64, is_proof: bool, now: Instant) -> Option<Duration> {

@@ -76,7 +76,9 @@ fn an_engine_that_is_killed_from_outside_blames_nobody() {
     for _ in 0..5 {
         assert_eq!(client.ask("killed"), "crash");
     }
-    assert_eq!(*tree.agent.fingerprints.lock().unwrap(), 0, "nobody is in the list");
+    tree.log.wait_for("worker restarted", 5);
+    assert_eq!(client.ask("work"), "done");
+    assert_eq!(*tree.agent.fingerprints.lock().unwrap(), 5, "one for each death: nobody is in the list");
 }
 
 #[test]

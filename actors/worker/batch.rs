@@ -81,7 +81,7 @@ pub(super) fn process<A: Agent>(
         match batch.open.iter().position(|open| open.waiting.is_some()) {
             Some(place) => batch.take(place, Err(EngineError::Dead(failure))),
             // Every request is settled, so none of them is to blame.
-            None => batch.death = Some(Death { place: None, failure }),
+            None => batch.death = Some(Death { place: None, failure, is_new: false }),
         }
     }
     let Batch { open, death, .. } = batch;
@@ -94,17 +94,20 @@ pub(super) fn process<A: Agent>(
             context.queue.give_back(waiting.job(request, open.history));
         }
     }
-    let Some(Death { failure, .. }) = death else { return Ok(()) };
+    let Some(Death { failure, is_new, .. }) = death else { return Ok(()) };
     // Asked for after the answers: it may take a moment.
     let cause = if has_panicked { None } else { engine.cause_of_end() };
     let cause = cause.unwrap_or(CauseOfEnd { text: failure.cause.into_owned(), may_be_request: true });
     let Some((request, mut open)) = killed else { return Err(Exit::idle_end(cause.text)) };
     let mut held = None;
-    if cause.may_be_request {
+    let quarantine = context.queue.quarantine();
+    let fingerprint = open.history.fingerprint(&*context.agent, &request);
+    if cause.may_be_request && !is_new {
         // A message for this worker alone cannot be tried elsewhere: its second death in a row has to do.
         let is_proof = is_only_here || (was_fresh && killer == Some(0));
-        let fingerprint = open.history.fingerprint(&*context.agent, &request);
-        held = context.queue.quarantine().blame(fingerprint, is_proof, Instant::now());
+        held = quarantine.blame(fingerprint, is_proof, Instant::now());
+    } else if is_new && !cause.may_be_request {
+        quarantine.acquit(|| fingerprint);
     }
     let failure = Failure::new(failure.kind, cause.text);
     if let Some(waiting) = open.waiting {
@@ -162,6 +165,8 @@ struct Death {
     /// The index of the request that is lost with it, if one is.
     place: Option<usize>,
     failure: Failure,
+    /// The request was no suspect before.
+    is_new: bool,
 }
 
 impl<A: Agent> Batch<'_, A> {
@@ -175,7 +180,7 @@ impl<A: Agent> Batch<'_, A> {
         let outcome = match inspected {
             Ok(verdict) => Ok(verdict),
             Err(EngineError::DeadBefore(failure)) => {
-                self.death = Some(Death { place: None, failure: failure.clone() });
+                self.death = Some(Death { place: None, failure: failure.clone(), is_new: false });
                 // Given back by `process`.
                 if !std::mem::replace(&mut open.history.was_passed_on, true) {
                     return;
@@ -189,13 +194,12 @@ impl<A: Agent> Batch<'_, A> {
                 return;
             }
             Err(EngineError::Dead(failure)) => {
-                self.death = Some(Death { place: Some(place), failure: failure.clone() });
-                let history = &mut open.history;
-                if quarantine.standing(|| history.fingerprint(&**agent, request), Instant::now())
-                    != Standing::Clear
-                {
-                    // Answered by `process`, when the cause is known: it may begin a hold, and the client may send the request
-                    // again as soon as it has the answer.
+                // Before the answer: the client may send the request again as soon as it has the answer.
+                let fingerprint = open.history.fingerprint(&**agent, request);
+                let is_new = quarantine.suspect(fingerprint, Instant::now());
+                self.death = Some(Death { place: Some(place), failure: failure.clone(), is_new });
+                if !is_new {
+                    // Answered by `process`, when the cause is known: it may begin a hold.
                     return;
                 }
                 Err(failure)
