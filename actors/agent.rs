@@ -5,6 +5,7 @@ use slog::Logger;
 
 use crate::engine::{Engine, StartError};
 use crate::failure::Failure;
+use crate::queue::ClientKey;
 use crate::spop::ActionList;
 
 /// The program above the tree, shared by all Connections and Workers.
@@ -35,6 +36,12 @@ pub trait Agent: Send + Sync + 'static {
     ///
     /// If that worker was restarted meanwhile, its new engine gets the message.
     fn affinity(&self, request: &Self::Request) -> Option<usize>;
+
+    /// The client that sent a request, for fairness among clients; `None` when it is not known, or is none of those that may
+    /// be refused in favour of others.
+    fn client(&self, _: &Self::Request) -> Option<ClientKey> {
+        None
+    }
 
     /// Reads the payload of a NOTIFY: how it is to be answered, and the request in it. When there is no request that can be
     /// understood, the failure is logged and is the answer; the link stays open.

@@ -47,5 +47,6 @@ mod worker;
 pub use agent::Agent;
 pub use engine::{CauseOfEnd, Engine, EngineError, StartError, one_by_one};
 pub use failure::{Failure, FailureKind};
+pub use queue::ClientKey;
 pub use root::{ReloadEngines, Root, Settings, Stop, TreeEvent};
 pub use stream::Socket;

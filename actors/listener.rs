@@ -19,6 +19,12 @@ use crate::timer::run_later;
 /// Links accepted in a row before the other actors of the thread get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
+/// Descriptors that links leave to each Worker, to start an engine with when its own has died.
+const DESCRIPTORS_PER_WORKER: u64 = 4;
+
+/// Descriptors that links leave to the rest of the program: zygotes, log files, /proc.
+const DESCRIPTORS: u64 = 16;
+
 /// The pause when the system has no descriptor or memory for another link.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -39,6 +45,8 @@ pub(crate) struct Listener<A: Agent> {
     context: Rc<ConnectionContext<A>>,
     connections: HashMap<u64, Addr<Connection<A>>>,
     next_number: u64,
+    /// Descriptors that links leave to Workers.
+    reserve: u64,
     /// Accepting failed, and [`ACCEPT_PAUSE`] is not over.
     paused: bool,
     failure: Option<AcceptFailure>,
@@ -52,14 +60,15 @@ pub(crate) struct Listener<A: Agent> {
 pub(crate) struct ListenerClosed;
 
 impl<A: Agent> Listener<A> {
-    /// Starts accepting.
-    pub(crate) fn spawn(acceptor: Acceptor, context: Rc<ConnectionContext<A>>) -> Addr<Self> {
+    /// Starts accepting. Links leave what `workers` Workers need of the descriptors.
+    pub(crate) fn spawn(acceptor: Acceptor, context: Rc<ConnectionContext<A>>, workers: usize) -> Addr<Self> {
         info!(context.log, "listening"; "address" => acceptor.address());
         Self {
             acceptor: Some(acceptor),
             context,
             connections: HashMap::new(),
             next_number: 1,
+            reserve: DESCRIPTORS + DESCRIPTORS_PER_WORKER.saturating_mul(workers as u64),
             paused: false,
             failure: None,
             closed: None,
@@ -72,7 +81,11 @@ impl<A: Agent> Listener<A> {
             let Some(acceptor) = self.acceptor.as_ref().filter(|_| !self.paused) else {
                 return Poll::Pending;
             };
-            match ready!(acceptor.poll_accept(task)) {
+            let next = match acceptor.check_descriptors(self.reserve) {
+                Ok(()) => ready!(acceptor.poll_accept(task)),
+                Err(error) => Err(error),
+            };
+            match next {
                 Ok((stream, peer)) => {
                     if let Some(failure) = &mut self.failure {
                         failure.accepted = true;

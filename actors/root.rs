@@ -123,7 +123,7 @@ impl<A: Agent> Root<A> {
             log: self.log.clone(),
         });
         for acceptor in self.acceptors.drain(..) {
-            self.listeners.push(Listener::spawn(acceptor, Rc::clone(&context)));
+            self.listeners.push(Listener::spawn(acceptor, Rc::clone(&context), self.settings.workers));
         }
         self.open_listeners = self.listeners.len();
         info!(self.log, "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,

@@ -117,7 +117,7 @@ agent_log=$dir/agent.log haproxy_log=$dir/haproxy.log
 
 # Only what is named here, whatever settings of the agent this shell has.
 for name in $(compgen -e MODSECURITY_SPOA_ || true); do unset "$name"; done
-"$target/release/modsecurity-spoa" --engine "$engine" --port "$agent_port" --workers "$(nproc)" >"$agent_log" 2>&1 &
+"$target/release/modsecurity-spoa" --engine "$engine" --port "$agent_port" --workers auto >"$agent_log" 2>&1 &
 agent=$!
 wait_for "the agent" "$agent" "$agent_log" is_open "$agent_port"
 

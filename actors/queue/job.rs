@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use actix::{Message, Recipient};
 
+use super::Place;
 use crate::agent::Agent;
 use crate::spop::Actions;
 
@@ -55,12 +56,14 @@ pub(crate) struct Reply {
     connection: Recipient<Settled>,
     ticket: u64,
     settled: bool,
+    /// The job's part of the load, if any worker may take it.
+    place: Option<Place>,
 }
 
 impl Reply {
     /// For the job with this ticket of this Connection.
     pub(crate) fn new(connection: Recipient<Settled>, ticket: u64) -> Self {
-        Self { connection, ticket, settled: false }
+        Self { connection, ticket, settled: false, place: None }
     }
 
     /// Whether the Connection still lives.
@@ -68,9 +71,25 @@ impl Reply {
         self.connection.connected()
     }
 
-    /// Sends the answer.
-    pub(crate) fn settle(mut self, actions: Actions) {
+    /// Gives the job its part of the load until it is settled.
+    pub(crate) fn set_place(&mut self, place: Option<Place>) {
+        self.place = place;
+    }
+
+    /// The job's part of the load.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// Counts that a worker has taken the job.
+    pub(crate) fn begin(&mut self) {
+        self.place.iter_mut().for_each(Place::begin);
+    }
+
+    /// Sends the answer. Returns the job's part of the load.
+    pub(crate) fn settle(mut self, actions: Actions) -> Option<Place> {
         self.send(Some(actions));
+        self.place.take()
     }
 
     /// Sends nothing: the Connection has settled the job, or will at its deadline.

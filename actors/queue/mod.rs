@@ -1,8 +1,12 @@
 //! The bounded queue: it takes jobs from the Connections that decoded them and gives them to the workers.
 
 mod admission;
+mod fairness;
 mod job;
 mod quarantine;
+mod recent;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +16,9 @@ use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 
 use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
-pub(crate) use admission::Admission;
+use admission::TOO_LATE;
+pub(crate) use admission::{Admission, Place, UNFAIR};
+pub use fairness::ClientKey;
 pub(crate) use job::{History, Job, Reply, Settled};
 pub(crate) use quarantine::{Quarantine, Standing};
 
@@ -82,22 +88,30 @@ impl<A: Agent> Queue<A> {
             Failure::new(FailureKind::Quarantine, QUARANTINED)
         } else {
             let own = agent.affinity(&job.request).and_then(|worker| self.own_lane(worker));
-            let admitted = match own {
-                Some((own, _)) => self.admission.admits_to_one(own.len()),
-                None => self.admission.admits(self.shared.0.len()),
+            let place = match own {
+                Some((own, _)) => {
+                    self.admission.admits_to_one(own.len(), now).then_some(None).ok_or(TOO_LATE)
+                }
+                None => {
+                    let client = agent.client(&job.request);
+                    self.admission.admit(client, self.shared.0.len(), now).map(Some)
+                }
             };
-            if admitted {
-                let (sender, _) = own.unwrap_or(&self.shared);
-                return sender.try_send(job).map_err(|refused| match refused {
-                    TrySendError::Full(job) => {
-                        (Failure::new(FailureKind::Overload, "the queue is full"), job)
-                    }
-                    TrySendError::Disconnected(job) => {
-                        (Failure::new(FailureKind::Shutdown, "no workers"), job)
-                    }
-                });
+            match place {
+                Ok(place) => {
+                    job.reply.set_place(place);
+                    let (sender, _) = own.unwrap_or(&self.shared);
+                    return sender.try_send(job).map_err(|refused| match refused {
+                        TrySendError::Full(job) => {
+                            (Failure::new(FailureKind::Overload, "the queue is full"), job)
+                        }
+                        TrySendError::Disconnected(job) => {
+                            (Failure::new(FailureKind::Shutdown, "no workers"), job)
+                        }
+                    });
+                }
+                Err(cause) => Failure::new(FailureKind::Overload, cause),
             }
-            Failure::new(FailureKind::Overload, "the queue is too long for an answer in time")
         };
         Err((refusal, job))
     }
@@ -166,6 +180,11 @@ impl<A: Agent> Queue<A> {
     pub(crate) fn drain(&self) -> impl Iterator<Item = Job<A>> {
         let lanes = self.own.iter().chain([&self.returned, &self.shared]);
         lanes.flat_map(|(_, lane)| lane.try_iter())
+    }
+
+    /// Whether this job, which a worker has taken, is to be refused in favour of those that wait.
+    pub(crate) fn is_unfair(&self, reply: &Reply, now: Instant) -> bool {
+        reply.place().is_some_and(|place| place.is_unfair(self.shared.0.len(), now))
     }
 
     /// What decides by the load of the pool.

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -49,6 +52,24 @@ impl Acceptor {
             }),
         }
         .unwrap_or_else(|error| format!("unknown ({error})"))
+    }
+
+    /// Checks that the next link would leave `reserve` descriptors to the rest of the program.
+    ///
+    /// # Errors
+    /// EMFILE when it would not.
+    pub(crate) fn check_descriptors(&self, reserve: u64) -> io::Result<()> {
+        let socket = match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        };
+        // The system gives the lowest number that is free. So if links never get one of the last numbers, these are left.
+        let next = socket.try_clone_to_owned()?.as_raw_fd();
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        if u64::try_from(next).is_ok_and(|next| next.saturating_add(reserve) >= limit) {
+            return Err(Errno::MFILE.into());
+        }
+        Ok(())
     }
 
     /// The next link, with the name of its peer for the log.

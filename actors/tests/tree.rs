@@ -192,6 +192,30 @@ fn what_would_be_too_late_is_refused_at_once() {
 }
 
 #[test]
+fn when_jobs_wait_a_client_with_more_than_its_share_is_refused_and_others_are_not() {
+    // At a second for each job 12 s may wait for the two workers: 9 s for a client that is alone.
+    let settings =
+        Settings { throttle: Duration::from_secs(1), deadline: Duration::from_millis(7500), ..settings() };
+    let tree = Tree::start(Settings { queue: 100, ..settings }, 0);
+    let mut client = tree.connect();
+    for stream in 0..2 {
+        client.order(stream, "wait from 1");
+    }
+    tree.gate.await_waiting(2);
+    for stream in 2..20 {
+        client.order(stream, "work from 1");
+    }
+    let refused: Vec<_> = (9..20).map(|_| client.ack()).collect();
+    assert_eq!(refused, (9..20).map(|stream| (stream, "overload".to_owned())).collect::<Vec<_>>());
+    let causes = tree.log.wait_for("error=overload", 1);
+    assert!(causes[0].contains("fairness") && causes[0].contains("order=work from 1"), "{causes:?}");
+    // Another client still finds room, and a third one.
+    client.order(20, "work from 2");
+    client.order(21, "work from 3");
+    client.order(22, "work from 1");
+    assert_eq!(client.ack(), (22, "overload".to_owned()));
+}
+
 fn a_reload_happens_between_two_jobs_and_loses_none() {
     let tree = Tree::start(settings(), 0);
     let mut client = tree.connect();

@@ -10,33 +10,34 @@ use super::{Exit, WorkerContext, description, settle, text_of};
 use crate::agent::Agent;
 use crate::engine::{CauseOfEnd, Engine, EngineError};
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{History, Job, QUARANTINED, Reply, Standing};
+use crate::queue::{History, Job, Place, QUARANTINED, Reply, Standing, UNFAIR};
 
 /// The job, if its Connection still waits for it and it is not overdue. If not, the job is dropped: its Connection has
 /// settled it, or is gone.
-pub(super) fn due<A: Agent>(job: Job<A>, now: Instant) -> Option<Job<A>> {
+pub(super) fn due<A: Agent>(mut job: Job<A>, now: Instant) -> Option<Job<A>> {
     if job.reply.is_awaited() && now < job.deadline {
+        job.reply.begin();
         return Some(job);
     }
     job.reply.forget();
     None
 }
 
-/// The job and whether it is a suspect, unless its request is in quarantine, which may have begun after the job was admitted:
-/// then it is answered.
+/// The job and whether it is a suspect, unless what was learned after it was admitted speaks against it: its request is in
+/// quarantine, or its client has more than its share. Then it is answered.
 pub(super) fn unless_held<A: Agent>(
     context: &WorkerContext<A>,
     mut job: Job<A>,
     now: Instant,
 ) -> Option<(Job<A>, bool)> {
     match context.queue.standing(&mut job, &context.agent, now) {
-        Standing::Clear => Some((job, false)),
-        Standing::Suspect => Some((job, true)),
-        Standing::Held => {
-            settle(context, job, &Failure::new(FailureKind::Quarantine, QUARANTINED));
-            None
+        Standing::Held => settle(context, job, &Failure::new(FailureKind::Quarantine, QUARANTINED)),
+        _ if context.queue.is_unfair(&job.reply, now) => {
+            settle(context, job, &Failure::new(FailureKind::Overload, UNFAIR));
         }
+        standing => return Some((job, standing == Standing::Suspect)),
     }
+    None
 }
 
 /// What is known of the engine of a worker.
@@ -111,7 +112,9 @@ pub(super) fn process<A: Agent>(
     }
     let failure = Failure::new(failure.kind, cause.text);
     if let Some(waiting) = open.waiting {
-        waiting.settle(context, &request, Err(&failure));
+        let now = Instant::now();
+        let load = waiting.settle(context, &request, Err(&failure));
+        context.queue.admission().served(now - start, load.as_ref(), now);
     }
     context.peer_log.failure(&failure, &*request);
     Err(Exit::EngineDied { cause: failure.cause.into_owned(), request: Some(description(&*request)), held })
@@ -155,8 +158,8 @@ impl<A: Agent> Waiting<A> {
         context: &WorkerContext<A>,
         request: &A::Request,
         outcome: Result<&A::Verdict, &Failure>,
-    ) {
-        self.reply.settle(context.agent.answer(self.dialect, Some(request), outcome).into_payload());
+    ) -> Option<Place> {
+        self.reply.settle(context.agent.answer(self.dialect, Some(request), outcome).into_payload())
     }
 }
 
@@ -207,9 +210,7 @@ impl<A: Agent> Batch<'_, A> {
             Err(EngineError::Request(cause)) => Err(Failure::new(FailureKind::Engine, cause)),
             Err(EngineError::Refused(failure)) => Err(failure),
         };
-        if let Some(waiting) = open.waiting.take() {
-            waiting.settle(context, request, outcome.as_ref());
-        }
+        let load = open.waiting.take().and_then(|waiting| waiting.settle(context, request, outcome.as_ref()));
         match outcome {
             Ok(verdict) => {
                 self.record.has_verdict = true;
@@ -222,6 +223,7 @@ impl<A: Agent> Batch<'_, A> {
             Err(failure) => context.peer_log.failure(&failure, &**request),
         }
         let now = Instant::now();
-        context.queue.admission().served(now - std::mem::replace(&mut self.last, now));
+        let time = now - std::mem::replace(&mut self.last, now);
+        context.queue.admission().served(time, load.as_ref(), now);
     }
 }

@@ -298,7 +298,7 @@ fn run<A: Agent>(
                 }
             }
         } else if !is_own {
-            others = context.queue.admission().at_a_time().min(engine.at_a_time()).saturating_sub(1);
+            others = context.queue.admission().at_a_time(start).min(engine.at_a_time()).saturating_sub(1);
         }
         // A suspect is tried in an engine that has inspected nothing: then its death is no other request's late damage. Without
         // such an engine it is inspected all the same, and proves nothing.

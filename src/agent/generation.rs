@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use actors::{Engine, EngineError, StartError};
 use slog::Logger;
@@ -19,11 +20,18 @@ pub(super) struct Shared {
     pub(super) settings: AgentSettings,
     /// Engines started so far, by all workers.
     engines: AtomicU64,
+    /// Threads that wait for the ends of engines.
+    retiring: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
     pub(super) fn new(isolation: Isolation, settings: AgentSettings) -> Self {
-        Self { isolation: Mutex::new((1, isolation)), settings, engines: AtomicU64::new(0) }
+        Self {
+            isolation: Mutex::new((1, isolation)),
+            settings,
+            engines: AtomicU64::new(0),
+            retiring: Mutex::default(),
+        }
     }
 
     /// The place where engines with the current rules run.
@@ -36,6 +44,26 @@ impl Shared {
         let mut current = self.isolation.lock().unwrap_or_else(PoisonError::into_inner);
         *current = (current.0 + 1, isolation);
         current.0
+    }
+
+    /// Lets an engine finish its parked transactions and end. No worker waits for that: with the last engine of a
+    /// zygote it takes as long as the logging phases of all its transactions.
+    pub(super) fn retire(&self, generation: Generation) {
+        let end = thread::Builder::new().name("retiring".to_owned()).spawn(move || drop(generation));
+        let mut retiring = self.retiring.lock().unwrap_or_else(PoisonError::into_inner);
+        retiring.retain(|thread| !thread.is_finished());
+        // A thread that cannot be started drops the engine here, and the worker waits.
+        retiring.extend(end);
+    }
+}
+
+impl Drop for Shared {
+    /// Waits until the replaced engines have finished their transactions, so that these are in the audit log.
+    fn drop(&mut self) {
+        for thread in self.retiring.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // The panic hook has logged a panic of the thread.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actors::spop::ActionList;
-use actors::{Agent, Failure, StartError};
+use actors::{Agent, ClientKey, Failure, StartError};
 use bytes::Bytes;
 use slog::Logger;
 
@@ -96,6 +96,15 @@ impl Agent for ModSecurityAgent {
         match message {
             HttpMessage::Request(_) => None,
             HttpMessage::Response(response) => response.ticket().map(|ticket| ticket.worker),
+        }
+    }
+
+    /// The client of a request is who `src-ip` says. A response costs an engine by what the server sends, and who asked for it
+    /// is not in its message: it has none.
+    fn client(&self, message: &HttpMessage) -> Option<ClientKey> {
+        match message {
+            HttpMessage::Request(request) => request.client.address.map(ClientKey::from),
+            HttpMessage::Response(_) => None,
         }
     }
 

@@ -1,8 +1,9 @@
-//! The engine of one worker, and the engines that it has replaced.
+//! The engine of one worker, and the engine that it has replaced.
 //!
 //! A worker replaces its engine after a reload, and when the engine has inspected `--max-requests` requests. Parked
 //! transactions cannot move to the new engine, so the old one stays until the last of them has its response or expires.
-//! It gets no more requests.
+//! It gets no more requests. A worker keeps one such engine: the next reload lets the older one finish its transactions
+//! (their logging phase) and end, or engines would pile up with the memory of all transactions.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,13 +19,13 @@ use super::policy::decide;
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 
-/// What a worker of the tree inspects messages with: its current engine, and those that it has replaced.
+/// What a worker of the tree inspects messages with: its current engine, and the last one that it has replaced.
 pub struct WorkerEngine {
     worker: usize,
     shared: Arc<Shared>,
     current: Generation,
-    /// Replaced engines, oldest first, each with the time at which its last parked transaction expires.
-    replaced: Vec<(Generation, Instant)>,
+    /// The replaced engine, with the time at which its last parked transaction expires.
+    replaced: Option<(Generation, Instant)>,
     log: Logger,
 }
 
@@ -35,37 +36,42 @@ impl WorkerEngine {
     /// When the engine's process or thread cannot be started.
     pub(super) fn start(worker: usize, shared: Arc<Shared>, log: &Logger) -> Result<Self, StartError> {
         let current = Generation::start(worker, &shared, shared.settings.recycling.first(worker), log)?;
-        Ok(Self { worker, shared, current, replaced: Vec::new(), log: log.clone() })
+        Ok(Self { worker, shared, current, replaced: None, log: log.clone() })
     }
 
-    /// The index of the replaced engine in which the transaction of this response is parked.
-    fn replaced(&self, message: &HttpMessage) -> Option<usize> {
+    /// The replaced engine, if the transaction of this response is parked in it.
+    fn replaced(&mut self, message: &HttpMessage) -> Option<&mut Generation> {
         let HttpMessage::Response(response) = message else { return None };
         let generation = response.ticket()?.generation;
-        self.replaced.iter().position(|(replaced, _)| replaced.number == generation)
+        let (replaced, _) = self.replaced.as_mut()?;
+        Some(replaced).filter(|replaced| replaced.number == generation)
     }
 
-    /// Lets a replaced engine inspect a response. If that engine dies of it, the worker goes on with its current engine.
-    /// `None`: that engine died before it began, and its transactions with it.
-    fn inspect_replaced(
-        &mut self,
-        index: usize,
-        message: &HttpMessage,
-    ) -> Option<Result<Verdict, EngineError>> {
+    /// Lets the replaced engine inspect a response whose transaction is parked in it; `None` when that is not so, or when
+    /// that engine died before it began, and its transactions with it. If
+    /// that engine dies of it, the worker goes on with its current engine.
+    fn inspect_replaced(&mut self, message: &HttpMessage) -> Option<Result<Verdict, EngineError>> {
+        let worker = self.worker;
+        let replaced = self.replaced(message)?;
         let mut inspected = Err(EngineError::NotBegun);
-        if let Some((replaced, _)) = self.replaced.get_mut(index) {
-            replaced.inspect(self.worker, &[message], &mut |_, outcome| inspected = outcome);
-        }
+        replaced.inspect(worker, &[message], &mut |_, outcome| inspected = outcome);
         match inspected {
             Err(EngineError::DeadBefore(_)) => {
-                drop(self.replaced.remove(index));
+                self.retire_replaced();
                 None
             }
             Err(EngineError::Dead(failure)) => {
-                drop(self.replaced.remove(index));
+                self.retire_replaced();
                 Some(Err(EngineError::Refused(failure)))
             }
             inspected => Some(inspected),
+        }
+    }
+
+    /// Lets the replaced engine end.
+    fn retire_replaced(&mut self) {
+        if let Some((replaced, _)) = self.replaced.take() {
+            self.shared.retire(replaced);
         }
     }
 
@@ -74,7 +80,10 @@ impl WorkerEngine {
         let current = Generation::start(self.worker, &self.shared, max_requests, &self.log)?;
         let replaced = std::mem::replace(&mut self.current, current);
         if replaced.parked > 0 {
-            self.replaced.push((replaced, Instant::now() + self.shared.settings.responses.ttl));
+            self.retire_replaced();
+            self.replaced = Some((replaced, Instant::now() + self.shared.settings.responses.ttl));
+        } else {
+            self.shared.retire(replaced);
         }
         Ok(())
     }
@@ -93,8 +102,8 @@ impl Engine for WorkerEngine {
         let shared = Arc::clone(&self.shared);
         let AgentSettings { applications, truncated, .. } = &shared.settings;
         for (place, &message) in messages.iter().enumerate() {
-            let decided = decide(message, applications, *truncated)
-                .or_else(|| self.inspect_replaced(self.replaced(message)?, message));
+            let decided =
+                decide(message, applications, *truncated).or_else(|| self.inspect_replaced(message));
             if let Some(decided) = decided {
                 outcome(place, decided);
             } else {
@@ -121,12 +130,13 @@ impl Engine for WorkerEngine {
 
     fn renew(&mut self) -> bool {
         // At most one renewed engine is kept for its responses, as in `recycle`.
-        self.replaced.is_empty() && self.replace(self.shared.settings.recycling.later()).is_ok()
+        self.replaced.is_none() && self.replace(self.shared.settings.recycling.later()).is_ok()
     }
 
     fn recycle(&mut self) -> bool {
-        // At most one recycled engine is kept for its responses: with many requests, replaced engines would pile up.
-        if self.current.requests < self.current.max_requests || !self.replaced.is_empty() {
+        // While the replaced engine waits for responses, the current one goes on: with many requests, the responses would
+        // soon find neither.
+        if self.current.requests < self.current.max_requests || self.replaced.is_some() {
             return false;
         }
         let requests = self.current.requests;
@@ -147,8 +157,10 @@ impl Engine for WorkerEngine {
 
     fn housekeeping(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        self.replaced.retain(|(replaced, until)| replaced.parked > 0 && *until > now);
-        self.replaced.first().map(|(_, until)| *until - now)
+        if self.replaced.as_ref().is_some_and(|(replaced, until)| replaced.parked == 0 || *until <= now) {
+            self.retire_replaced();
+        }
+        self.replaced.as_ref().map(|(_, until)| *until - now)
     }
 
     fn end(&self) -> Receiver<Infallible> {

@@ -5,7 +5,7 @@ use slog::{Logger, info, warn};
 use crate::daemon::rules_report;
 use crate::message::block_page::BlockPage;
 use crate::modsecurity::load::Summary;
-use crate::settings::{Settings, UnknownVariable};
+use crate::settings::{MIN_ENGINE_LIMIT, Settings, UnknownVariable};
 
 /// Logs the version, the engine and the rules; `summaries` has the default rules first, then those of each application.
 pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary]) {
@@ -16,6 +16,14 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
     rules_report::log_start(log, settings, summaries);
     if workers > 4 * cores || workers < cores {
         info!(log, "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
+    }
+    let (engine_limit, deadline) = (settings.limits.cpu, settings.tree.deadline);
+    if engine_limit > deadline.max(MIN_ENGINE_LIMIT) {
+        warn!(log, "engines may work on after the deadline, when nobody waits for the verdict any more";
+            "engine_limit_ms" => engine_limit.as_millis() as u64, "deadline_ms" => deadline.as_millis() as u64);
+    }
+    if let Err(error) = std::fs::read("/proc/self/stat") {
+        warn!(log, "cannot read /proc, engines that stand still will not be ended"; "cause" => %error);
     }
     let page = settings.agent.answers.block_page.as_ref();
     for element in page.map(BlockPage::broken_elements).unwrap_or_default() {

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 /// Sends one message, and a descriptor with it if one is given.
@@ -67,6 +68,44 @@ pub(crate) fn fork_into(child: impl FnOnce() -> i32) -> nix::Result<Pid> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => std::process::exit(child()),
+    }
+}
+
+/// The process in which [`fork_orphan`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Twin {
+    /// The one that called it.
+    Original,
+    /// The new one.
+    Copy,
+}
+
+/// Forks a process that is no child of this one, but of the next ancestor that has asked for orphans
+/// (PR_SET_CHILD_SUBREAPER), or of process 1. Returns in both processes.
+///
+/// # Errors
+/// The system's error: EAGAIN or ENOMEM when it cannot make another process.
+pub(crate) fn fork_orphan() -> nix::Result<Twin> {
+    // SAFETY: as in `fork_into`.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => loop {
+            match waitpid(child, None) {
+                Ok(WaitStatus::Exited(_, 0)) => return Ok(Twin::Original),
+                Ok(WaitStatus::Exited(_, errno)) => return Err(Errno::from_raw(errno)),
+                Err(Errno::EINTR) => {}
+                Ok(_) => return Err(Errno::ECHILD),
+                Err(errno) => return Err(errno),
+            }
+        },
+        // The process in between ends at once, and its child is an orphan.
+        // SAFETY: as in `fork_into`; the process still has a single thread.
+        ForkResult::Child => match unsafe { fork() } {
+            Ok(ForkResult::Child) => Ok(Twin::Copy),
+            // SAFETY: _exit(2) runs no code of this process: nothing that the zygote has registered for its own end.
+            Ok(ForkResult::Parent { .. }) => unsafe { nix::libc::_exit(0) },
+            // SAFETY: the same.
+            Err(errno) => unsafe { nix::libc::_exit(errno as i32) },
+        },
     }
 }
 

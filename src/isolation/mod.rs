@@ -39,6 +39,9 @@ pub enum IsolationMode {
 pub struct EngineLimits {
     /// CPU time that the engine may use for one message.
     pub cpu: Duration,
+    /// Time that the engine may stand still with one message: it uses no CPU time, is not ready to run and does not wait for
+    /// a disk.
+    pub stall: Duration,
     /// How many transactions the engine may park for their responses, and for how long.
     pub responses: RetentionLimits,
 }
@@ -47,8 +50,8 @@ pub struct EngineLimits {
 /// the zygote and its engines, or the rules that threads share.
 #[derive(Clone)]
 pub enum Isolation {
-    /// Engines are processes that the zygote forks; each may use this much CPU time for one message.
-    Process(Arc<ZygoteHost>, Duration),
+    /// Engines are processes that the zygote forks, each within these limits.
+    Process(Arc<ZygoteHost>, EngineLimits),
     /// Engines are threads of this process.
     Thread(Arc<Threads>),
 }
@@ -100,7 +103,7 @@ pub fn start(
         IsolationMode::Process => {
             let started = ZygoteHost::start(rules, limits.responses, log);
             let (host, summaries) = started.map_err(IsolationError::Zygote)?;
-            Ok((Isolation::Process(Arc::new(host), limits.cpu), summaries))
+            Ok((Isolation::Process(Arc::new(host), limits), summaries))
         }
         IsolationMode::Thread => {
             // After a fault the process replaces itself by exec, and the alarm that guards that is inherited.
@@ -128,8 +131,8 @@ impl AnyEngine {
     /// When the process or the thread cannot be started, or the engine in it.
     pub fn start(worker: usize, isolation: &Isolation, log: &Logger) -> Result<Self, StartError> {
         Ok(match isolation {
-            Isolation::Process(host, cpu) => {
-                Self::Process(EngineProcess::start(worker, Arc::clone(host), *cpu, log)?)
+            Isolation::Process(host, limits) => {
+                Self::Process(EngineProcess::start(worker, Arc::clone(host), *limits, log)?)
             }
             Isolation::Thread(threads) => {
                 Self::Thread(EngineThread::start(worker, Arc::clone(threads), log)?)

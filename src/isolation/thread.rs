@@ -137,7 +137,7 @@ impl EngineThread {
             return Err(self.lose(FailureKind::Crash, ended(), true));
         }
         let (subject, log) = (self.subject.clone(), self.log.clone());
-        let mut watch = Watch::new(&subject, self.shared.limits.cpu, TICK, &log, request);
+        let mut watch = Watch::new(&subject, self.shared.limits, TICK, &log, request);
         loop {
             match self.verdicts.recv_timeout(TICK) {
                 Ok(inspected) => return inspected.map_err(EngineError::from),

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use slog::{Logger, warn};
 
+use crate::isolation::EngineLimits;
 use crate::message::HttpMessage;
 
-/// A request that has used the limit divided by this number is logged as slow.
+/// A request that has used the limit of CPU time divided by this number is logged as slow.
 const SOFT: u32 = 4;
 
 /// Looks in a row that must find the engine idle before it counts as stuck. One is not enough: a worker that was itself
@@ -25,12 +26,37 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// The state as a letter, as ps(1) shows it; a space when the process or thread is gone.
-    fn state(&self) -> char {
-        let stat = std::fs::read_to_string(&self.stat).unwrap_or_default();
-        // The process's name stands before the state, in parentheses, and may itself hold a parenthesis: the last one
-        // counts.
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or(' ')
+    /// What the engine does that uses no CPU time at this moment.
+    fn state(&self) -> State {
+        // Bytes, as the process's name, which stands before the state in parentheses, need not be a text.
+        std::fs::read(&self.stat).map_or(State::Unknown, |stat| State::of(&stat))
+    }
+}
+
+/// What an engine does that has used no CPU time since the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is ready to run, and the machine is busy with others; or it waits for a disk, which is not its fault.
+    Held,
+    /// It sleeps or is stopped.
+    Still,
+    /// It is dead, and not reaped yet.
+    Dead,
+    /// /proc does not say. The CPU time goes on being measured, and its clock tells when the engine is gone.
+    Unknown,
+}
+
+impl State {
+    /// From the content of a `stat` file.
+    fn of(stat: &[u8]) -> Self {
+        // The name may itself hold a parenthesis: the last one counts.
+        let name_end = stat.windows(2).rposition(|pair| pair == b") ");
+        match name_end.and_then(|end| stat.get(end + 2)) {
+            Some(b'R' | b'D') => Self::Held,
+            Some(b'Z' | b'X' | b'x') => Self::Dead,
+            Some(_) => Self::Still,
+            None => Self::Unknown,
+        }
     }
 }
 
@@ -48,8 +74,7 @@ pub(super) enum Overrun {
 /// The watch over one request.
 pub(super) struct Watch<'a> {
     subject: &'a Subject,
-    /// CPU time that the request may use.
-    limit: Duration,
+    limits: EngineLimits,
     /// The time between two looks.
     tick: Duration,
     log: &'a Logger,
@@ -64,16 +89,16 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Begins the watch over `request`, which may use `limit` of CPU time. [`Watch::look`] is to be called each `tick`.
+    /// Begins the watch over `request`, within these limits. [`Watch::look`] is to be called each `tick`.
     pub(super) fn new(
         subject: &'a Subject,
-        limit: Duration,
+        limits: EngineLimits,
         tick: Duration,
         log: &'a Logger,
         request: &'a HttpMessage,
     ) -> Self {
         let last = Duration::ZERO;
-        Self { subject, limit, tick, log, request, first: None, last, idle: None, warned: false }
+        Self { subject, limits, tick, log, request, first: None, last, idle: None, warned: false }
     }
 
     /// Checks whether the engine may go on; to be called once a tick. Logs a slow request once.
@@ -83,29 +108,45 @@ impl<'a> Watch<'a> {
     pub(super) fn look(&mut self) -> Result<(), Overrun> {
         let cpu = Duration::from(clock_gettime(self.subject.clock).map_err(|_| Overrun::Gone)?);
         let used = cpu.saturating_sub(*self.first.get_or_insert(cpu)) + self.tick;
-        if used >= self.limit {
+        if used >= self.limits.cpu {
             return Err(Overrun::TooLong(used));
         }
         let moves = cpu > std::mem::replace(&mut self.last, cpu);
-        let state = if moves { 'R' } else { self.subject.state() };
-        if matches!(state, 'Z' | 'X') {
-            // A zombie: dead, and not reaped yet.
-            return Err(Overrun::Gone);
-        }
-        if state == 'R' {
-            // The engine is ready to run; a busy machine may keep it waiting for a CPU.
-            self.idle = None;
-        } else {
-            let (since, looks) = self.idle.get_or_insert((Instant::now(), 0));
-            *looks += 1;
-            let time = since.elapsed();
-            if time >= self.limit && *looks >= LOOKS {
-                return Err(Overrun::Stuck(time));
+        match if moves { State::Held } else { self.subject.state() } {
+            State::Held | State::Unknown => self.idle = None,
+            State::Dead => return Err(Overrun::Gone),
+            State::Still => {
+                let (since, looks) = self.idle.get_or_insert((Instant::now(), 0));
+                *looks += 1;
+                let time = since.elapsed();
+                if time >= self.limits.stall && *looks >= LOOKS {
+                    return Err(Overrun::Stuck(time));
+                }
             }
         }
-        if used >= self.limit / SOFT && !std::mem::replace(&mut self.warned, true) {
+        if used >= self.limits.cpu / SOFT && !std::mem::replace(&mut self.warned, true) {
             warn!(self.log, "request is slow in the engine"; "cpu_ms" => used.as_millis() as u64, self.request);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_wait_for_a_disk_nor_an_unreadable_proc_is_standing_still() {
+        let state = |letter: &str| State::of(format!("4711 (a) S b) {letter} 1 4711 0").as_bytes());
+        assert_eq!(["R", "D"].map(state), [State::Held; 2]);
+        assert_eq!(["S", "T", "t"].map(state), [State::Still; 3]);
+        assert_eq!(["Z", "X"].map(state), [State::Dead; 2]);
+        assert_eq!(
+            ["", "4711", "4711 (name", "4711 (name) "].map(|stat| State::of(stat.as_bytes())),
+            [State::Unknown; 4]
+        );
+        assert_eq!(State::of(b"4711 (\xFF\xFE) S 1"), State::Still);
+        let clock = ClockId::CLOCK_PROCESS_CPUTIME_ID;
+        assert_eq!(Subject { clock, stat: "/proc/self/nowhere".to_owned() }.state(), State::Unknown);
     }
 }

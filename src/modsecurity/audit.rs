@@ -55,11 +55,11 @@ pub(super) fn check(directives: &Directives, version: EngineVersion) -> Result<V
     let logs = Logs::of(directives, version);
     let mut open = Vec::new();
     for directive in logs.files {
-        let path = path_of(directive);
+        let path = path_of(directive, version);
         open.extend(try_file(&path).map_err(failed(directive, &path))?);
     }
     for directive in logs.folders {
-        let path = path_of(directive);
+        let path = path_of(directive, version);
         try_folder(&path).map_err(failed(directive, &path))?;
     }
     Ok(open)
@@ -87,17 +87,17 @@ impl<'a> Logs<'a> {
         let last =
             |name: &str| directives.all().iter().rev().find(|found| found.name.eq_ignore_ascii_case(name));
         let says = |name: &str, value: &str| {
-            last(name).is_some_and(|found| found.first_word().eq_ignore_ascii_case(value))
+            last(name).is_some_and(|found| found.first_word(version).eq_ignore_ascii_case(value))
         };
         let is_switched =
             || directives.all().iter().any(|rule| contains_ignoring_case(&rule.arguments, "ctl:auditEngine"));
-        let is_on =
-            last("SecAuditEngine").is_some_and(|found| !found.first_word().eq_ignore_ascii_case("Off"));
+        let is_on = last("SecAuditEngine")
+            .is_some_and(|found| !found.first_word(version).eq_ignore_ascii_case("Off"));
         let is_remote = version == EngineVersion::V3 && says("SecAuditLogType", "HTTPS");
         // libmodsecurity opens the audit log only if there can be records, and of several names the last; ModSecurity 2.9
         // opens each when it comes to it.
         let audits = !is_remote && (version == EngineVersion::V2 || is_on || is_switched());
-        let is_pipe = |directive: &&Directive| directive.first_word().starts_with('|');
+        let is_pipe = |directive: &&Directive| directive.first_word(version).starts_with('|');
         let named = |name: &'static str| match version {
             EngineVersion::V2 => {
                 directives.all().iter().filter(|found| found.name.eq_ignore_ascii_case(name)).collect()
@@ -123,8 +123,8 @@ fn contains_ignoring_case(text: &str, part: &str) -> bool {
     text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
 }
 
-fn path_of(directive: &Directive) -> PathBuf {
-    PathBuf::from(directive.first_word())
+fn path_of(directive: &Directive, version: EngineVersion) -> PathBuf {
+    PathBuf::from(directive.first_word(version))
 }
 
 /// Opens the file to append to it. A file that does not exist is created and removed again, so that the engine creates it
@@ -191,7 +191,7 @@ impl AuditLog {
         let audit = Logs::of(directives, version).audit;
         // Only to be looked at.
         let open = |directive| {
-            OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path_of(directive)).ok()
+            OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path_of(directive, version)).ok()
         };
         let is_regular = |file: &File| file.metadata().is_ok_and(|file| file.is_file());
         Self { is_named: audit.is_some(), file: audit.and_then(open).filter(is_regular) }

@@ -33,7 +33,12 @@ impl<L: Library> Inspector<L> {
     /// When the library cannot be readied: it has no memory.
     pub fn new(rules: Arc<RuleSets<L>>, limits: RetentionLimits) -> Result<Self, LibraryError> {
         let memory = rules.of(None).library.prepare()?;
-        Ok(Self { rules, parked: ParkedTransactions::new(limits), losses: AuditLosses::default(), memory })
+        Ok(Self {
+            rules,
+            parked: ParkedTransactions::new(limits, L::release_memory),
+            losses: AuditLosses::default(),
+            memory,
+        })
     }
 
     /// Finishes parked transactions that have expired or make room for others. Returns the time until the next call is
@@ -59,13 +64,7 @@ impl<L: Library> Inspector<L> {
             client: request.client.to_string(),
             uri: request.uri.to_vec(),
         };
-        let parked = Parked {
-            transaction,
-            reported,
-            request: summary,
-            bytes: request.payload.len(),
-            audit: Arc::clone(&rules.audit),
-        };
+        let parked = Parked { transaction, reported, request: summary, audit: Arc::clone(&rules.audit) };
         self.parked.park(request.id.clone(), parked, Instant::now());
         Ok(verdict)
     }

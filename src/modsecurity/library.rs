@@ -50,6 +50,9 @@ pub trait Library: Send + Sync + Sized + 'static {
     /// When the library has no memory.
     fn prepare(&self) -> Result<Self::Memory, LibraryError>;
 
+    /// Gives memory that finished transactions have freed back to the system.
+    fn release_memory();
+
     /// Begins a transaction with this id.
     ///
     /// # Errors

@@ -47,7 +47,8 @@ pub struct Summary {
 /// Loads the rules into a library of their own.
 ///
 /// # Errors
-/// When a file cannot be read, a log cannot be written to, a directive is wrong, the engine refuses one, or the engine has fewer rules than the files.
+/// When a file cannot be read, a log cannot be written to, a directive is wrong, the engine refuses one, or the engine has
+/// fewer rules than the files.
 pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
     let (settings, files, last) = match source {
         RuleSource::Default => {

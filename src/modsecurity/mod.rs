@@ -8,6 +8,7 @@ pub(crate) mod library;
 pub mod load;
 pub mod parked;
 mod patience;
+mod resident;
 mod truncated_body;
 #[cfg(feature = "engine2")]
 mod v2;

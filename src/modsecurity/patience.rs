@@ -1,14 +1,16 @@
 //! The end of loading that stands still: at a FIFO to which nobody writes, or on a file system that does not answer.
 //!
 //! Nothing can interrupt a system call that waits for a file, so rules are loaded in a thread of their own, which is left
-//! behind when it stands still. Loading may take as long as it needs: it stands still when it uses no CPU time.
+//! behind when it stands still. Loading may take as long as it needs: it stands still when it uses no CPU time though it is not waiting for a CPU either.
 
+use std::fs;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, gettid};
 
 use super::error::ApplicationError;
 use crate::rules::progress;
@@ -32,8 +34,10 @@ const STACK: usize = 8 * 1024 * 1024;
 pub(super) fn while_it_moves<T: Send + 'static>(
     load: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApplicationError> {
-    let (send, loaded) = channel::<()>();
+    let (send, loaded) = channel::<Pid>();
     let body = move || {
+        // It is received unless this thread has ended before.
+        let _ = send.send(gettid());
         let outcome = load();
         drop(send);
         outcome
@@ -41,16 +45,29 @@ pub(super) fn while_it_moves<T: Send + 'static>(
     let thread = thread::Builder::new().name("load".to_owned()).stack_size(STACK);
     let thread = thread.spawn(body).map_err(ApplicationError::Thread)?;
     let (mut seen, mut since) = ((progress::current().0, used()), Instant::now());
-    // Nothing is sent: the channel closes with the end of the thread.
-    while loaded.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+    let mut thread_id = None;
+    // The channel closes with the end of the thread.
+    loop {
+        match loaded.recv_timeout(TICK) {
+            Ok(id) => thread_id = Some(id),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
         let ((step, what), used) = (progress::current(), used());
-        if step != seen.0 || used > seen.1 + MOVES {
+        if step != seen.0 || used > seen.1 + MOVES || thread_id.is_some_and(is_runnable) {
             (seen, since) = ((step, used), Instant::now());
         } else if since.elapsed() >= LIMIT {
             return Err(ApplicationError::StandsStill { what, time: LIMIT });
         }
     }
     thread.join().or_else(|panic| resume_unwind(panic))
+}
+
+/// Whether the thread runs or waits for a CPU, which a busy machine may keep from it (proc_pid_stat(5)).
+fn is_runnable(thread: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+    // The name in front of the state is in parentheses and may itself have any.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
 }
 
 /// CPU time that this process has used.

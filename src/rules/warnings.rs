@@ -75,7 +75,7 @@ impl Warning {
                 r#"SecRule REQUEST_HEADERS:Content-Type "@rx (?i)^\s*(?:application|text)/(?:[a-z0-9.+-]+\+)?xml\b" "id:8700002,phase:1,t:none,nolog,pass,ctl:requestBodyProcessor=XML""#
             }
             Self::Arguments => {
-                r#"SecRule &ARGS "@ge 1000" "id:8700001,phase:2,t:none,log,deny,status:400", and SecArgumentsLimit 1000"#
+                r#"SecRule &ARGS "@ge 3500" "id:8700001,phase:2,t:none,log,deny,status:400", and SecArgumentsLimit 3500"#
             }
             Self::PcreLimits => {
                 r#"as the last rule SecRule TX:/^MSC_/ "!@streq 0" "id:8700007,phase:2,t:none,log,deny,status:400""#

@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     #[structopt(short, long, value_name = "PORT")]
     pub(super) port: Option<String>,
 
-    /// Number of workers, each with an engine [default: 5]
+    /// Number of workers, each with an engine; auto: as many as there are cores for the agent [default: 5]
     #[structopt(short = "n", long, value_name = "NUM")]
     pub(super) workers: Option<String>,
 
@@ -87,9 +87,15 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "FORM")]
     pub(super) isolation: Option<String>,
 
-    /// CPU time that an engine process may use for one request before it is ended, at least 100ms [default: 2s]
+    /// CPU time that an engine may use for one request before it is ended, at least 100ms [default: that of --deadline,
+    /// or 100ms]
     #[structopt(long, value_name = "TIME")]
     pub(super) engine_limit: Option<String>,
+
+    /// Time that an engine may stand still with a request before it is ended, at least 100ms: it neither runs nor waits
+    /// for a CPU or a disk [default: 2s]
+    #[structopt(long, value_name = "TIME")]
+    pub(super) stall_limit: Option<String>,
 
     /// Requests that an engine process inspects before a new one takes its place, without losing a request; 0: no limit.
     /// The first processes are replaced earlier, so that they are not all replaced at once [default: 0]
@@ -110,8 +116,8 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "POLICY")]
     pub(super) truncated: Option<String>,
 
-    /// Most transactions that are kept for their responses at the same time, in all engines together; 0: none, responses
-    /// are not expected [default: 0]
+    /// Most transactions that are kept for their responses at the same time, in all engines together, where each may take
+    /// 256 KB on average; 0: none, responses are not expected [default: 0]
     #[structopt(long, value_name = "NUM")]
     pub(super) responses: Option<String>,
 
@@ -160,7 +166,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 25] = [
+pub(super) const OPTIONS: [(&str, Kind); 26] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -176,6 +182,7 @@ pub(super) const OPTIONS: [(&str, Kind); 25] = [
     ("engine", Kind::Value),
     ("isolation", Kind::Value),
     ("engine-limit", Kind::Value),
+    ("stall-limit", Kind::Value),
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
     ("on-error", Kind::Value),

@@ -17,8 +17,8 @@ use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::sources::{RuleSource, RuleSources};
 use crate::rules::version::EngineVersion;
 
-/// The shortest `--engine-limit`. The watchdog measures every 20 ms, too rarely for a shorter limit.
-const MIN_ENGINE_LIMIT: Duration = Duration::from_millis(100);
+/// The shortest `--engine-limit` and `--stall-limit`. The watchdog measures every 20 ms, too rarely for a shorter limit.
+pub(crate) const MIN_ENGINE_LIMIT: Duration = Duration::from_millis(100);
 
 /// The largest `--responses`. No machine has memory for more transactions.
 const MAX_RESPONSES: usize = 1_000_000;
@@ -71,20 +71,33 @@ pub(super) fn isolation(arguments: &Arguments) -> Result<IsolationMode, BadOptio
     }
 }
 
-/// Returns the limits of one engine out of `workers`.
+/// Returns the limits of one engine of this tree.
 ///
 /// # Errors
-/// The first of `--engine-limit`, `--responses` and `--response-ttl` that is wrong.
-pub(super) fn limits(arguments: &Arguments, workers: usize) -> Result<EngineLimits, BadOption> {
-    let cpu = time::parse("--engine-limit", arguments.engine_limit.as_deref().unwrap_or("2s"))?;
-    if cpu < MIN_ENGINE_LIMIT {
-        return Err(BadOption(format!("--engine-limit: {cpu:?} is less than {MIN_ENGINE_LIMIT:?}")));
-    }
+/// The first of `--engine-limit`, `--stall-limit`, `--responses` and `--response-ttl` that is wrong.
+pub(super) fn limits(arguments: &Arguments, tree: &actors::Settings) -> Result<EngineLimits, BadOption> {
+    let limit = |option: &str, word: &str| match time::parse(option, word)? {
+        limit if limit < MIN_ENGINE_LIMIT => {
+            Err(BadOption(format!("{option}: {word:?} is less than {MIN_ENGINE_LIMIT:?}")))
+        }
+        limit => Ok(limit),
+    };
+    // What is not done by then is answered already, and an engine that goes on with it keeps others waiting.
+    let cpu = match &arguments.engine_limit {
+        Some(word) => limit("--engine-limit", word)?,
+        None => tree.deadline.max(MIN_ENGINE_LIMIT),
+    };
+    let stall = limit("--stall-limit", arguments.stall_limit.as_deref().unwrap_or("2s"))?;
     let responses = arguments.responses.as_deref().unwrap_or("0");
     let responses = number::parse("--responses", responses, 0, MAX_RESPONSES)?;
     let ttl = time::parse("--response-ttl", arguments.response_ttl.as_deref().unwrap_or("60s"))?;
     // Requests spread over all workers, so each engine has an equal share of the transactions.
-    Ok(EngineLimits { cpu, responses: RetentionLimits { count: responses.div_ceil(workers), ttl } })
+    let count = responses.div_ceil(tree.workers);
+    let engines = match isolation(arguments)? {
+        IsolationMode::Process => 1,
+        IsolationMode::Thread => tree.workers,
+    };
+    Ok(EngineLimits { cpu, stall, responses: RetentionLimits { count, ttl, engines } })
 }
 
 /// Returns the value of `--max-requests`; 0 is no limit.

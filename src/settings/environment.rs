@@ -7,12 +7,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::BadOption;
 use super::arguments::{Kind, OPTIONS};
+use crate::rules::check::suggestion::closest;
 
 /// The prefix of the program's environment variables.
 const PREFIX: &str = "MODSECURITY_SPOA_";
-
-/// The most letters by which a variable may differ from the one that was probably meant.
-const SIMILAR: usize = 2;
 
 /// The variable of an option.
 fn variable(name: &str) -> String {
@@ -67,27 +65,10 @@ fn is_of_kubernetes(name: &str) -> bool {
     name.starts_with("PORT_") || name.starts_with("SERVICE_")
 }
 
-/// The variable of an option whose name differs least from this one, if it differs by two letters at most.
+/// The variable of the option that was probably meant.
 fn similar(name: &str) -> Option<String> {
-    let all = OPTIONS.iter().map(|(option, _)| variable(option));
-    let near = all.map(|known| (distance(name, &known), known)).filter(|(distance, _)| *distance <= SIMILAR);
-    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
-}
-
-/// How many letters have to be put in, taken out or replaced to make one word of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.to_uppercase().chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, char) in one.to_uppercase().chars().enumerate() {
-        let mut next = vec![line + 1];
-        let columns = other.iter().zip(row.iter().zip(row.iter().skip(1)));
-        for (&theirs, (&diagonal, &above)) in columns {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((diagonal + usize::from(char != theirs)).min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    let option = name.strip_prefix(PREFIX)?.replace('_', "-");
+    closest(&option, OPTIONS.iter().map(|(known, _)| *known)).map(variable)
 }
 
 /// The options that the environment gives.

@@ -20,6 +20,7 @@ use crate::isolation::{EngineLimits, IsolationMode};
 use crate::rules::sources::RuleSources;
 pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
+pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
 
@@ -98,7 +99,7 @@ pub fn read(
 fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Result<Settings, SettingsError> {
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;
-    let limits = engine::limits(arguments, tree.workers)?;
+    let limits = engine::limits(arguments, &tree)?;
     Ok(Settings {
         debug: arguments.debug,
         task: task(arguments)?,

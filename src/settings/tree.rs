@@ -33,7 +33,12 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// The first of these options that is wrong.
 pub(super) fn check(arguments: &Arguments) -> Result<actors::Settings, BadOption> {
-    let workers = number::parse("--workers", arguments.workers.as_deref().unwrap_or("5"), 1, MAX_WORKERS)?;
+    let workers = match arguments.workers.as_deref().unwrap_or("5") {
+        // As many as this process may use, by its affinity and its control group.
+        "auto" => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS),
+        number => number::parse("--workers", number, 1, MAX_WORKERS)
+            .map_err(|BadOption(cause)| BadOption(format!("{cause} or auto")))?,
+    };
     let deadline = time::parse("--deadline", arguments.deadline.as_deref().unwrap_or("500ms"))?;
     if deadline.is_zero() {
         return Err(BadOption("--deadline: 0 leaves no time to answer".to_owned()));

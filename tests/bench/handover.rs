@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{Engine, EngineError};
+use modsecurity_spoa::isolation::EngineLimits;
 use modsecurity_spoa::isolation::process::{EngineProcess, ZygoteHost, invoked_as_zygote, run_zygote};
 use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
@@ -91,7 +92,9 @@ fn compare(version: EngineVersion) {
     let rules = RuleSources { engine: version, default, applications: Vec::new() };
     let log = Logger::root(Discard, o!());
     let (zygote_host, _) = ZygoteHost::start(&rules, RetentionLimits::NONE, &log).unwrap();
-    let mut process = EngineProcess::start(1, Arc::new(zygote_host), Duration::from_secs(2), &log).unwrap();
+    let long = Duration::from_secs(2);
+    let limits = EngineLimits { cpu: long, stall: long, responses: RetentionLimits::NONE };
+    let mut process = EngineProcess::start(1, Arc::new(zygote_host), limits, &log).unwrap();
     let mut thread = ModSecurity::new(&Rules::load(&rules).unwrap().0, RetentionLimits::NONE).unwrap();
     let payload = message::payload_with_body(&[b'a'; 3000]).freeze();
     let request = decode(&payload, "16aa3d069273781eed0baf45dbef0b7b".to_owned()).unwrap();

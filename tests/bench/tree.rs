@@ -21,7 +21,7 @@ use actors::restart::RestartPolicy;
 use actors::spop::hello::Capabilities;
 use actors::spop::{ActionList, FrameId, Limits};
 use actors::{
-    Agent, Engine, EngineError, Failure, Root, Settings, Socket, StartError, TreeEvent, one_by_one,
+    Agent, ClientKey, Engine, EngineError, Failure, Root, Settings, Socket, StartError, TreeEvent, one_by_one,
 };
 use bytes::Bytes;
 use client::Client;
@@ -73,6 +73,13 @@ impl Agent for BenchAgent {
 
     fn affinity(&self, _: &HttpMessage) -> Option<usize> {
         None
+    }
+
+    fn client(&self, message: &HttpMessage) -> Option<ClientKey> {
+        match message {
+            HttpMessage::Request(request) => request.client.address.map(ClientKey::from),
+            HttpMessage::Response(_) => None,
+        }
     }
 
     fn read(&self, payload: &Bytes) -> (Dialect, Result<HttpMessage, Failure>) {

@@ -2,13 +2,15 @@
 // request goes through, and does what the value of the header `x-fault` says. See tests/faults. For ModSecurity 2.9
 // faults2.c is linked with it.
 //
-// While the file named by FAULT_WHILE exists, every request is as bad as `x-fault: null`.
+// While the file named by FAULT_WHILE exists, every request is as bad as `x-fault: null`. While the file named by
+// FAULT_FORK exists, no process can be forked, as at a limit of processes.
 
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -137,6 +139,17 @@ extern "C" void fault_while() {
     if (file != nullptr && access(file, F_OK) == 0) {
         write_to_null();
     }
+}
+
+extern "C" pid_t fork() {
+    using Fork = pid_t (*)();
+    static const Fork own = reinterpret_cast<Fork>(dlsym(RTLD_NEXT, "fork"));
+    static const char *const file = std::getenv("FAULT_FORK");
+    if (file != nullptr && access(file, F_OK) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return own();
 }
 
 namespace {

@@ -136,6 +136,7 @@ fn what_one_engine_alone_would_take_otherwise() {
     let unnamed = "SecAction \"phase:1,pass\"\n";
     let apart = "SecRule ARGS @rx a \"id:1,phase:1,deny\"\n";
     let lines = "SecRule ARGS \"@pm a\n b\"\n  \"id:1,phase:1,deny\"\n";
+    let selector = "SecRule ARGS:/a=b/|XML:/a=b/ \"@rx a\" \"id:1,phase:1,deny\"\n";
     let crash = "SecRuleRemoveByTag \"(\"\n";
     let quotes = "SecAction \"id:1,phase:1,pass,msg:'say \"hi, x\" there',tag:'\"'\"\n";
     if engine() == 2 {
@@ -145,11 +146,16 @@ fn what_one_engine_alone_would_take_otherwise() {
         refused(twice, "FILE:2: id 1 is that of the rule at FILE:1 as well");
         refused(unnamed, "FILE:1: the rule has no id");
         refused(lines, "FILE:1: a quote (\") is not closed");
+        taken(selector);
         refused(quotes, "FILE:1: a quote (') is not closed");
         refused(crash, "FILE:1: bad regular expression in SecRuleRemoveByTag");
     } else {
         refused(&detect, "FILE:1: operator @detectSQLi takes no argument, and has \"foo\"");
         refused(&empty, "FILE:1: operator @streq has no argument");
+        refused(
+            selector,
+            "FILE:1: the engine takes /a=b/ for the name of an element of ARGS, for its =; write \\x3d",
+        );
         for rules in [letters.as_str(), twice, unnamed, apart, lines, crash, quotes] {
             taken(rules);
         }

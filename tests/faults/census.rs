@@ -4,6 +4,9 @@ use crate::subject::{Subject, WORKERS};
 use crate::support::waiting::wait_until;
 use std::fs;
 
+/// The name of a spare zygote.
+const SPARE: &str = "zygote-spare";
+
 /// One process, from /proc/PID/stat.
 #[derive(Clone, Debug)]
 pub struct Process {
@@ -32,7 +35,8 @@ impl Process {
         Self::find(self.pid).is_some_and(|now| !matches!(now.state, 'Z' | 'X') && now.name == self.name)
     }
 
-    fn children_of(parent: u32) -> Vec<Self> {
+    /// The children of a process, zombies among them.
+    pub fn children_of(parent: u32) -> Vec<Self> {
         let pids = fs::read_dir("/proc").unwrap().flatten();
         let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter_map(Self::find).filter(|process| process.parent == parent).collect()
@@ -47,6 +51,23 @@ impl Process {
 impl Subject {
     /// The zygotes: one, unless it was just killed.
     pub fn zygotes(&self) -> Vec<Process> {
+        let mut all = self.children();
+        all.retain(|child| child.name != SPARE);
+        all
+    }
+
+    /// The spare zygote, once it is there.
+    pub fn spare(&self) -> Process {
+        let mut found = None;
+        wait_until("a spare zygote", || {
+            found = self.children().into_iter().find(|child| child.name == SPARE);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// The zygote and its spare.
+    fn children(&self) -> Vec<Process> {
         let mut all = Process::children_of(self.agent.pid());
         all.retain(|child| child.was_called() == "modsecurity-spoa-zygote" && child.state != 'Z');
         all

@@ -23,3 +23,5 @@ mod subject;
 mod support;
 // The same faults with `--isolation thread`: what that form promises.
 mod thread_isolation;
+// Zygotes that die, with and without a spare.
+mod zygotes;

@@ -105,7 +105,7 @@ fn under_load_no_request_is_left_out_and_nothing_is_left_behind() {
             });
         }
     });
-    wait_until("one zygote and three engines", || agent.helpers().len() == 4);
+    wait_until("one zygote, its spare and three engines", || agent.helpers().len() == 5);
     // The zygote host hears of an engine's end a moment after the system.
     wait_until("descriptors, and memory shared with engines, as before", || held(&agent) == before);
     let lines = agent.stop().1;

@@ -92,6 +92,7 @@ impl Subject {
             ("LD_PRELOAD", library().to_str().unwrap()),
             ("FAULT_AUDIT_LOG", &place("audit.log")),
             ("FAULT_WHILE", &place("every-request-is-bad")),
+            ("FAULT_FORK", &place("no-fork")),
         ];
         let agent = Agent::start_exactly(&all, &environment);
         Self { agent, folder }
@@ -106,6 +107,12 @@ impl Subject {
     pub fn every_request_is_bad(&self, bad: bool) {
         let path = self.folder.path().join("every-request-is-bad");
         if bad { std::fs::write(path, "").unwrap() } else { std::fs::remove_file(path).unwrap() }
+    }
+
+    /// From now on no process can be forked, or forking works again.
+    pub fn cannot_fork(&self, broken: bool) {
+        let path = self.folder.path().join("no-fork");
+        if broken { std::fs::write(path, "").unwrap() } else { std::fs::remove_file(path).unwrap() }
     }
 
     /// Records in the audit log.

@@ -12,7 +12,7 @@ const RULES: &str = "SecRuleEngine On\nSecRule ARGS:deny \"@streq this\" \"id:1,
 
 /// An agent whose engines may stand still for as long as a test takes.
 fn agent(options: &[&str]) -> Agent {
-    let common = ["--debug", "--engine-limit", "120s", "-c", "pipelining", "-c", "async"];
+    let common = ["--debug", "--stall-limit", "120s", "-c", "pipelining", "-c", "async"];
     Agent::with_rules(RULES, &[&common[..], options].concat())
 }
 

@@ -65,7 +65,7 @@ fn requests_share_links_at_the_same_time() {
 
 #[test]
 fn requests_that_haproxy_gives_up_on_without_a_word_harm_nobody() {
-    let agent = Agent::with_rules(RULES, &["-n", "1", "--engine-limit", "60s"]);
+    let agent = Agent::with_rules(RULES, &["-n", "1", "--stall-limit", "60s"]);
     let folder = tempfile::tempdir().unwrap();
     let spoe = folder.path().join("spoe.conf");
     let deployed = std::fs::read_to_string(repository("deploy/spoe-modsecurity.conf")).unwrap();

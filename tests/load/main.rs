@@ -8,6 +8,8 @@
 mod batches;
 // Many requests and many connections: no error, none lost, no growing memory.
 mod endurance;
+// One client beside many others: who is refused.
+mod fairness;
 // Who has the machine.
 mod machine;
 // More requests than engines can inspect: as many verdicts as ever, and an explicit error in time for every other one.

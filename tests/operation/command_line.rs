@@ -212,6 +212,15 @@ fn five_workers_start_without_the_option() {
 }
 
 #[test]
+fn auto_starts_as_many_workers_as_there_are_cores() {
+    let (_folder, rules) = rule_file("SecRuleEngine On\n");
+    let agent = Agent::start(&["-f", rules.to_str().unwrap(), "-n", "auto"]);
+    let cores = std::thread::available_parallelism().unwrap().get().min(1024);
+    agent.log.wait_for_text(&format!(" ready, workers: {cores},"));
+    assert_eq!(agent.engines().len(), cores);
+}
+
+#[test]
 fn as_many_workers_start_as_are_asked_for() {
     let agent = Agent::start(&["-n", "3"]);
     agent.log.wait_for_text(" ready, workers: 3");

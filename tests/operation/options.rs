@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
 /// values from the environment alone.
-const ROWS: [(&str, &str, &[&str]); 25] = [
+const ROWS: [(&str, &str, &[&str]); 26] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
@@ -27,6 +27,7 @@ const ROWS: [(&str, &str, &[&str]); 25] = [
     ("engine", "3", &["4", "three"]),
     ("isolation", "thread", &["fork"]),
     ("engine-limit", "1s", &["99ms", "soon"]),
+    ("stall-limit", "1s", &["99ms", "soon"]),
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
     ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::support::PATIENCE;
 use crate::support::agent::{Agent, rule_file};
 use crate::support::log::Log;
-use crate::support::process::{AGENT, clean_environment, end, guarded, spawn};
+use crate::support::process::{AGENT, clean_environment, end, guarded, signal, spawn};
 use crate::support::spop::{Link, Message, hello, hello_frame};
 use crate::support::waiting::{SetAtEnd, wait_until};
 use crate::support::wire::{Frame, NOTIFY};
@@ -214,13 +214,33 @@ fn limit_descriptors(agent: &Agent, limit: &str) {
     assert!(status.unwrap().success());
 }
 
+/// Descriptors that links leave to the rest of the agent with five workers.
+const LEFT_TO_ENGINES: usize = 16 + 4 * 5;
+
+#[test]
+fn links_leave_the_descriptors_that_engines_need() {
+    let agent = Agent::with_rules(RULES, &[]);
+    let mut link = agent.link();
+    let used = std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
+    limit_descriptors(&agent, &format!("{}:", used + 60));
+    let _waiting: Vec<_> = (0..100).map(|_| agent.connect()).collect();
+    agent.log.wait_for_text("cannot accept links");
+    for engine in agent.engines() {
+        signal(engine, "KILL");
+    }
+    wait_until("all engines again", || agent.log.lines_with(" worker restarted, ").len() >= 5);
+    assert_serves(&mut link);
+    let failed = agent.log.lines_with("engine did not start");
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
 #[test]
 fn without_descriptors_links_go_on_the_log_says_so_once_and_accepting_recovers() {
     let agent = Agent::with_rules(RULES, &[]);
     let mut link = agent.link();
     assert_serves(&mut link);
     let used = std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
-    limit_descriptors(&agent, &format!("{}:", used + 8));
+    limit_descriptors(&agent, &format!("{}:", used + 8 + LEFT_TO_ENGINES));
     let mut waiting: Vec<_> = (0..30).map(|_| agent.connect()).collect();
     let line = agent.log.wait_for_text("cannot accept links");
     assert!(line.contains(" ERRO ") && line.contains("Too many open files"), "{line}");

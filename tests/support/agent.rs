@@ -128,7 +128,7 @@ impl Agent {
         self.wait().code()
     }
 
-    /// The process ids of its zygote and engines.
+    /// The process ids of its zygote, of the spare, and of its engines.
     pub fn helpers(&self) -> Vec<u32> {
         family(self.pid()).into_iter().filter(|&pid| pid != self.pid()).collect()
     }

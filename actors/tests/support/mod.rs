@@ -17,8 +17,8 @@ use actors::spop::hello::Capabilities;
 use actors::spop::value::encode_bytes;
 use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Messages, Scope, Value, frame};
 use actors::{
-    Agent, CauseOfEnd, Engine, EngineError, Failure, FailureKind, ReloadEngines, Root, Settings, Socket,
-    StartError, Stop, TreeEvent, restart::RestartPolicy,
+    Agent, CauseOfEnd, ClientKey, Engine, EngineError, Failure, FailureKind, ReloadEngines, Root, Settings,
+    Socket, StartError, Stop, TreeEvent, restart::RestartPolicy,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
@@ -220,6 +220,11 @@ impl Agent for TestAgent {
     /// The number at the end of an order is that of the worker that must have it.
     fn affinity(&self, order: &Order) -> Option<usize> {
         order.0.rsplit_once(" for ")?.1.parse().ok()
+    }
+
+    /// The number behind `from`.
+    fn client(&self, order: &Order) -> Option<ClientKey> {
+        Some(ClientKey::V6(order.0.rsplit_once(" from ")?.1.parse().ok()?))
     }
 
     fn read(&self, payload: &Bytes) -> ((), Result<Order, Failure>) {

@@ -37,6 +37,13 @@ pub fn reseed() {
     unsafe { sys::mss_reseed() }
 }
 
+/// Gives the memory that the library has freed back to the system. It takes milliseconds, as malloc looks for all free
+/// pages.
+pub fn release_memory() {
+    // SAFETY: malloc_trim(3) has no preconditions, and moves nothing that is in use.
+    unsafe { nix::libc::malloc_trim(0) };
+}
+
 /// The text of a C++ exception, or of the library's own report of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exception(pub String);

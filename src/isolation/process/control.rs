@@ -29,6 +29,9 @@ pub(super) enum Order {
         /// The process to kill.
         pid: i32,
     },
+    /// Fork a spare zygote; the descriptor of the spare's control socket comes with the message. To a spare, this also
+    /// is the order to take over.
+    Spare,
 }
 
 /// What the zygote tells the front.
@@ -47,9 +50,9 @@ pub(super) enum Report {
         /// The engine's process.
         pid: i32,
     },
-    /// No engine could be forked.
+    /// No engine could be forked. On the control socket of a spare: no spare could be forked.
     NotSpawned {
-        /// The token of the order.
+        /// The token of the order; 0 for a spare.
         token: u64,
         /// The errno of fork(2).
         errno: i32,
@@ -63,6 +66,11 @@ pub(super) enum Report {
         /// The exit status of an engine that exited by itself.
         status: i32,
     },
+    /// The first message of a spare on its own control socket.
+    Spare {
+        /// The spare's process.
+        pid: i32,
+    },
 }
 
 impl Order {
@@ -70,6 +78,7 @@ impl Order {
         match self {
             Self::Spawn { token, worker } => message(1, &[token, worker]),
             Self::Kill { pid } => message(2, &[pid as u64]),
+            Self::Spare => message(3, &[]),
         }
     }
 
@@ -79,6 +88,7 @@ impl Order {
         Some(match number()? {
             1 => Self::Spawn { token: number()?, worker: number()? },
             2 => Self::Kill { pid: number()?.try_into().ok()? },
+            3 => Self::Spare,
             _ => return None,
         })
     }
@@ -114,6 +124,7 @@ impl Report {
             Self::Spawned { token, pid } => message(3, &[*token, *pid as u64]),
             Self::NotSpawned { token, errno } => message(4, &[*token, *errno as u64]),
             Self::Ended { pid, signal, status } => message(5, &[*pid as u64, *signal as u64, *status as u64]),
+            Self::Spare { pid } => message(7, &[*pid as u64]),
         }
     }
 
@@ -150,6 +161,7 @@ impl Report {
             4 => Self::NotSpawned { token: number()?, errno: small(number())? },
             5 => Self::Ended { pid: small(number())?, signal: small(number())?, status: small(number())? },
             6 => Self::Ready,
+            7 => Self::Spare { pid: small(number())? },
             _ => return None,
         })
     }
@@ -169,7 +181,7 @@ mod tests {
 
     #[test]
     fn messages_come_back() {
-        for order in [Order::Spawn { token: 1 << 40, worker: 3 }, Order::Kill { pid: 77 }] {
+        for order in [Order::Spawn { token: 1 << 40, worker: 3 }, Order::Kill { pid: 77 }, Order::Spare] {
             assert_eq!(Order::decode(&order.encode()), Some(order));
         }
         let summary = Summary {
@@ -184,6 +196,7 @@ mod tests {
             Report::Spawned { token: 5, pid: 1234 },
             Report::NotSpawned { token: 5, errno: 11 },
             Report::Ended { pid: 1234, signal: 11, status: 0 },
+            Report::Spare { pid: 1234 },
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }

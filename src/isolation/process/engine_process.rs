@@ -21,8 +21,10 @@ use nix::unistd::Pid;
 use slog::Logger;
 
 use super::channel::{self, Received, WorkerEnd};
+use super::spawn_error::SpawnError;
 use super::wire;
-use super::zygote_host::{EngineExit, SpawnError, ZygoteHost};
+use super::zygote_host::{EngineExit, ZygoteHost};
+use crate::isolation::EngineLimits;
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
@@ -51,19 +53,19 @@ pub struct EngineProcess {
     host: Arc<ZygoteHost>,
     /// Why this program has killed the engine, if it has: the zygote need not be asked.
     killed: Option<CauseOfEnd>,
-    limit: Duration,
+    limits: EngineLimits,
     log: Logger,
 }
 
 impl EngineProcess {
-    /// Lets the zygote fork an engine. `limit` is the CPU time that the engine may use for one request.
+    /// Lets the zygote fork an engine, which is ended when it exceeds these limits.
     ///
     /// # Errors
     /// When the memory that the engine shares with its worker cannot be made, or the zygote forks no engine.
     pub fn start(
         worker: usize,
         host: Arc<ZygoteHost>,
-        limit: Duration,
+        limits: EngineLimits,
         log: &Logger,
     ) -> Result<Self, StartError> {
         let (channel, memory) = WorkerEnd::create()
@@ -85,7 +87,7 @@ impl EngineProcess {
             end,
             host,
             killed: None,
-            limit,
+            limits,
             log: log.clone(),
         })
     }
@@ -139,7 +141,7 @@ impl EngineProcess {
             if place == count {
                 break;
             }
-            let mut watch = Watch::new(&self.subject, self.limit, TICK, &self.log, request);
+            let mut watch = Watch::new(&self.subject, self.limits, TICK, &self.log, request);
             let begin = Instant::now();
             let mut next_look = begin + TICK;
             let verdict = loop {
@@ -182,7 +184,7 @@ impl EngineProcess {
                 (FailureKind::Crash, format!("engine process {} answers garbage", self.pid), true)
             }
             EngineLoss::Overrun(Overrun::TooLong(used)) => {
-                let limit = self.limit;
+                let limit = self.limits.cpu;
                 let cause = format!("engine process {} used {used:.1?} of CPU, {limit:?} allowed", self.pid);
                 (FailureKind::Timeout, cause, true)
             }

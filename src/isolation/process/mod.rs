@@ -4,6 +4,7 @@
 //! front process                                zygote                       engine processes
 //! ZygoteHost (one thread) ── control socket ── loads the rules, one thread
 //!                                              forks, reaps and kills ───── engine 1 … n
+//!            ── control socket ── spare: a copy of the zygote, which takes over when the zygote dies
 //! EngineProcess (per worker) ──────────── shared memory ───────────────────┘
 //! ```
 //!
@@ -11,7 +12,8 @@
 //! calls it. A worker that needs an engine sends the zygote a piece of shared memory (`memfd_create(2)`); the forked
 //! engine reads jobs from it and writes verdicts into it (`channel/`). The zygote reaps an engine that ends and reports
 //! it; the zygote host passes the report on to the engine's worker, and wakes the worker if it waits for a verdict. The
-//! kernel ends the engines when the zygote dies, and the zygote when the front dies (PR_SET_PDEATHSIG).
+//! kernel ends the engines when the zygote dies, and the zygote when the front dies (PR_SET_PDEATHSIG). The front is the
+//! parent of the spare, too, and of all that a dead zygote leaves behind (PR_SET_CHILD_SUBREAPER).
 //!
 //! The front trusts an engine no more than a peer: a request may have exploited it.
 
@@ -19,9 +21,13 @@ mod channel;
 mod control;
 mod engine_main;
 mod engine_process;
+mod orphans;
+mod spare;
+mod spawn_error;
 mod wire;
 mod zygote;
 mod zygote_host;
+mod zygote_process;
 
 pub use engine_process::EngineProcess;
 pub use zygote::{invoked_as_zygote, run as run_zygote};

@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -16,11 +17,11 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, close, getpid};
+use nix::unistd::{Pid, close, dup2_stdin, getpid, getppid, setpgid};
 
 use super::control::{MAX_MESSAGE, MAX_SUMMARIES, Order, Report};
 use super::engine_main;
-use crate::ffi::processes;
+use crate::ffi::processes::{self, Twin};
 use crate::modsecurity::Rules;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::sources::{RuleSource, RuleSources};
@@ -78,7 +79,7 @@ fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits)> {
             None => applications.push((name.to_owned(), vec![file.into()])),
         }
     }
-    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl }))
+    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl, engines: 1 }))
 }
 
 /// Runs a zygote, whose control socket is its standard input, until the front lets it go. Returns the exit status.
@@ -150,6 +151,26 @@ struct Zygote {
     limits: RetentionLimits,
     /// Engines that are not reaped yet.
     engines: Vec<Pid>,
+    /// The front, which starts the first zygote and becomes the parent of all spares.
+    front: Pid,
+    /// Whether this is a spare that has not taken over.
+    is_spare: bool,
+}
+
+/// Why a zygote stops to serve the front for a moment.
+enum Served {
+    /// The front has closed the control socket.
+    Closed,
+    /// The front wants a spare, which gets this control socket.
+    Spare(OwnedFd),
+}
+
+/// The result of an order.
+enum Obeyed {
+    /// The order is carried out.
+    Done,
+    /// What the loop that reads orders has to end for.
+    Served(Served),
 }
 
 impl Zygote {
@@ -161,12 +182,9 @@ impl Zygote {
             let _ = processes::send(control.as_fd(), &Report::Failed(error.to_string()).encode(), None);
             ServiceError::Rules
         })?;
-        let mut signals = SigSet::empty();
-        signals.add(Signal::SIGCHLD);
-        signals.thread_block().map_err(ServiceError::Children)?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let children = SignalFd::with_flags(&signals, flags).map_err(ServiceError::Children)?;
-        let zygote = Self { control, children, rules, limits, engines: Vec::new() };
+        let children = watch_children().map_err(ServiceError::Children)?;
+        let (engines, front) = (Vec::new(), getppid());
+        let zygote = Self { control, children, rules, limits, engines, front, is_spare: false };
         for summaries in summaries.chunks(MAX_SUMMARIES) {
             zygote.report(&Report::Loaded(summaries.to_vec())).map_err(ServiceError::Service)?;
         }
@@ -185,10 +203,19 @@ impl Zygote {
     }
 
     fn serve_to_the_end(mut self) -> nix::Result<()> {
-        let served = match self.serve_front() {
-            // The front closed the socket while a report was on its way.
-            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-            served => served,
+        let served = loop {
+            // The copy of a zygote goes on from here as the zygote does, so that copies of copies do not pile up on the
+            // stack.
+            let served = self.serve_front().and_then(|served| match served {
+                Served::Spare(control) => self.fork_spare(control).map(|()| true),
+                Served::Closed => Ok(false),
+            });
+            match served {
+                Ok(true) => {}
+                // The second: the front closed the socket while a report was on its way.
+                Ok(false) | Err(Errno::EPIPE | Errno::ECONNRESET) => break Ok(()),
+                Err(errno) => break Err(errno),
+            }
         };
         self.wait_for_engines()?;
         for engine in self.engines.drain(..) {
@@ -224,7 +251,7 @@ impl Zygote {
         Ok(())
     }
 
-    fn serve_front(&mut self) -> nix::Result<()> {
+    fn serve_front(&mut self) -> nix::Result<Served> {
         loop {
             let mut ready = [
                 PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
@@ -239,8 +266,8 @@ impl Zygote {
                 while self.children.read_signal()?.is_some() {}
                 self.reap()?;
             }
-            if control && !self.accept()? {
-                return Ok(());
+            if control && let Obeyed::Served(served) = self.accept()? {
+                return Ok(served);
             }
         }
     }
@@ -260,14 +287,17 @@ impl Zygote {
         }
     }
 
-    /// Carries out one order of the front; `false` once the front has closed the socket.
-    fn accept(&mut self) -> nix::Result<bool> {
+    /// Carries out one order of the front, all but that for a spare.
+    fn accept(&mut self) -> nix::Result<Obeyed> {
         let mut buffer = [0; MAX_MESSAGE];
-        let (length, memory) = match processes::receive(self.control.as_fd(), &mut buffer) {
-            Ok((0, _)) => return Ok(false),
+        let (length, descriptor) = match processes::receive(self.control.as_fd(), &mut buffer) {
+            Ok((0, _)) => return Ok(Obeyed::Served(Served::Closed)),
             received => received?,
         };
-        match (Order::decode(buffer.get(..length).unwrap_or_default()), memory) {
+        if std::mem::take(&mut self.is_spare) {
+            self.take_over();
+        }
+        match (Order::decode(buffer.get(..length).unwrap_or_default()), descriptor) {
             (Some(Order::Spawn { token, worker }), Some(memory)) => {
                 let report = match self.spawn(worker, memory) {
                     Ok(pid) => Report::Spawned { token, pid: pid.as_raw() },
@@ -282,9 +312,51 @@ impl Zygote {
                     kill(pid, Signal::SIGKILL)?;
                 }
             }
+            (Some(Order::Spare), Some(control)) => return Ok(Obeyed::Served(Served::Spare(control))),
             _ => return Err(Errno::EBADMSG),
         }
-        Ok(true)
+        Ok(Obeyed::Done)
+    }
+
+    /// Forks a spare, which serves the front through `control`. Returns in both processes.
+    fn fork_spare(&mut self, control: OwnedFd) -> nix::Result<()> {
+        match processes::fork_orphan() {
+            Ok(Twin::Original) => Ok(()),
+            Ok(Twin::Copy) => self.become_spare(control),
+            Err(errno) => {
+                let report = Report::NotSpawned { token: 0, errno: errno as i32 };
+                // A failure means that the front does not wait for this spare any more.
+                let _ = processes::send(control.as_fd(), &report.encode(), None);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes this copy of a zygote its spare.
+    fn become_spare(&mut self, control: OwnedFd) -> nix::Result<()> {
+        // The zygote's control socket must end with the zygote, and not be open here. It is standard input, too, unless
+        // the zygote was a spare itself.
+        let null = File::open("/dev/null").map_err(|_| Errno::ENODEV)?;
+        dup2_stdin(null)?;
+        self.control = control;
+        // The descriptor of the zygote would be readable when a child of this process ends, but only by the zygote.
+        self.children = watch_children()?;
+        self.engines.clear();
+        self.is_spare = true;
+        // A zygote leads a group, so that the front can reap what it leaves behind.
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+        let _ = prctl::set_name(c"zygote-spare");
+        self.report(&Report::Spare { pid: getpid().as_raw() })
+    }
+
+    /// Takes the place of a zygote that died.
+    fn take_over(&self) {
+        let _ = prctl::set_name(c"zygote");
+        // Engines end with their zygote, and the zygote from now on with the front, even if the front is killed. The
+        // parent is another process only where the front cannot adopt orphans: there the control socket has to do.
+        if getppid() == self.front {
+            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+        }
     }
 
     fn spawn(&mut self, worker: u64, memory: OwnedFd) -> nix::Result<Pid> {
@@ -306,4 +378,12 @@ impl Zygote {
         self.engines.push(pid);
         Ok(pid)
     }
+}
+
+/// Returns a descriptor that is readable when a child has ended.
+fn watch_children() -> nix::Result<SignalFd> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    signals.thread_block()?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }

@@ -8,8 +8,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,14 +15,17 @@ use std::time::{Duration, Instant};
 use actors::restart::{RestartPolicy, Restarts};
 use crossbeam::channel::{self, Receiver, Sender};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 use slog::{Logger, error, warn};
 
 use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Order, Report};
-use super::zygote;
+use super::spare::Spare;
+use super::spawn_error::{NoFork, SpawnError};
+use super::zygote_process::{self, ZygoteProcess};
+use super::{orphans, zygote};
 use crate::ffi::processes;
 use crate::modsecurity::load::Summary;
 use crate::modsecurity::parked::RetentionLimits;
@@ -42,9 +43,6 @@ const POLICY: RestartPolicy = RestartPolicy {
     first_delay: Duration::from_millis(100),
     max_delay: Duration::from_secs(5),
 };
-
-/// How long a zygote may take to end: a little longer than it waits for its engines.
-const LAST_GRACE: Duration = Duration::from_secs(4);
 
 /// Why there is no zygote.
 #[derive(Debug)]
@@ -76,44 +74,6 @@ impl std::error::Error for ZygoteError {
     }
 }
 
-/// Why the zygote forked no engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SpawnError {
-    /// No zygote has loaded its rules within [`PATIENCE`].
-    NoZygote,
-    /// The zygote died before it answered.
-    ZygoteDied,
-    /// The zygote has not answered within [`PATIENCE`].
-    NoAnswer,
-    /// fork(2) failed in the zygote.
-    Fork(Errno),
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoZygote => f.write_str("there is no zygote"),
-            Self::ZygoteDied => f.write_str("the zygote died"),
-            Self::NoAnswer => f.write_str("the zygote does not answer"),
-            // The limits are those of systemd and of the shell; cgroups and the kernel have more.
-            Self::Fork(Errno::EAGAIN) => f.write_str(
-                "the zygote cannot fork: EAGAIN: too many processes (systemd's TasksMax=, ulimit -u)",
-            ),
-            Self::Fork(Errno::ENOMEM) => f.write_str("the zygote cannot fork: ENOMEM: too little memory"),
-            Self::Fork(errno) => write!(f, "the zygote cannot fork: {errno}"),
-        }
-    }
-}
-
-impl std::error::Error for SpawnError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Fork(errno) => Some(errno),
-            Self::NoZygote | Self::ZygoteDied | Self::NoAnswer => None,
-        }
-    }
-}
-
 /// The front's handle of the zygote. Dropping the handle ends the zygote and all engines.
 pub struct ZygoteHost {
     shared: Arc<SharedState>,
@@ -131,7 +91,7 @@ struct SharedState {
 #[derive(Default)]
 struct State {
     /// The living zygote and its control socket, once it has loaded its rules.
-    zygote: Option<(Pid, OwnedFd)>,
+    zygote: Option<(Pid, Arc<OwnedFd>)>,
     next_token: u64,
     /// The alarms of workers whose spawn orders are not answered yet, by token.
     alarms: HashMap<u64, Alarm>,
@@ -139,18 +99,22 @@ struct State {
     answers: HashMap<u64, Answer>,
     /// Engines by pid, until their workers forget them.
     engines: HashMap<i32, EngineState>,
+    /// Whether an engine of this zygote has ended.
+    has_lost_engines: bool,
+    /// Whether a spare can take this zygote's place.
+    has_spare: bool,
     /// Whether the handle has been dropped.
     stopping: bool,
 }
 
-/// The answer to a spawn order: the engine's pid and a channel that closes when the engine ends, or an errno.
-type Answer = Result<(i32, Receiver<Infallible>), i32>;
+/// The answer to a spawn order: the engine's pid and a channel that closes when the engine ends.
+type Answer = Result<(i32, Receiver<Infallible>), NoFork>;
 
 /// The state of an engine that its worker has not forgotten.
 enum EngineState {
     /// The engine runs. Dropping this closes the channel first, so that the worker finds it closed when the alarm wakes
     /// it.
-    Runs { _end: Sender<Infallible>, _alarm: Option<Alarm> },
+    Runs { _end: Sender<Infallible>, _alarm: Alarm },
     /// The engine has ended.
     Ended(EngineExit),
 }
@@ -176,6 +140,28 @@ impl fmt::Display for EngineExit {
             Self::Status(status) => write!(f, "exit status {status}"),
             Self::ZygoteDied => f.write_str("its zygote died"),
         }
+    }
+}
+
+impl State {
+    /// Notes an engine that was forked, for the worker that waits for it. Returns `false` when no worker waits.
+    fn spawned(&mut self, token: u64, pid: i32) -> bool {
+        let Some(alarm) = self.alarms.remove(&token) else { return false };
+        let (sender, end) = channel::bounded(0);
+        self.engines.insert(pid, EngineState::Runs { _end: sender, _alarm: alarm });
+        self.answers.insert(token, Ok((pid, end)));
+        true
+    }
+
+    /// Gives up the wait for the answer to a spawn order. Returns the answer if it has come at the last moment.
+    ///
+    /// # Errors
+    /// [`SpawnError::NoAnswer`], or the answer's own.
+    fn give_up(&mut self, token: u64) -> Result<(i32, Receiver<Infallible>), SpawnError> {
+        self.alarms.remove(&token);
+        self.answers
+            .remove(&token)
+            .map_or(Err(SpawnError::NoAnswer), |answer| answer.map_err(SpawnError::Fork))
     }
 }
 
@@ -209,6 +195,7 @@ impl ZygoteHost {
         limits: RetentionLimits,
         log: &Logger,
     ) -> Result<(Self, Vec<Summary>), ZygoteError> {
+        orphans::adopt(log);
         let shared = Arc::<SharedState>::default();
         let (ready, started) = mpsc::channel();
         let body = {
@@ -254,9 +241,9 @@ impl ZygoteHost {
             None if state.zygote.as_ref().map(|(pid, _)| *pid) != Some(zygote) => {
                 Some(Err(SpawnError::ZygoteDied))
             }
-            answer => answer.map(|answer| answer.map_err(|errno| SpawnError::Fork(Errno::from_raw(errno)))),
+            answer => answer.map(|answer| answer.map_err(SpawnError::Fork)),
         });
-        let (pid, end) = answer.ok_or(SpawnError::NoAnswer)??;
+        let (pid, end) = answer.unwrap_or_else(|| self.shared.lock().give_up(token))?;
         Ok((Pid::from_raw(pid), end))
     }
 
@@ -264,8 +251,7 @@ impl ZygoteHost {
     pub(super) fn kill(&self, engine: Pid) {
         let state = self.shared.lock();
         if let Some((_, control)) = &state.zygote {
-            // A failure means that the zygote is gone, and the engine with it.
-            let _ = processes::send(control.as_fd(), &Order::Kill { pid: engine.as_raw() }.encode(), None);
+            kill_engine(control, engine);
         }
     }
 
@@ -283,13 +269,15 @@ impl ZygoteHost {
         self.shared.lock().engines.remove(&engine.as_raw());
     }
 
-    /// Kills the zygote, and with it all engines; the zygote host's thread starts another.
+    /// Kills the zygote, and with it all engines; the spare takes over. Does nothing when that cannot help or would
+    /// mean to read the rules: while no engine of this very zygote has ended, or no spare is there.
     pub fn rebuild(&self) {
         let state = self.shared.lock();
-        if let Some((zygote, _)) = state.zygote {
+        if let Some((zygote, _)) = state.zygote.as_ref().filter(|_| state.has_lost_engines && state.has_spare)
+        {
             // The state only holds a zygote that is not reaped, so the pid cannot belong to another process. A failure
             // means that the zygote has died by itself.
-            let _ = kill(zygote, Signal::SIGKILL);
+            let _ = kill(*zygote, Signal::SIGKILL);
         }
     }
 }
@@ -301,7 +289,7 @@ impl Drop for ZygoteHost {
         if let Some((_, control)) = &state.zygote {
             // The zygote sees its control socket end and ends too. A failure means that it is gone already.
             let _ = nix::sys::socket::shutdown(
-                std::os::fd::AsRawFd::as_raw_fd(control),
+                std::os::fd::AsRawFd::as_raw_fd(&**control),
                 nix::sys::socket::Shutdown::Both,
             );
         }
@@ -320,11 +308,13 @@ type Ready = mpsc::Sender<Result<Vec<Summary>, ZygoteError>>;
 
 /// The zygote host's thread: runs one zygote after the other. `ready` gets the first one's summaries or failure.
 fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &Ready) {
-    let mut restarts = Restarts::new(POLICY);
     let (mut first, mut rules) = (Some(ready), 0);
+    let mut spare = Spare::new();
+    let (mut restarts, mut takeovers) = (Restarts::new(POLICY), Restarts::new(RestartPolicy::default()));
+    let mut next = ZygoteProcess::start(args);
     loop {
-        let ended = match (ZygoteProcess::start(args), first) {
-            (Ok(zygote), _) => zygote.serve(shared, log, &mut first, &mut rules),
+        let ended = match (next, first) {
+            (Ok(zygote), _) => zygote.serve(shared, log, &mut first, &mut spare, &mut rules),
             (Err(error), Some(ready)) => {
                 // A failure means that the program has given up, and nobody waits any more.
                 let _ = ready.send(Err(ZygoteError::Start(error)));
@@ -334,80 +324,61 @@ fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &
         };
         // A first zygote that could not load its rules is not restarted: the program refuses these rules.
         if first.is_some() || shared.lock().stopping {
-            return;
+            break;
         }
-        let delay = restarts.next_delay(Instant::now());
+        let successor = spare.take_over();
+        let policy = if successor.is_some() { &mut takeovers } else { &mut restarts };
+        let delay = policy.next_delay(Instant::now());
         error!(log, "zygote ended, its engines with it"; "reason" => ?ended,
             "restart_in_ms" => delay.as_millis() as u64);
-        if shared.wait(delay, |state| state.stopping.then_some(())).is_some() {
-            return;
-        }
+        let is_stopping = shared.wait(delay, |state| state.stopping.then_some(())).is_some();
+        next = match successor {
+            Some(zygote) if !is_stopping && zygote.present(shared) => {
+                warn!(log, "spare zygote took over"; "process" => zygote.pid.as_raw());
+                Ok(zygote)
+            }
+            Some(zygote) => {
+                zygote_process::end(zygote);
+                break;
+            }
+            None if is_stopping => break,
+            None => ZygoteProcess::start(args),
+        };
     }
-}
-
-/// The environment variable that makes glibc's malloc keep more freed small blocks in the thread's own cache, from
-/// where the next transaction takes them: it halves the time that an engine without rules takes for a request. `None`
-/// when the operator has set the variable.
-fn tunables() -> Option<(&'static str, &'static str)> {
-    const TUNABLES: &str = "GLIBC_TUNABLES";
-    std::env::var_os(TUNABLES).is_none().then_some((TUNABLES, "glibc.malloc.tcache_count=128"))
-}
-
-/// A zygote and this end of its control socket.
-struct ZygoteProcess {
-    child: Child,
-    control: OwnedFd,
+    spare.end();
 }
 
 impl ZygoteProcess {
-    fn start(args: &[std::ffi::OsString]) -> io::Result<Self> {
-        let (control, theirs) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        // A process group of its own, as Ctrl-C on a terminal reaches the whole group: it is for the front, which still
-        // needs its engines to finish.
-        let child = Command::new("/proc/self/exe")
-            .arg0(zygote::NAME)
-            .args(args)
-            .envs(tunables())
-            .stdin(Stdio::from(theirs))
-            .process_group(0)
-            .spawn()?;
-        Ok(Self { child, control })
-    }
-
-    /// Carries out the zygote's reports until the zygote ends. Returns how it ended. `first` is taken when a first
-    /// zygote has loaded its rules; `rules` is how many the last one has loaded, whose files may have changed since.
+    /// Carries out the zygote's reports until the zygote ends, and keeps it in possession of a spare. Returns how it
+    /// ended. `first` is taken when a first zygote has loaded its rules; `rules` is how many the last one has loaded, whose
+    /// files may have changed since.
     fn serve(
         self,
         shared: &SharedState,
         log: &Logger,
         first: &mut Option<&Ready>,
+        spare: &mut Spare,
         rules: &mut usize,
     ) -> String {
-        let (mut buffer, mut summaries) = ([0; MAX_MESSAGE], Vec::new());
-        loop {
-            let received =
-                processes::receive(self.control.as_fd(), &mut buffer).map_or(0, |(length, _)| length);
-            let Some(report) = Report::decode(buffer.get(..received).unwrap_or_default()) else { break };
+        let mut summaries = Vec::new();
+        while let Some(report) = self.next_report(shared, spare, log) {
             match report {
                 Report::Loaded(some) => summaries.extend(some),
                 Report::Ready => {
                     let summaries = std::mem::take(&mut summaries);
-                    let loaded = summaries.iter().map(|summary| summary.rules.in_engine).sum();
+                    let loaded = summaries.iter().map(|summary: &Summary| summary.rules.in_engine).sum();
                     let rules_before = std::mem::replace(rules, loaded);
-                    let Ok(control) = self.control.try_clone() else { break };
-                    let mut state = shared.lock();
-                    if state.stopping {
+                    // Before any worker can order an engine, so that the spare is the zygote's first copy.
+                    spare.zygote_is_ready();
+                    spare.ask(&self, log);
+                    if !self.present(shared) {
                         break;
                     }
-                    state.zygote = Some((Pid::from_raw(self.child.id() as i32), control));
-                    drop(state);
                     match first.take() {
                         // A failure means that the program has given up, and nobody waits any more.
                         Some(ready) => ready.send(Ok(summaries)).unwrap_or_default(),
-                        None => {
-                            warn!(log, "zygote restarted"; "rules" => loaded, "rules_before" => rules_before)
-                        }
+                        None => warn!(log, "zygote restarted, rules read anew"; "rules" => loaded,
+                            "rules_before" => rules_before),
                     }
                 }
                 Report::Failed(cause) => match first {
@@ -415,24 +386,28 @@ impl ZygoteProcess {
                     None => error!(log, "zygote cannot load the rules"; "reason" => ?cause),
                 },
                 Report::Spawned { token, pid } => {
-                    let mut state = shared.lock();
-                    let (sender, end) = channel::bounded(0);
-                    let alarm = state.alarms.remove(&token);
-                    state.engines.insert(pid, EngineState::Runs { _end: sender, _alarm: alarm });
-                    state.answers.insert(token, Ok((pid, end)));
+                    // Nobody waits when the worker has given up.
+                    if !shared.lock().spawned(token, pid) {
+                        kill_engine(&self.control, Pid::from_raw(pid));
+                    }
                 }
                 Report::NotSpawned { token, errno } => {
                     let mut state = shared.lock();
-                    state.alarms.remove(&token);
-                    state.answers.insert(token, Err(errno));
+                    if state.alarms.remove(&token).is_some() {
+                        state.answers.insert(token, Err(NoFork(Errno::from_raw(errno))));
+                    }
                 }
                 Report::Ended { pid, signal, status } => {
                     let end =
                         if signal == 0 { EngineExit::Status(status) } else { EngineExit::Signal(signal) };
-                    if let Some(engine) = shared.lock().engines.get_mut(&pid) {
+                    let mut state = shared.lock();
+                    if let Some(engine) = state.engines.get_mut(&pid) {
                         *engine = EngineState::Ended(end);
+                        state.has_lost_engines = true;
                     }
                 }
+                // It comes on a spare's own socket, where it is not for this loop.
+                Report::Spare { .. } => break,
             }
             shared.changed.notify_all();
         }
@@ -444,45 +419,81 @@ impl ZygoteProcess {
         state.engines.clear();
         drop(state);
         shared.changed.notify_all();
-        drop(self.control);
-        end(self.child).map_or_else(|error| error.to_string(), describe)
+        let zygote = self.pid;
+        let ended = zygote_process::end(self);
+        orphans::reap(zygote, log);
+        ended
     }
-}
 
-/// Waits for a zygote whose control socket is closed, and which ends its engines and then itself. Kills it after
-/// [`LAST_GRACE`].
-///
-/// # Errors
-/// The system's error when the zygote can be neither reaped nor killed.
-fn end(mut zygote: Child) -> io::Result<ExitStatus> {
-    if let Some(status) = wait(&mut zygote, LAST_GRACE)? {
-        return Ok(status);
-    }
-    zygote.kill()?;
-    if let Some(status) = wait(&mut zygote, LAST_GRACE)? {
-        return Ok(status);
-    }
-    // The zygote is in a call that no signal ends, on a file system that does not answer. A thread waits on, so that it
-    // is reaped; if there is no thread, it stays a zombie until this program ends.
-    let _ = thread::Builder::new().name("zygote-end".to_owned()).spawn(move || zygote.wait());
-    Err(io::Error::new(io::ErrorKind::TimedOut, "it does not end, though it was killed"))
-}
-
-/// Waits for a zygote to end, at most `patience`.
-fn wait(zygote: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
-    let until = Instant::now() + patience;
-    while Instant::now() < until {
-        if let Some(status) = zygote.try_wait()? {
-            return Ok(Some(status));
+    /// Lets workers order engines of this zygote. Returns `false` when the handle has been dropped.
+    fn present(&self, shared: &SharedState) -> bool {
+        let mut state = shared.lock();
+        if !state.stopping {
+            state.zygote = Some((self.pid, Arc::clone(&self.control)));
+            state.has_lost_engines = false;
         }
-        thread::sleep(Duration::from_millis(2));
+        let presented = !state.stopping;
+        drop(state);
+        shared.changed.notify_all();
+        presented
     }
-    Ok(None)
+
+    /// The zygote's next report; `None` when the zygote has ended. Looks after the spare meanwhile.
+    fn next_report(&self, shared: &SharedState, spare: &mut Spare, log: &Logger) -> Option<Report> {
+        loop {
+            shared.lock().has_spare = spare.is_there();
+            let due = spare.due();
+            if due.is_some_and(|due| due.is_zero()) {
+                spare.ask(self, log);
+            }
+            let patience = spare.due().map_or(PollTimeout::NONE, |due| {
+                // Rounded up, so that the loop does not spin in the last millisecond.
+                PollTimeout::try_from(due + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+            });
+            let own = PollFd::new(self.control.as_fd(), PollFlags::POLLIN);
+            let sockets = spare.control().map(|control| PollFd::new(control.as_fd(), PollFlags::POLLIN));
+            let mut ready: Vec<_> = std::iter::once(own).chain(sockets).collect();
+            match poll(&mut ready, patience) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => return None,
+            }
+            let is_ready = |place: usize| ready.get(place).and_then(PollFd::any) == Some(true);
+            let (own, spares) = (is_ready(0), is_ready(1));
+            if own {
+                let mut buffer = [0; MAX_MESSAGE];
+                let (length, _) = processes::receive(self.control.as_fd(), &mut buffer).ok()?;
+                return Report::decode(buffer.get(..length)?);
+            }
+            if spares {
+                spare.hear(log);
+            }
+        }
+    }
 }
 
-fn describe(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => EngineExit::Signal(signal).to_string(),
-        (None, code) => EngineExit::Status(code.unwrap_or_default()).to_string(),
+/// Has the zygote kill one of its engines.
+fn kill_engine(zygote: &OwnedFd, engine: Pid) {
+    // A failure means that the zygote is gone, and the engine with it.
+    let _ = processes::send(zygote.as_fd(), &Order::Kill { pid: engine.as_raw() }.encode(), None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::channel::WorkerEnd;
+    use super::*;
+
+    #[test]
+    fn an_engine_that_comes_after_its_worker_gave_up_has_no_entry() {
+        let mut state = State::default();
+        let (worker, _memory) = WorkerEnd::create().unwrap();
+        state.alarms.insert(1, worker.alarm());
+        state.alarms.insert(2, worker.alarm());
+        assert!(
+            state.spawned(1, 77) && state.give_up(1).is_ok_and(|(pid, _)| pid == 77),
+            "at the last moment"
+        );
+        assert!(matches!(state.give_up(2), Err(SpawnError::NoAnswer)));
+        assert!(!state.spawned(2, 78));
+        assert_eq!((state.engines.len(), state.answers.len(), state.alarms.len()), (1, 0, 0));
     }
 }

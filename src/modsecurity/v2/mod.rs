@@ -46,6 +46,10 @@ impl Library for Ruleset {
         Ok(Arena::new(self)?)
     }
 
+    fn release_memory() {
+        // The arena does it by itself.
+    }
+
     fn begin(self: &Arc<Self>, memory: &Rc<Arena>, id: &[u8]) -> Result<v2::Transaction, InspectionError> {
         v2::Transaction::new(Rc::clone(memory), Arc::clone(self), id).map_err(failed)
     }

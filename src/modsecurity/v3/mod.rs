@@ -45,6 +45,10 @@ impl Library for Ruleset {
         Ok(())
     }
 
+    fn release_memory() {
+        v3::release_memory();
+    }
+
     fn begin(self: &Arc<Self>, (): &(), id: &[u8]) -> Result<v3::Transaction, InspectionError> {
         v3::Transaction::new(Arc::clone(self), &text(id)?).map_err(failed)
     }

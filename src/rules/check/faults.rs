@@ -69,6 +69,13 @@ pub enum Cause {
         /// What it was given.
         argument: String,
     },
+    /// The engine takes a regular expression for the name of an element.
+    SelectorIsName {
+        /// The variable.
+        variable: String,
+        /// The expression, with its slashes.
+        selector: String,
+    },
     /// A quote is not closed.
     OpenQuote {
         /// Which.
@@ -107,6 +114,13 @@ impl fmt::Display for Cause {
             Self::NoArgument { operator } => write!(f, "operator @{operator} has no argument"),
             Self::Argument { operator, argument } => {
                 write!(f, "operator @{operator} takes no argument, and has \"{}\"", argument.escape_debug())
+            }
+            Self::SelectorIsName { variable, selector } => {
+                let selector = selector.escape_debug();
+                write!(
+                    f,
+                    "the engine takes {selector} for the name of an element of {variable}, for its =; write \\x3d"
+                )
             }
             Self::OpenQuote { quote } => write!(f, "a quote ({quote}) is not closed"),
             Self::ChainWithoutEnd => f.write_str("the chain has no next rule"),

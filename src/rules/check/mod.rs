@@ -10,7 +10,7 @@ mod expressions;
 mod faults;
 mod known;
 pub mod operators;
-mod suggestion;
+pub(crate) mod suggestion;
 pub mod transformations;
 pub mod variables;
 
@@ -98,9 +98,10 @@ fn check_rules(rules: &[Rule<'_>], version: EngineVersion) -> Vec<Fault> {
     for rule in rules {
         let place = &rule.directive.place;
         let fault = |cause| Fault { place: place.clone(), cause };
-        let is_sec_rule = rule.directive.name.eq_ignore_ascii_case("SecRule");
-        // ModSecurity 3 needs no id for others, and does not compare it.
-        let has_id = version == EngineVersion::V2 || is_sec_rule;
+        let is = |name: &str| rule.directive.name.eq_ignore_ascii_case(name);
+        let is_sec_rule = is("SecRule");
+        // ModSecurity 3 needs no id for actions, and does not compare it; neither does for scripts.
+        let has_id = is_sec_rule || version == EngineVersion::V2 && is("SecAction");
         if rule.is_chained {
             // The link that was meant is missing, and this rule stands for itself.
             if let (Some(first), true) = (chain, rule.id.is_some() && is_disruptive(rule)) {

@@ -1,7 +1,7 @@
 //! Which known name was meant by one that is not known.
 
 /// The known name that differs in the fewest letters, if these are few; capitals do not count.
-pub(super) fn closest(name: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+pub(crate) fn closest(name: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     let most = (name.chars().count() / 3).clamp(1, 3);
     // Nobody types a name of such length by mistake.

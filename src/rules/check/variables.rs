@@ -156,7 +156,19 @@ fn check_one(target: &Target, version: EngineVersion) -> Result<(), Cause> {
     if !is_header && !names(version).any(|known| known.eq_ignore_ascii_case(name)) {
         return Err(Cause::unknown(Kind::Variable, name, names(version)));
     }
-    let Some(expression) = target.expression.as_deref() else { return Ok(()) };
+    let Some(expression) = target.expression.as_deref() else {
+        // Only libmodsecurity 3 reads it so: its scanner knows no expression with such a character.
+        let is_meant = target.selector.len() > 2
+            && target.selector.starts_with('/')
+            && target.selector.ends_with('/')
+            && !name.eq_ignore_ascii_case("XML");
+        return match is_meant {
+            true => {
+                Err(Cause::SelectorIsName { variable: name.to_owned(), selector: target.selector.clone() })
+            }
+            false => Ok(()),
+        };
+    };
     let options = match version {
         EngineVersion::V2 => Options::DOTALL | Options::CASELESS | Options::DOLLAR_ENDONLY,
         EngineVersion::V3 => Options::DOTALL | Options::CASELESS | Options::MULTILINE,

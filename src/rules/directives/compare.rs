@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_remains_is_without_what_is_removed() {
         let mut directives = Directives::new(EngineVersion::V3);
-        directives.add(&format!("{CHAIN}SecRuleRemoveById 1\n"), "rules.conf").unwrap();
+        directives.add(format!("{CHAIN}SecRuleRemoveById 1\n"), "rules.conf").unwrap();
         let ids: Vec<_> = remaining(&directives, &[1, 0, 2]).iter().map(|rule| rule.id).collect();
         assert_eq!(ids, [Some(2)]);
     }

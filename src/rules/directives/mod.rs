@@ -60,16 +60,15 @@ pub struct Directive {
 }
 
 impl Directive {
+    /// The first word of the arguments, without quotes around it; empty without arguments.
+    #[must_use]
+    pub fn first_word(&self, version: EngineVersion) -> String {
+        self.words(version).into_iter().next().map(|word| word.as_read_by(version)).unwrap_or_default()
+    }
+
     /// The words of its arguments, as this engine reads them.
     pub(crate) fn words(&self, version: EngineVersion) -> Vec<words::Word> {
         words(&self.name, &self.arguments, version)
-    }
-
-    /// The first word of the arguments, without quotes around it; empty without arguments.
-    #[must_use]
-    pub fn first_word(&self) -> String {
-        let words = words(&self.name, &self.arguments, EngineVersion::V2);
-        words.first().map(words::Word::text).unwrap_or_default()
     }
 }
 
