@@ -46,6 +46,12 @@ pub trait Engine {
         false
     }
 
+    /// Replaces what inspects by one that has inspected nothing, and returns whether it did. Transactions that wait for their
+    /// response are kept.
+    fn renew(&mut self) -> bool {
+        self.reload().is_ok()
+    }
+
     /// Called when no request is at hand: drops what is no longer needed. Returns the time until the next call is due;
     /// `None`: after the next request.
     fn housekeeping(&mut self) -> Option<Duration> {
@@ -58,11 +64,21 @@ pub trait Engine {
         channel::never()
     }
 
-    /// How the engine died, for the log; `None` when this program ended it. Called after its request was answered, so it may
-    /// wait a moment for the news.
-    fn cause_of_end(&self) -> Option<String> {
+    /// How the engine died; `None`: as the failure says, and the request that it inspected may be the cause. It may wait a
+    /// moment for the news.
+    fn cause_of_end(&self) -> Option<CauseOfEnd> {
         None
     }
+}
+
+/// How an engine died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CauseOfEnd {
+    /// For the log.
+    pub text: String,
+    /// The request that the engine inspected may be the cause. It is not where the end came from outside: somebody killed the
+    /// engine, or it ended together with what engines are made from.
+    pub may_be_request: bool,
 }
 
 /// Implements [`Engine::inspect`] for an engine that takes one request at a time.
@@ -91,7 +107,8 @@ pub enum EngineError {
     /// The engine died of this request, or had to be ended: the request is answered with the failure, and the worker is
     /// replaced.
     Dead(Failure),
-    /// The engine was dead before it got this request: another engine gets the request, and the worker is replaced.
+    /// The engine died, or had to be ended, before it began with this request: another engine gets the request, once, and the
+    /// worker is replaced.
     DeadBefore(Failure),
     /// The engine is busy with another request and has not begun with this one: the next engine that is free gets it.
     NotBegun,
@@ -99,24 +116,38 @@ pub enum EngineError {
 
 /// Why an engine could not be started.
 #[derive(Debug)]
-pub struct StartError(Box<dyn Error + Send + Sync>);
+pub struct StartError {
+    cause: Box<dyn Error + Send + Sync>,
+    is_shortage: bool,
+}
 
 impl StartError {
     /// For this cause: an error, or a text.
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(cause.into())
+        Self { cause: cause.into(), is_shortage: false }
+    }
+
+    /// For a system that has no process, thread, descriptor or memory for one more engine: what engines are made from is as it
+    /// should be, and a rebuild would only need more.
+    pub fn shortage(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { cause: cause.into(), is_shortage: true }
+    }
+
+    /// Whether the system lacks something.
+    pub(crate) fn is_shortage(&self) -> bool {
+        self.is_shortage
     }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.cause.fmt(f)
     }
 }
 
 impl Error for StartError {
     /// The cause of the cause: the text of the cause itself is that of this error.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        self.cause.source()
     }
 }

@@ -45,7 +45,7 @@ mod timer;
 mod worker;
 
 pub use agent::Agent;
-pub use engine::{Engine, EngineError, StartError, one_by_one};
+pub use engine::{CauseOfEnd, Engine, EngineError, StartError, one_by_one};
 pub use failure::{Failure, FailureKind};
 pub use queue::ClientKey;
 pub use root::{ReloadEngines, Root, Settings, Stop, TreeEvent};

@@ -1,4 +1,5 @@
-//! When a worker that crashed is restarted: at once, and after a doubling delay when it crashes too often.
+//! When a worker that crashed is restarted: at once, and after a doubling delay when it crashes too often, or when its engine
+//! does not start.
 //!
 //! Intensity and period are those of Erlang's supervisors. An Erlang supervisor gives up when there are too many restarts;
 //! here the delay grows to a cap instead, as without workers no request would be inspected any more.
@@ -20,8 +21,7 @@ pub struct RestartPolicy {
 }
 
 impl Default for RestartPolicy {
-    /// For engines that are forked in 2 ms: delays come late and stay short, so that an attacker who can crash an engine
-    /// cannot keep workers waiting with a few requests.
+    /// For engines that are forked in 2 ms: delays come late and stay short.
     fn default() -> Self {
         Self {
             intensity: 50,
@@ -38,13 +38,15 @@ pub struct Restarts {
     policy: RestartPolicy,
     recent: VecDeque<Instant>,
     delay: Duration,
+    /// The delay after the last start that failed; zero when none has since the last that did not.
+    failed_start: Duration,
 }
 
 impl Restarts {
     /// No restart so far.
     #[must_use]
     pub fn new(policy: RestartPolicy) -> Self {
-        Self { policy, recent: VecDeque::new(), delay: Duration::ZERO }
+        Self { policy, recent: VecDeque::new(), delay: Duration::ZERO, failed_start: Duration::ZERO }
     }
 
     /// Counts the restart that became necessary at `now`, and returns how long to wait before it.
@@ -63,6 +65,18 @@ impl Restarts {
             self.delay = (self.delay * 2).clamp(self.policy.first_delay, self.policy.max_delay);
         }
         self.delay
+    }
+
+    /// Counts a start that failed, and returns how long to wait before the next: also the first time, as whatever is missing
+    /// will not be there a moment later.
+    pub fn delay_of_failed_start(&mut self) -> Duration {
+        self.failed_start = (self.failed_start * 2).clamp(self.policy.first_delay, self.policy.max_delay);
+        self.failed_start
+    }
+
+    /// Forgets the starts that failed: one has not.
+    pub fn started(&mut self) {
+        self.failed_start = Duration::ZERO;
     }
 }
 
@@ -89,5 +103,15 @@ mod tests {
         assert_eq!(millis, [0, 0, 100, 200, 300, 300]);
         now += Duration::from_secs(2);
         assert_eq!(restarts.next_delay(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_start_that_fails_is_not_tried_again_at_once() {
+        let mut restarts = Restarts::new(RestartPolicy::default());
+        let millis: Vec<_> = (0..9).map(|_| restarts.delay_of_failed_start().as_millis()).collect();
+        assert_eq!(millis, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        restarts.started();
+        assert_eq!(restarts.delay_of_failed_start().as_millis(), 10);
+        assert_eq!(restarts.next_delay(Instant::now()), Duration::ZERO, "counted apart");
     }
 }

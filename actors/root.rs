@@ -6,7 +6,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use slog::{Logger, debug, error, info};
@@ -65,11 +65,13 @@ pub struct Root<A: Agent> {
 }
 
 /// What the tree reports to the program.
-#[derive(Clone, Copy, Debug, Message, PartialEq, Eq)]
+#[derive(Clone, Debug, Message, PartialEq, Eq)]
 #[rtype(result = "()")]
 pub enum TreeEvent {
     /// Each Worker has its engine, and links are accepted.
     Ready,
+    /// Before that an engine did not start: which, and why. The tree stops by itself; [`TreeEvent::Stopped`] follows.
+    Failed(String),
     /// Every actor of the tree has ended after [`Stop`], or a Worker that does not end was left behind.
     Stopped,
 }
@@ -162,6 +164,7 @@ impl<A: Agent> Actor for Root<A> {
         let root = ctx.address().recipient();
         self.pool = Some(Pool::spawn(self.settings.workers, self.settings.restart, context, root));
         ctx.run_interval(Duration::from_secs(1), |root, _| {
+            root.queue.quarantine().forget(Instant::now());
             root.peer_log.flush();
             root.agent.review(&root.log);
         });
@@ -173,8 +176,14 @@ impl<A: Agent> Handler<PoolEvent> for Root<A> {
 
     fn handle(&mut self, event: PoolEvent, ctx: &mut Self::Context) {
         match event {
-            PoolEvent::Ready if self.stopping => {}
+            PoolEvent::Ready | PoolEvent::Failed(_) if self.stopping => {}
             PoolEvent::Ready => self.listen(),
+            PoolEvent::Failed(cause) => {
+                self.tell(TreeEvent::Failed(cause));
+                self.stopping = true;
+                self.acceptors.clear();
+                self.stop_pool(ctx);
+            }
             PoolEvent::Stopped => self.end(ctx),
         }
     }

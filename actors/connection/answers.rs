@@ -11,7 +11,7 @@ use slog::error;
 use super::{Connection, Notify, Phase};
 use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{Job, Reply, Settled};
+use crate::queue::{History, Job, Reply, Settled};
 use crate::spop::{Actions, Excess, FrameId, ProtocolError, Status};
 
 impl<A: Agent> Connection<A> {
@@ -29,7 +29,8 @@ impl<A: Agent> Connection<A> {
         };
         let (ticket, deadline) = begun.unwrap_or_else(|| self.unanswered.ticket());
         let reply = Reply::new(ctx.address().recipient(), ticket);
-        let job = Job { request: Arc::clone(&request), dialect, deadline, reply };
+        let history = History::default();
+        let job = Job { request: Arc::clone(&request), dialect, deadline, reply, history };
         match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
             Ok(()) if begun.is_none() => {
                 self.unanswered.insert((ticket, deadline), Notify { id, dialect, request: Some(request) });

@@ -237,7 +237,7 @@ impl<A: Agent> Connection<A> {
         if self.session.is_closed() {
             self.input.clear();
         }
-        self.session.set_healthy(!self.context.queue.admission().is_down());
+        self.session.set_healthy(self.context.queue.is_healthy());
         let mut whole = false;
         while let Some(event) = self.session.receive(&mut self.input, &mut self.output) {
             whole = true;

@@ -19,6 +19,24 @@ pub(crate) struct Job<A: Agent> {
     pub(crate) deadline: Instant,
     /// Takes the answer.
     pub(crate) reply: Reply,
+    /// What has happened to the job so far.
+    pub(crate) history: History,
+}
+
+/// What has happened to a job.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct History {
+    /// The fingerprint of its request, once somebody needed it.
+    fingerprint: Option<u64>,
+    /// An engine died before it began with the job. The next engine that does so is the last that gets it.
+    pub(crate) was_passed_on: bool,
+}
+
+impl History {
+    /// The fingerprint of the job's request, which is computed once.
+    pub(crate) fn fingerprint<A: Agent>(&mut self, agent: &A, request: &A::Request) -> u64 {
+        *self.fingerprint.get_or_insert_with(|| agent.fingerprint(request))
+    }
 }
 
 /// Tells the Connection the answer to a job.

@@ -9,6 +9,7 @@ mod recent;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
@@ -18,11 +19,14 @@ use crate::failure::{Failure, FailureKind};
 use admission::TOO_LATE;
 pub(crate) use admission::{Admission, Place, UNFAIR};
 pub use fairness::ClientKey;
-pub(crate) use job::{Job, Reply, Settled};
-use quarantine::Quarantine;
+pub(crate) use job::{History, Job, Reply, Settled};
+pub(crate) use quarantine::{Quarantine, Standing};
 
 /// The cause in the log of a request in quarantine.
 pub(crate) const QUARANTINED: &str = "a request like this has crashed two engines";
+
+/// The cause in the log of a request that comes or waits while the pool is down.
+pub(crate) const DOWN: &str = "no engine runs";
 
 /// Both ends of a lane: a channel of jobs.
 type Lane<A> = (Sender<Job<A>>, Receiver<Job<A>>);
@@ -35,8 +39,12 @@ pub(crate) struct Queue<A: Agent> {
     returned: Lane<A>,
     /// Jobs for one worker alone ([`Agent::affinity`]), by the number of the worker less 1.
     own: Arc<[Lane<A>]>,
+    /// Which workers cannot take what is in their own lanes, by their number less 1: they wait for an engine.
+    closed: Arc<[AtomicBool]>,
     admission: Arc<Admission>,
     quarantine: Arc<Quarantine>,
+    /// Engines run, and die of every request.
+    sick: Arc<AtomicBool>,
 }
 
 impl<A: Agent> Clone for Queue<A> {
@@ -45,8 +53,10 @@ impl<A: Agent> Clone for Queue<A> {
             shared: self.shared.clone(),
             returned: self.returned.clone(),
             own: Arc::clone(&self.own),
+            closed: Arc::clone(&self.closed),
             admission: Arc::clone(&self.admission),
             quarantine: Arc::clone(&self.quarantine),
+            sick: Arc::clone(&self.sick),
         }
     }
 }
@@ -60,8 +70,10 @@ impl<A: Agent> Queue<A> {
             shared: channel::bounded(capacity),
             returned: channel::unbounded(),
             own: own.take(workers).collect(),
+            closed: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             admission,
             quarantine: Arc::default(),
+            sick: Arc::default(),
         }
     }
 
@@ -71,11 +83,11 @@ impl<A: Agent> Queue<A> {
     /// When the job is not admitted: why, and the job, which the caller has to answer.
     pub(crate) fn offer(&self, mut job: Job<A>, agent: &A, now: Instant) -> Result<(), (Failure, Job<A>)> {
         let refusal = if self.admission.is_down() {
-            Failure::new(FailureKind::Crash, "no engine runs")
-        } else if self.quarantine.holds(|| agent.fingerprint(&job.request), now) {
+            Failure::new(FailureKind::Crash, DOWN)
+        } else if self.standing(&mut job, agent, now) == Standing::Held {
             Failure::new(FailureKind::Quarantine, QUARANTINED)
         } else {
-            let own = agent.affinity(&job.request).and_then(|worker| self.own.get(worker.checked_sub(1)?));
+            let own = agent.affinity(&job.request).and_then(|worker| self.own_lane(worker));
             let place = match own {
                 Some((own, _)) => {
                     self.admission.admits_to_one(own.len(), now).then_some(None).ok_or(TOO_LATE)
@@ -104,6 +116,46 @@ impl<A: Agent> Queue<A> {
         Err((refusal, job))
     }
 
+    /// The lane of this worker alone, if the worker can take what is in it.
+    fn own_lane(&self, worker: usize) -> Option<&Lane<A>> {
+        let index = worker.checked_sub(1)?;
+        let is_closed = self.closed.get(index)?.load(Ordering::Relaxed);
+        self.own.get(index).filter(|_| !is_closed)
+    }
+
+    /// Lets any worker take what is for this one alone, and comes for it from now on: what its engine had is gone with it, and
+    /// the worker has to wait for another.
+    pub(crate) fn close_own(&self, worker: usize) {
+        let Some(index) = worker.checked_sub(1) else { return };
+        if let (Some(closed), Some((_, lane))) = (self.closed.get(index), self.own.get(index)) {
+            closed.store(true, Ordering::Relaxed);
+            lane.try_iter().for_each(|job| self.give_back(job));
+        }
+    }
+
+    /// Undoes [`close_own`](Self::close_own): the worker has an engine.
+    pub(crate) fn open_own(&self, worker: usize) {
+        if let Some(closed) = worker.checked_sub(1).and_then(|index| self.closed.get(index)) {
+            closed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether health checks succeed: engines run, and do not die of every request.
+    pub(crate) fn is_healthy(&self) -> bool {
+        !self.admission.is_down() && !self.sick.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether engines die of every request, and returns whether that is a change.
+    pub(crate) fn set_sick(&self, sick: bool) -> bool {
+        self.sick.swap(sick, Ordering::Relaxed) != sick
+    }
+
+    /// What the quarantine says of this job's request.
+    pub(crate) fn standing(&self, job: &mut Job<A>, agent: &A, now: Instant) -> Standing {
+        let Job { request, history, .. } = job;
+        self.quarantine.standing(|| history.fingerprint(agent, request), now)
+    }
+
     /// Takes a job back that an engine did not begin with.
     pub(crate) fn give_back(&self, job: Job<A>) {
         // The queue holds the receiver too, so the channel is never closed.
@@ -122,6 +174,12 @@ impl<A: Agent> Queue<A> {
         let (returned, shared) = (&self.returned.1, &self.shared.1);
         let share = (returned.len() + shared.len()) / self.own.len().max(1);
         returned.try_iter().chain(shared.try_iter()).take(share.min(limit))
+    }
+
+    /// All jobs that wait.
+    pub(crate) fn drain(&self) -> impl Iterator<Item = Job<A>> {
+        let lanes = self.own.iter().chain([&self.returned, &self.shared]);
+        lanes.flat_map(|(_, lane)| lane.try_iter())
     }
 
     /// Whether this job, which a worker has taken, is to be refused in favour of those that wait.

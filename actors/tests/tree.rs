@@ -143,30 +143,6 @@ fn what_does_not_fit_in_the_queue_is_answered_at_once() {
 }
 
 #[test]
-fn an_engine_that_does_not_start_is_tried_again_with_growing_delays() {
-    let tree = Tree::start(Settings { workers: 1, ..settings() }, 6);
-    assert_eq!(tree.connect().ask("work"), "done");
-    let crashes = tree.log.wait_for("worker crashed", 6);
-    let delays: Vec<_> = crashes.iter().map(|line| line.split("restart_in_ms=").nth(1).unwrap()).collect();
-    assert_eq!(delays, ["0", "0", "0", "10", "20", "40"]);
-    assert!(crashes[0].contains("false start"), "{}", crashes[0]);
-}
-
-#[test]
-fn a_request_that_crashed_two_engines_touches_no_third() {
-    let tree = Tree::start(settings(), 0);
-    let mut client = tree.connect();
-    assert_eq!(client.ask("panic"), "crash");
-    assert_eq!(client.ask("panic"), "crash");
-    tree.log.wait_for("request quarantined", 1);
-    assert_eq!(client.ask("panic"), "quarantine");
-    assert_eq!(client.ask("panic but differently"), "crash");
-    assert_eq!(client.ask("work"), "done");
-    tree.log.wait_for("worker restarted", 3);
-    assert_eq!(tree.log.wait_for("worker crashed", 3).len(), 3);
-}
-
-#[test]
 fn an_engine_that_had_to_be_ended_is_replaced_too() {
     let tree = Tree::start(settings(), 0);
     let mut client = tree.connect();
@@ -240,27 +216,6 @@ fn when_jobs_wait_a_client_with_more_than_its_share_is_refused_and_others_are_no
     assert_eq!(client.ack(), (22, "overload".to_owned()));
 }
 
-#[test]
-fn engines_that_die_whatever_they_are_given_are_rebuilt_and_then_the_pool_is_down_until_one_lives() {
-    let tree = Tree::start(settings(), 0);
-    let mut client = tree.connect();
-    assert_eq!(client.ask("work"), "done");
-    assert_eq!(tree.health_check(), FrameType::AgentHello);
-    *tree.agent.false_starts.lock().unwrap() = usize::MAX;
-    assert_eq!(client.ask("panic 1"), "crash");
-    assert_eq!(client.ask("panic 2"), "crash");
-    tree.log.wait_for("escalated", 2);
-    tree.log.wait_for("down: no engine runs", 1);
-    assert!(*tree.agent.rebuilds.lock().unwrap() >= 2);
-    assert_eq!(tree.health_check(), FrameType::AgentDisconnect);
-    assert_eq!(client.ask("work"), "crash", "at once, though nobody works");
-    *tree.agent.false_starts.lock().unwrap() = 0;
-    tree.log.wait_for("an engine runs again", 1);
-    assert_eq!(client.ask("work"), "done");
-    assert_eq!(tree.health_check(), FrameType::AgentHello);
-}
-
-#[test]
 fn a_reload_happens_between_two_jobs_and_loses_none() {
     let tree = Tree::start(settings(), 0);
     let mut client = tree.connect();

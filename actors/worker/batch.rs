@@ -8,9 +8,9 @@ use slog::Logger;
 
 use super::{Exit, WorkerContext, description, settle, text_of};
 use crate::agent::Agent;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{CauseOfEnd, Engine, EngineError};
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{Job, QUARANTINED, Reply, UNFAIR};
+use crate::queue::{History, Job, Place, QUARANTINED, Reply, Standing, UNFAIR};
 
 /// The job, if its Connection still waits for it and it is not overdue. If not, the job is dropped: its Connection has
 /// settled it, or is gone.
@@ -23,145 +23,203 @@ pub(super) fn due<A: Agent>(mut job: Job<A>, now: Instant) -> Option<Job<A>> {
     None
 }
 
+/// The job and whether it is a suspect, unless what was learned after it was admitted speaks against it: its request is in
+/// quarantine, or its client has more than its share. Then it is answered.
+pub(super) fn unless_held<A: Agent>(
+    context: &WorkerContext<A>,
+    mut job: Job<A>,
+    now: Instant,
+) -> Option<(Job<A>, bool)> {
+    match context.queue.standing(&mut job, &context.agent, now) {
+        Standing::Held => settle(context, job, &Failure::new(FailureKind::Quarantine, QUARANTINED)),
+        _ if context.queue.is_unfair(&job.reply, now) => {
+            settle(context, job, &Failure::new(FailureKind::Overload, UNFAIR));
+        }
+        standing => return Some((job, standing == Standing::Suspect)),
+    }
+    None
+}
+
+/// What is known of the engine of a worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    /// The engine has inspected nothing yet.
+    pub(super) is_fresh: bool,
+    /// This engine, or one before it on the same thread, has given a verdict.
+    pub(super) has_verdict: bool,
+}
+
 /// Has the engine inspect these jobs and settles each as soon as its outcome is known. Jobs that the engine does not begin
-/// with go back to the queue. `start` is when the worker took the jobs.
+/// with go back to the queue. `is_only_here`: the jobs are for this worker alone, so that no other engine can try them.
+/// `start` is when the worker took the jobs.
 ///
 /// # Errors
 /// When the engine died: the worker's thread ends with this exit.
 pub(super) fn process<A: Agent>(
     context: &WorkerContext<A>,
     engine: &mut A::Engine,
+    record: &mut Record,
     jobs: impl Iterator<Item = Job<A>>,
+    is_only_here: bool,
     start: Instant,
     log: &Logger,
 ) -> Result<(), Exit> {
     let (mut requests, mut open) = (Vec::new(), Vec::new());
-    for job in jobs.filter_map(|job| unless_refused(context, job, start)) {
-        requests.push(job.request);
-        open.push(Some(Open { dialect: job.dialect, deadline: job.deadline, reply: job.reply }));
+    for Job { request, dialect, deadline, reply, history } in jobs {
+        requests.push(request);
+        open.push(Open { history, waiting: Some(Waiting { dialect, deadline, reply }) });
     }
-    let mut batch = Batch { context, requests: &requests, open, last: start, death: None, log };
+    let was_fresh = std::mem::take(&mut record.is_fresh);
+    let mut batch = Batch { context, requests: &requests, open, last: start, death: None, record, log };
     let all: Vec<_> = requests.iter().map(AsRef::as_ref).collect();
     let inspect = AssertUnwindSafe(|| {
         engine.inspect(&all, &mut |place, inspected| batch.take(place, inspected));
     });
+    let mut has_panicked = false;
     if let Err(panic) = catch_unwind(inspect) {
+        has_panicked = true;
         let failure = Failure::new(FailureKind::Crash, text_of(&*panic));
-        match batch.open.iter().position(Option::is_some) {
+        match batch.open.iter().position(|open| open.waiting.is_some()) {
             Some(place) => batch.take(place, Err(EngineError::Dead(failure))),
             // Every request is settled, so none of them is to blame.
-            None => batch.death = Some(Death { place: None, failure, quarantined: false }),
+            None => batch.death = Some(Death { place: None, failure, is_new: false }),
         }
     }
     let Batch { open, death, .. } = batch;
-    let mut killer = None;
+    let killer = death.as_ref().and_then(|death| death.place);
+    let mut killed = None;
     for (place, (request, open)) in requests.into_iter().zip(open).enumerate() {
-        match open {
-            Some(open) => context.queue.give_back(open.job(request)),
-            None if death.as_ref().is_some_and(|death| death.place == Some(place)) => killer = Some(request),
-            None => {}
+        if killer == Some(place) {
+            killed = Some((request, open));
+        } else if let Some(waiting) = open.waiting {
+            context.queue.give_back(waiting.job(request, open.history));
         }
     }
-    let Some(death) = death else { return Ok(()) };
+    let Some(Death { failure, is_new, .. }) = death else { return Ok(()) };
     // Asked for after the answers: it may take a moment.
-    let cause = engine.cause_of_end().map_or(death.failure.cause, Into::into);
-    let Some(request) = killer else { return Err(Exit::idle_end(cause.into_owned())) };
-    let failure = Failure::new(death.failure.kind, cause);
+    let cause = if has_panicked { None } else { engine.cause_of_end() };
+    let cause = cause.unwrap_or(CauseOfEnd { text: failure.cause.into_owned(), may_be_request: true });
+    let Some((request, mut open)) = killed else { return Err(Exit::idle_end(cause.text)) };
+    let mut held = None;
+    let quarantine = context.queue.quarantine();
+    let fingerprint = open.history.fingerprint(&*context.agent, &request);
+    if cause.may_be_request && !is_new {
+        // A message for this worker alone cannot be tried elsewhere: its second death in a row has to do.
+        let is_proof = is_only_here || (was_fresh && killer == Some(0));
+        held = quarantine.blame(fingerprint, is_proof, Instant::now());
+    } else if is_new && !cause.may_be_request {
+        quarantine.acquit(|| fingerprint);
+    }
+    let failure = Failure::new(failure.kind, cause.text);
+    if let Some(waiting) = open.waiting {
+        let now = Instant::now();
+        let load = waiting.settle(context, &request, Err(&failure));
+        context.queue.admission().served(now - start, load.as_ref(), now);
+    }
     context.peer_log.failure(&failure, &*request);
-    Err(Exit::EngineDied {
-        cause: failure.cause.into_owned(),
-        request: description(&*request),
-        quarantined: death.quarantined,
-    })
-}
-
-/// The job, unless what was learned after it was admitted speaks against it: its request is in quarantine, or its client has
-/// more than its share. Then it is answered.
-fn unless_refused<A: Agent>(context: &WorkerContext<A>, job: Job<A>, now: Instant) -> Option<Job<A>> {
-    let failure = if context.queue.quarantine().holds(|| context.agent.fingerprint(&job.request), now) {
-        Failure::new(FailureKind::Quarantine, QUARANTINED)
-    } else if context.queue.is_unfair(&job.reply, now) {
-        Failure::new(FailureKind::Overload, UNFAIR)
-    } else {
-        return Some(job);
-    };
-    settle(context, job, &failure);
-    None
+    Err(Exit::EngineDied { cause: failure.cause.into_owned(), request: Some(description(&*request)), held })
 }
 
 /// The jobs that an engine inspects in one call.
 struct Batch<'a, A: Agent> {
     context: &'a WorkerContext<A>,
     requests: &'a [Arc<A::Request>],
-    /// Each job without its request, until it is settled or given back.
-    open: Vec<Option<Open<A>>>,
+    /// Each job without its request.
+    open: Vec<Open<A>>,
     /// When the job before was settled, or the worker took the first.
     last: Instant,
     death: Option<Death>,
+    record: &'a mut Record,
     log: &'a Logger,
 }
 
 /// A job without its request.
 struct Open<A: Agent> {
+    history: History,
+    /// Taken out when the job is settled or given back.
+    waiting: Option<Waiting<A>>,
+}
+
+/// What an answer to a job needs.
+struct Waiting<A: Agent> {
     dialect: A::Dialect,
     deadline: Instant,
     reply: Reply,
 }
 
-impl<A: Agent> Open<A> {
+impl<A: Agent> Waiting<A> {
     /// The job again.
-    fn job(self, request: Arc<A::Request>) -> Job<A> {
-        Job { request, dialect: self.dialect, deadline: self.deadline, reply: self.reply }
+    fn job(self, request: Arc<A::Request>, history: History) -> Job<A> {
+        Job { request, dialect: self.dialect, deadline: self.deadline, reply: self.reply, history }
+    }
+
+    fn settle(
+        self,
+        context: &WorkerContext<A>,
+        request: &A::Request,
+        outcome: Result<&A::Verdict, &Failure>,
+    ) -> Option<Place> {
+        self.reply.settle(context.agent.answer(self.dialect, Some(request), outcome).into_payload())
     }
 }
 
 /// The end of an engine.
 struct Death {
-    /// The index of the request that the engine inspected, if it inspected one.
+    /// The index of the request that is lost with it, if one is.
     place: Option<usize>,
     failure: Failure,
-    /// The request is in quarantine from now on.
-    quarantined: bool,
+    /// The request was no suspect before.
+    is_new: bool,
 }
 
 impl<A: Agent> Batch<'_, A> {
     /// Takes the outcome of the job at this index.
     fn take(&mut self, place: usize, inspected: Result<A::Verdict, EngineError>) {
         let (context, agent) = (self.context, &self.context.agent);
-        let Some(request) = self.requests.get(place) else { return };
+        let quarantine = context.queue.quarantine();
+        let (Some(request), Some(open)) = (self.requests.get(place), self.open.get_mut(place)) else {
+            return;
+        };
         let outcome = match inspected {
             Ok(verdict) => Ok(verdict),
             Err(EngineError::DeadBefore(failure)) => {
-                self.death = Some(Death { place: None, failure, quarantined: false });
-                return;
+                self.death = Some(Death { place: None, failure: failure.clone(), is_new: false });
+                // Given back by `process`.
+                if !std::mem::replace(&mut open.history.was_passed_on, true) {
+                    return;
+                }
+                Err(failure)
             }
             Err(EngineError::NotBegun) => {
-                if let Some(open) = self.open.get_mut(place).and_then(Option::take) {
-                    context.queue.give_back(open.job(Arc::clone(request)));
+                if let Some(waiting) = open.waiting.take() {
+                    context.queue.give_back(waiting.job(Arc::clone(request), open.history));
                 }
                 return;
             }
             Err(EngineError::Dead(failure)) => {
                 // Before the answer: the client may send the request again as soon as it has the answer.
-                let quarantined =
-                    context.queue.quarantine().killed(agent.fingerprint(request), Instant::now());
-                self.death = Some(Death { place: Some(place), failure: failure.clone(), quarantined });
+                let fingerprint = open.history.fingerprint(&**agent, request);
+                let is_new = quarantine.suspect(fingerprint, Instant::now());
+                self.death = Some(Death { place: Some(place), failure: failure.clone(), is_new });
+                if !is_new {
+                    // Answered by `process`, when the cause is known: it may begin a hold.
+                    return;
+                }
                 Err(failure)
             }
             Err(EngineError::Request(cause)) => Err(Failure::new(FailureKind::Engine, cause)),
             Err(EngineError::Refused(failure)) => Err(failure),
         };
-        let open = self.open.get_mut(place).and_then(Option::take);
-        let load = open.and_then(|Open { dialect, reply, .. }| {
-            reply.settle(agent.answer(dialect, Some(&**request), outcome.as_ref()).into_payload())
-        });
+        let load = open.waiting.take().and_then(|waiting| waiting.settle(context, request, outcome.as_ref()));
         match outcome {
             Ok(verdict) => {
+                self.record.has_verdict = true;
+                quarantine.acquit(|| open.history.fingerprint(&**agent, request));
                 context.queue.admission().count_verdict();
                 agent.record(request, &verdict, self.log);
             }
             // Logged by `process`, when the cause is known.
-            Err(_) if self.death.is_some() => {}
+            Err(_) if self.death.as_ref().is_some_and(|death| death.place == Some(place)) => {}
             Err(failure) => context.peer_log.failure(&failure, &**request),
         }
         let now = Instant::now();

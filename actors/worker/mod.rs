@@ -18,10 +18,11 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use slog::{Logger, o};
 
 use crate::agent::Agent;
-use crate::engine::Engine;
+use crate::engine::{Engine, StartError};
 use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
 use crate::queue::{Job, Queue};
+use batch::Record;
 
 /// Names one thread of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(crate) struct WorkerReport {
 pub(crate) enum WorkerEvent {
     /// The engine is ready.
     Started,
+    /// There is a first verdict.
+    Proven,
     /// The thread has ended.
     Ended {
         /// The reason.
@@ -76,24 +79,33 @@ pub(crate) enum Exit {
     /// The Worker was told to stop.
     Stopped,
     /// The engine could not start.
-    NoEngine(String),
+    NoEngine {
+        /// Why.
+        cause: String,
+        /// The system lacks something that one more engine needs.
+        is_shortage: bool,
+    },
     /// The thread panicked outside the engine.
     Panicked(String),
     /// The engine died, or had to be ended.
     EngineDied {
         /// How the engine died, or why it was ended.
         cause: String,
-        /// The request that it inspected, as the log names it.
-        request: String,
-        /// The request is in quarantine from now on.
-        quarantined: bool,
+        /// The request that is lost with it, as the log names it.
+        request: Option<String>,
+        /// How long the request is in quarantine from now on.
+        held: Option<Duration>,
     },
 }
 
 impl Exit {
-    /// The engine died while it had no request, or none that is to blame.
+    /// The engine died and took no request with it.
     fn idle_end(cause: String) -> Self {
-        Self::EngineDied { cause, request: "none".to_owned(), quarantined: false }
+        Self::EngineDied { cause, request: None, held: None }
+    }
+
+    fn no_engine(error: &StartError) -> Self {
+        Self::NoEngine { cause: error.to_string(), is_shortage: error.is_shortage() }
     }
 }
 
@@ -101,7 +113,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("stopped"),
-            Self::NoEngine(cause) => write!(f, "engine did not start: {cause}"),
+            Self::NoEngine { cause, .. } => write!(f, "engine did not start: {cause}"),
             Self::Panicked(message) => write!(f, "panic: {message}"),
             Self::EngineDied { cause, .. } => f.write_str(cause),
         }
@@ -153,7 +165,9 @@ impl<A: Agent> Actor for Worker<A> {
             // The channel has room for the guard, and the thread waits for it.
             Ok(_) => give_guard.send(guard).unwrap_or_default(),
             Err(error) => {
-                guard.exit = Some(Exit::NoEngine(format!("the system gives it no thread: {error}")));
+                let cause =
+                    format!("the system gives it no thread: {error} (systemd's TasksMax=, ulimit -u)");
+                guard.exit = Some(Exit::NoEngine { cause, is_shortage: true });
             }
         }
     }
@@ -230,20 +244,21 @@ fn run<A: Agent>(
 ) -> Exit {
     let mut engine = match context.agent.start_engine(guard.id.number, log) {
         Ok(engine) => engine,
-        Err(error) => return Exit::NoEngine(error.to_string()),
+        Err(error) => return Exit::no_engine(&error),
     };
     guard.report(WorkerEvent::Started);
     let [own, returned, shared] = context.queue.receivers(guard.id.number);
     let mut end = engine.end();
     let mut is_outdated = false;
+    let mut record = Record { is_fresh: true, has_verdict: false };
     loop {
         if std::mem::take(&mut is_outdated) {
             match engine.reload() {
-                Ok(()) => end = engine.end(),
-                Err(error) => return Exit::NoEngine(error.to_string()),
+                Ok(()) => (end, record.is_fresh) = (engine.end(), true),
+                Err(error) => return Exit::no_engine(&error),
             }
         } else if engine.recycle() {
-            end = engine.end();
+            (end, record.is_fresh) = (engine.end(), true);
         }
         let more_to_do = engine.housekeeping().map_or_else(channel::never, channel::after);
         let (job, is_own) = crossbeam::channel::select_biased! {
@@ -254,7 +269,10 @@ fn run<A: Agent>(
                 }
                 Err(_) => return Exit::Stopped,
             },
-            recv(end) -> _ => return Exit::idle_end(engine.cause_of_end().unwrap_or_else(|| "the engine ended".to_owned())),
+            recv(end) -> _ => {
+                let cause = engine.cause_of_end().map(|cause| cause.text);
+                return Exit::idle_end(cause.unwrap_or_else(|| "the engine ended".to_owned()));
+            }
             recv(own) -> job => (job, true),
             recv(returned) -> job => (job, false),
             recv(shared) -> job => (job, false),
@@ -262,7 +280,8 @@ fn run<A: Agent>(
         };
         let Ok(job) = job else { return Exit::Stopped };
         let start = Instant::now();
-        let Some(job) = batch::due(job, start) else { continue };
+        let job = batch::due(job, start).and_then(|job| batch::unless_held(context, job, start));
+        let Some((job, is_suspect)) = job else { continue };
         let mut others = 0;
         if !context.throttle.is_zero() {
             if start + context.throttle >= job.deadline {
@@ -281,15 +300,34 @@ fn run<A: Agent>(
         } else if !is_own {
             others = context.queue.admission().at_a_time(start).min(engine.at_a_time()).saturating_sub(1);
         }
-        let others = context.queue.more(others).filter_map(|job| batch::due(job, start));
-        if let Err(exit) = batch::process(context, &mut engine, iter::once(job).chain(others), start, log) {
+        // A suspect is tried in an engine that has inspected nothing: then its death is no other request's late damage. Without
+        // such an engine it is inspected all the same, and proves nothing.
+        if is_suspect && !is_own && !record.is_fresh && engine.renew() {
+            (end, record.is_fresh) = (engine.end(), true);
+        }
+        let others: Vec<_> = context.queue.more(others).filter_map(|job| batch::due(job, start)).collect();
+        let others = others.into_iter().filter_map(|job| {
+            let (job, is_suspect) = batch::unless_held(context, job, start)?;
+            if is_suspect {
+                context.queue.give_back(job);
+                return None;
+            }
+            Some(job)
+        });
+        let jobs = iter::once(job).chain(others);
+        let was_proven = record.has_verdict;
+        let processed = batch::process(context, &mut engine, &mut record, jobs, is_own, start, log);
+        if record.has_verdict && !was_proven {
+            guard.report(WorkerEvent::Proven);
+        }
+        if let Err(exit) = processed {
             return exit;
         }
     }
 }
 
 /// Answers a job with a failure, without an engine.
-fn settle<A: Agent>(context: &WorkerContext<A>, job: Job<A>, failure: &Failure) {
+pub(crate) fn settle<A: Agent>(context: &WorkerContext<A>, job: Job<A>, failure: &Failure) {
     job.reply.settle(context.agent.answer(job.dialect, Some(&*job.request), Err(failure)).into_payload());
     context.peer_log.failure(failure, &*job.request);
 }

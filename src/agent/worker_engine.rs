@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Engine, EngineError, StartError};
+use actors::{CauseOfEnd, Engine, EngineError, StartError};
 use crossbeam::channel::Receiver;
 use slog::{Logger, debug, warn};
 
@@ -47,18 +47,25 @@ impl WorkerEngine {
         Some(replaced).filter(|replaced| replaced.number == generation)
     }
 
-    /// Lets the replaced engine inspect a response whose transaction is parked in it; `None` when that is not so. If
+    /// Lets the replaced engine inspect a response whose transaction is parked in it; `None` when that is not so, or when
+    /// that engine died before it began, and its transactions with it. If
     /// that engine dies of it, the worker goes on with its current engine.
     fn inspect_replaced(&mut self, message: &HttpMessage) -> Option<Result<Verdict, EngineError>> {
         let worker = self.worker;
         let replaced = self.replaced(message)?;
         let mut inspected = Err(EngineError::NotBegun);
         replaced.inspect(worker, &[message], &mut |_, outcome| inspected = outcome);
-        if let Err(EngineError::Dead(failure) | EngineError::DeadBefore(failure)) = inspected {
-            self.retire_replaced();
-            return Some(Err(EngineError::Refused(failure)));
+        match inspected {
+            Err(EngineError::DeadBefore(_)) => {
+                self.retire_replaced();
+                None
+            }
+            Err(EngineError::Dead(failure)) => {
+                self.retire_replaced();
+                Some(Err(EngineError::Refused(failure)))
+            }
+            inspected => Some(inspected),
         }
-        Some(inspected)
     }
 
     /// Lets the replaced engine end.
@@ -95,10 +102,10 @@ impl Engine for WorkerEngine {
         let shared = Arc::clone(&self.shared);
         let AgentSettings { applications, truncated, .. } = &shared.settings;
         for (place, &message) in messages.iter().enumerate() {
-            if let Some(decided) = decide(message, applications, *truncated) {
+            let decided =
+                decide(message, applications, *truncated).or_else(|| self.inspect_replaced(message));
+            if let Some(decided) = decided {
                 outcome(place, decided);
-            } else if let Some(inspected) = self.inspect_replaced(message) {
-                outcome(place, inspected);
             } else {
                 places.push(place);
                 together.push(message);
@@ -119,6 +126,11 @@ impl Engine for WorkerEngine {
     fn reload(&mut self) -> Result<(), StartError> {
         // A reload replaces the engines of all workers at once, so their limits are spread as at the start.
         self.replace(self.shared.settings.recycling.first(self.worker))
+    }
+
+    fn renew(&mut self) -> bool {
+        // At most one renewed engine is kept for its responses, as in `recycle`.
+        self.replaced.is_none() && self.replace(self.shared.settings.recycling.later()).is_ok()
     }
 
     fn recycle(&mut self) -> bool {
@@ -155,7 +167,7 @@ impl Engine for WorkerEngine {
         self.current.engine.end()
     }
 
-    fn cause_of_end(&self) -> Option<String> {
+    fn cause_of_end(&self) -> Option<CauseOfEnd> {
         self.current.engine.cause_of_end()
     }
 }

@@ -56,6 +56,10 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             info!(log, "stopped");
             ExitCode::SUCCESS
         }
+        Ok(Ending::Failed(cause)) => {
+            error!(log, "cannot start: not every engine could be started"; "reason" => ?cause);
+            ExitCode::FAILURE
+        }
         Ok(Ending::Replaced(successor)) => {
             signals::hold_all();
             warn!(log, "replacing the process");

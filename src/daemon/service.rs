@@ -22,6 +22,8 @@ use crate::settings::Settings;
 pub(crate) enum Ending {
     /// The tree has stopped after SIGTERM or SIGINT.
     Stopped,
+    /// An engine has not started before the tree was ready: which, and why. The tree has stopped.
+    Failed(String),
     /// The tree has stopped, and this process is to become a new one, which goes on serving.
     Replaced(Successor),
 }
@@ -76,6 +78,7 @@ impl Service {
                 reloading: Reloading::No,
                 successor,
                 is_replaced: false,
+                failure: None,
                 end: Some(end),
                 log: log.clone(),
             }
@@ -102,6 +105,8 @@ struct ServiceActor {
     successor: Option<Successor>,
     /// The tree was stopped in order to replace the process.
     is_replaced: bool,
+    /// Why the tree stops by itself.
+    failure: Option<String>,
     end: Option<oneshot::Sender<Ending>>,
     log: Logger,
 }
@@ -194,10 +199,18 @@ impl Handler<TreeEvent> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, event: TreeEvent, _: &mut Self::Context) {
-        let TreeEvent::Stopped = event else { return };
-        let ending = match self.successor.take().filter(|_| self.is_replaced) {
-            Some(successor) => Ending::Replaced(successor),
-            None => Ending::Stopped,
+        match event {
+            TreeEvent::Ready => return,
+            TreeEvent::Failed(cause) => {
+                self.failure = Some(cause);
+                return;
+            }
+            TreeEvent::Stopped => {}
+        }
+        let ending = match (self.failure.take(), self.successor.take().filter(|_| self.is_replaced)) {
+            (Some(cause), _) => Ending::Failed(cause),
+            (None, Some(successor)) => Ending::Replaced(successor),
+            (None, None) => Ending::Stopped,
         };
         if let Some(end) = self.end.take() {
             // The receiver is gone when the program ends for another reason.

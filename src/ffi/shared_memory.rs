@@ -18,7 +18,7 @@ pub(crate) const PAGE: usize = 64 * 1024;
 #[repr(C, align(64))]
 pub(crate) struct Counter(pub(crate) AtomicU32);
 
-/// Memory that two processes share: a page with three [`Counter`]s, then 64-bit words. All are zero at first; the
+/// Memory that two processes share: a page with four [`Counter`]s, then 64-bit words. All are zero at first; the
 /// kernel allocates pages as they are touched.
 ///
 /// The other process may be hostile and write anything at any moment. So the memory holds atomics only, and a load
@@ -64,7 +64,7 @@ impl Memory {
     }
 
     /// The three counters.
-    pub(crate) fn counters(&self) -> &[Counter; 3] {
+    pub(crate) fn counters(&self) -> &[Counter; 4] {
         // SAFETY: the counters are at the start of the mapping, which is aligned to a page and so to a cache line, is
         // longer than they are, and stays mapped while `self` lives. Any bytes are valid for atomics, and they may
         // change at any time.

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{Engine, EngineError, StartError};
+use actors::{CauseOfEnd, Engine, EngineError, StartError};
 use crossbeam::channel::Receiver;
 use nix::sys::prctl;
 use slog::Logger;
@@ -190,7 +190,7 @@ impl Engine for AnyEngine {
         self.engine().end()
     }
 
-    fn cause_of_end(&self) -> Option<String> {
+    fn cause_of_end(&self) -> Option<CauseOfEnd> {
         self.engine().cause_of_end()
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use actors::{Engine, EngineError, Failure, FailureKind, StartError, one_by_one};
+use actors::{CauseOfEnd, Engine, EngineError, Failure, FailureKind, StartError, one_by_one};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
 use slog::Logger;
@@ -61,8 +61,8 @@ pub struct EngineThread {
     jobs: Option<Sender<HttpMessage>>,
     verdicts: Receiver<Result<Verdict, InspectionError>>,
     slot: &'static FaultSlot,
-    /// The thread is parked, stuck or ended, and will answer nothing more.
-    is_lost: bool,
+    /// The thread is parked, stuck or ended, and will answer nothing more: why.
+    lost: Option<CauseOfEnd>,
     subject: Subject,
     log: Logger,
 }
@@ -114,15 +114,19 @@ impl EngineThread {
             slot.guard(|| drop(engine));
         };
         let failed = |error: std::io::Error| StartError::new(error);
-        thread::Builder::new().name(format!("engine-{worker}")).spawn(body).map_err(failed)?;
+        let spawned = thread::Builder::new().name(format!("engine-{worker}")).spawn(body);
+        spawned.map_err(|error| {
+            let cause = format!("the system gives it no thread: {error} (systemd's TasksMax=, ulimit -u)");
+            StartError::shortage(cause)
+        })?;
         let (slot, subject) =
             started.recv().map_err(|_| StartError::new("the engine's thread ended"))?.map_err(failed)?;
-        Ok(Self { shared, jobs: Some(jobs), verdicts, slot, is_lost: false, subject, log: log.clone() })
+        Ok(Self { shared, jobs: Some(jobs), verdicts, slot, lost: None, subject, log: log.clone() })
     }
 
     /// Marks the engine as lost and the process as tainted. Returns the failure of the request.
-    fn lose(&mut self, kind: FailureKind, cause: String) -> EngineError {
-        self.is_lost = true;
+    fn lose(&mut self, kind: FailureKind, cause: String, may_be_request: bool) -> EngineError {
+        self.lost = Some(CauseOfEnd { text: cause.clone(), may_be_request });
         self.shared.taint();
         EngineError::Dead(Failure::new(kind, cause))
     }
@@ -130,27 +134,30 @@ impl EngineThread {
     fn inspect_one(&mut self, request: &HttpMessage) -> Result<Verdict, EngineError> {
         let ended = || "the engine's thread ended".to_owned();
         if self.jobs.as_ref().is_none_or(|jobs| jobs.send(request.clone()).is_err()) {
-            return Err(self.lose(FailureKind::Crash, ended()));
+            return Err(self.lose(FailureKind::Crash, ended(), true));
         }
         let (subject, log) = (self.subject.clone(), self.log.clone());
         let mut watch = Watch::new(&subject, self.shared.limits, TICK, &log, request);
         loop {
             match self.verdicts.recv_timeout(TICK) {
                 Ok(inspected) => return inspected.map_err(EngineError::from),
-                Err(RecvTimeoutError::Disconnected) => return Err(self.lose(FailureKind::Crash, ended())),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.lose(FailureKind::Crash, ended(), true));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if let Some(fault) = self.slot.fault() {
                 let cause = format!("engine thread got {} at {:#x}", fault.signal, fault.address);
-                return Err(self.lose(FailureKind::Crash, cause));
+                return Err(self.lose(FailureKind::Crash, cause, true));
             }
-            let cause = match watch.look() {
+            let (cause, may_be_request) = match watch.look() {
                 Ok(()) => continue,
-                Err(Overrun::TooLong(used)) => format!("engine thread used {used:.1?} of CPU"),
-                Err(Overrun::Stuck(time)) => format!("engine thread stood still for {time:.1?}"),
-                Err(Overrun::Gone) => ended(),
+                Err(Overrun::TooLong(used)) => (format!("engine thread used {used:.1?} of CPU"), true),
+                // It waits for something outside: a lock, a disk, a name server.
+                Err(Overrun::Stuck(time)) => (format!("engine thread stood still for {time:.1?}"), false),
+                Err(Overrun::Gone) => (ended(), true),
             };
-            return Err(self.lose(FailureKind::Timeout, cause));
+            return Err(self.lose(FailureKind::Timeout, cause, may_be_request));
         }
     }
 }
@@ -166,12 +173,16 @@ impl Engine for EngineThread {
     ) {
         one_by_one(messages, outcome, |message| self.inspect_one(message));
     }
+
+    fn cause_of_end(&self) -> Option<CauseOfEnd> {
+        self.lost.clone()
+    }
 }
 
 impl Drop for EngineThread {
     fn drop(&mut self) {
         self.jobs = None;
-        if !self.is_lost {
+        if self.lost.is_none() {
             // The thread finishes its parked transactions and ends, which closes the channel: no verdict can come here.
             let _ = self.verdicts.recv_timeout(LAST_GRACE);
         }

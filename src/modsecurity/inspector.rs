@@ -41,10 +41,10 @@ impl<L: Library> Inspector<L> {
         })
     }
 
-    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before
-    /// the next message.
+    /// Finishes parked transactions that have expired or make room for others. Returns the time until the next call is
+    /// due; `None`: not before the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
-        self.parked.expire(Instant::now(), &mut self.losses)
+        self.parked.tidy(Instant::now(), &mut self.losses)
     }
 
     fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
@@ -65,7 +65,7 @@ impl<L: Library> Inspector<L> {
             uri: request.uri.to_vec(),
         };
         let parked = Parked { transaction, reported, request: summary, audit: Arc::clone(&rules.audit) };
-        self.parked.park(request.id.clone(), parked, Instant::now(), &mut self.losses);
+        self.parked.park(request.id.clone(), parked, Instant::now());
         Ok(verdict)
     }
 

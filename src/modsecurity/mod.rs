@@ -118,7 +118,7 @@ impl ModSecurity {
         })
     }
 
-    /// Finishes parked transactions that have expired. Returns the time until the next call is due; `None`: not before
+    /// Finishes parked transactions that have expired or make room for others. Returns the time until the next call is due; `None`: not before
     /// the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
         match self {

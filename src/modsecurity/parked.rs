@@ -82,11 +82,9 @@ impl<T: Transaction> ParkedTransactions<T> {
         self.limits.count > 0
     }
 
-    /// Parks a transaction. Before that, finishes the oldest if there is no room, and counts the audit records that are
-    /// lost.
-    pub(super) fn park(&mut self, id: String, parked: Parked<T>, now: Instant, losses: &mut AuditLosses) {
-        while self.by_id.len() >= self.limits.count && self.finish_oldest(losses) {}
-        self.shrink(losses);
+    /// Parks a transaction. Those that have to make room for it are finished by [`tidy`](Self::tidy), when no request is at
+    /// hand: one that the engine dies of must cost no other request.
+    pub(super) fn park(&mut self, id: String, parked: Parked<T>, now: Instant) {
         if self.order.len() > 2 * self.by_id.len() + AT_A_TIME {
             self.order.retain(|(_, id)| self.by_id.contains_key(id));
         }
@@ -129,9 +127,11 @@ impl<T: Transaction> ParkedTransactions<T> {
         self.by_id.remove(id)
     }
 
-    /// Finishes at most [`AT_A_TIME`] expired transactions, and counts the audit records that are lost. Returns the time
-    /// until the next one expires; `None` when none is parked.
-    pub(super) fn expire(&mut self, now: Instant, losses: &mut AuditLosses) -> Option<Duration> {
+    /// Finishes the oldest transactions until the others are within the limits, and at most [`AT_A_TIME`] expired ones,
+    /// and counts the audit records that are lost. Returns the time until the next one expires; `None` when none is parked.
+    pub(super) fn tidy(&mut self, now: Instant, losses: &mut AuditLosses) -> Option<Duration> {
+        while self.by_id.len() > self.limits.count && self.finish_oldest(losses) {}
+        self.shrink(losses);
         for _ in 0..AT_A_TIME {
             let (since, id) = self.order.front()?;
             if self.by_id.contains_key(id) {

@@ -15,14 +15,16 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <stdexcept>
 #include <string>
 
-// All that is needed of the engine's class: the name of the call.
+// All that is needed of the engine's class: the names of the calls.
 namespace modsecurity {
 class Transaction {
  public:
     int addRequestHeader(const std::string &name, const std::string &value);
+    int processLogging();
 };
 }  // namespace modsecurity
 
@@ -104,6 +106,9 @@ void die_with_the_lock_of_the_audit_log() {
     write_to_null();
 }
 
+// Whether the next request is the one that finds the damage.
+bool damaged = false;
+
 void spin() {
     volatile bool on = true;
     while (on) {
@@ -139,9 +144,19 @@ extern "C" void fault(const char *name) {
     } else if (kind.rfind("attempt ", 0) == 0) {
         attempt(kind.substr(8));
         return;
+    } else if (kind == "late") {
+        damaged = true;
+        return;
     }
     // Still here: no such kind, or it did no harm.
     _exit(NO_FAULT);
+}
+
+// The damage of `x-fault: late`: to be called once in each request, before its faults.
+extern "C" void fault_late() {
+    if (damaged) {
+        write_to_null();
+    }
 }
 
 extern "C" void fault_while() {
@@ -166,6 +181,11 @@ namespace {
 
 using Add = int (*)(modsecurity::Transaction *, const std::string &, const std::string &);
 
+std::set<modsecurity::Transaction *> &doomed() {
+    static std::set<modsecurity::Transaction *> all;
+    return all;
+}
+
 Add engines_own() {
     return reinterpret_cast<Add>(dlsym(
         RTLD_NEXT,
@@ -176,9 +196,25 @@ Add engines_own() {
 
 int modsecurity::Transaction::addRequestHeader(const std::string &name, const std::string &value) {
     static const Add own = engines_own();
-    if (name == "x-fault") {
+    if (name == "host") {
+        fault_late();
+    }
+    if (name == "x-fault" && value == "finish") {
+        doomed().insert(this);
+    } else if (name == "x-fault") {
         fault(value.c_str());
     }
     fault_while();
     return own(this, name, value);
+}
+
+// `x-fault: finish` does its harm when the transaction is finished.
+int modsecurity::Transaction::processLogging() {
+    using Log = int (*)(Transaction *);
+    static const Log own =
+        reinterpret_cast<Log>(dlsym(RTLD_NEXT, "_ZN11modsecurity11Transaction14processLoggingEv"));
+    if (doomed().count(this) != 0) {
+        write_to_null();
+    }
+    return own(this);
 }

@@ -13,6 +13,7 @@
 #include "modsecurity.h"
 
 void fault(const char *kind);
+void fault_late(void);
 void fault_while(void);
 
 static _Thread_local int drops;
@@ -29,6 +30,7 @@ void apr_table_addn(apr_table_t *table, const char *key, const char *value) {
     }
     // Every request has it, and no rule.
     if (strcmp(key, "host") == 0) {
+        fault_late();
         fault_while();
     }
     own(table, key, value);

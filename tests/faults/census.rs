@@ -88,9 +88,12 @@ impl Subject {
     /// The engine of this worker, which must be there or come.
     pub fn engine(&self, worker: usize) -> Process {
         let name = format!("engine-{worker}");
-        let find = || self.engines().into_iter().find(|engine| engine.name == name && engine.runs());
-        wait_until(&name, || find().is_some());
-        find().unwrap()
+        let mut found = None;
+        wait_until(&name, || {
+            found = self.engines().into_iter().find(|engine| engine.name == name && engine.runs());
+            found.is_some()
+        });
+        found.unwrap()
     }
 
     /// The zygote and the engines, as they run now; each worker must have one.

@@ -3,7 +3,7 @@
 use crate::subject::{Subject, attack, clean, faulty};
 use crate::support::spop::{Ack, Link, Message};
 use crate::support::waiting::{SetAtEnd, wait_until};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -136,10 +136,25 @@ impl Running<'_> {
 /// Keeps the agent busy with clean requests and attacks until `body` is done; gives what came of each.
 pub fn send_during(subject: &Subject, body: impl FnOnce(&Running<'_>)) -> Outcomes {
     let (over, received, number) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
-    let next =
-        || (!over.load(Ordering::Relaxed)).then(|| healthy(number.fetch_add(1, Ordering::Relaxed) as u64));
-    run(subject, &received, &next, || {
+    let next = || healthy(number.fetch_add(1, Ordering::Relaxed) as u64);
+    run(subject, &received, &|| (!over.load(Ordering::Relaxed)).then(next), || {
         // The load ends even when `body` panics.
+        let (_end, running) = (SetAtEnd(&over), Running(&received));
+        running.wait_for_more(200);
+        body(&running);
+        running.wait_for_more(200);
+    })
+}
+
+/// Keeps the agent busy with this one clean request until `body` is done; gives what came of it each time.
+pub fn send_popular_during(
+    subject: &Subject,
+    popular: &Message,
+    body: impl FnOnce(&Running<'_>),
+) -> Outcomes {
+    let (over, received) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let next = || (!over.load(Ordering::Relaxed)).then(|| (popular.clone(), Due::Code(0)));
+    run(subject, &received, &next, || {
         let (_end, running) = (SetAtEnd(&over), Running(&received));
         running.wait_for_more(200);
         body(&running);
@@ -197,11 +212,32 @@ impl Outcomes {
         assert!(slow == 0, "{slow} of {} waited {longest:?}, the worst {wait:?}: {worst:?}", self.all.len());
     }
 
+    /// The requests that had each kind of error; those with a verdict are under "".
+    pub fn kinds(&self) -> BTreeMap<&str, usize> {
+        let mut kinds = BTreeMap::new();
+        for outcome in &self.all {
+            *kinds.entry(outcome.error().unwrap_or_default()).or_default() += 1;
+        }
+        kinds
+    }
+
+    /// How long after this moment the first request had its verdict that was sent then or later. Time in which the machine
+    /// stalled does not count.
+    pub fn first_verdict_after(&self, moment: Instant) -> Duration {
+        let later = self.all.iter().filter(|outcome| outcome.sent >= moment && outcome.error().is_none());
+        let first = later.min_by_key(|outcome| outcome.received).expect("a verdict");
+        let stalled = self.stalled(moment, first.received);
+        (first.received - moment).saturating_sub(stalled)
+    }
+
     fn wait_of(&self, outcome: &Outcome) -> Duration {
-        let overlap = |&(start, end): &(Instant, Instant)| {
-            end.min(outcome.received).saturating_duration_since(start.max(outcome.sent))
-        };
-        let stalled: Duration = self.stalls.iter().map(overlap).sum();
-        (outcome.received - outcome.sent).saturating_sub(stalled)
+        (outcome.received - outcome.sent).saturating_sub(self.stalled(outcome.sent, outcome.received))
+    }
+
+    /// The time in which the machine stalled between these two moments.
+    fn stalled(&self, from: Instant, to: Instant) -> Duration {
+        let overlap =
+            |&(start, end): &(Instant, Instant)| end.min(to).saturating_duration_since(start.max(from));
+        self.stalls.iter().map(overlap).sum()
     }
 }

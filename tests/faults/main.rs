@@ -4,10 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+// Who pays for the end of an engine, and who must not.
+mod blame;
 // What an agent has: processes, threads, descriptors, memory.
 mod census;
 // Engines in processes of their own: crashes, hangs, kills, the zygote, and that nothing piles up.
 mod crashes;
+// At the limits of what the system gives: processes.
+mod limits;
 // Load on an agent, and what must come of each request.
 mod load;
 // What code in an engine that was taken over can do: nothing.

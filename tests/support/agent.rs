@@ -54,27 +54,40 @@ impl Agent {
 
     /// Starts it as this user, if one is given: only root can do that.
     pub fn start_as(user: Option<u32>, options: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut agent = match user {
+        let agent = match user {
             Some(user) => {
-                Self::following(launch_in(guarded_as(user, AGENT), options, environment, Stdio::piped()))
+                Self::follow(launch_in(guarded_as(user, AGENT), options, environment, Stdio::piped()))
             }
             None => Self::launch(options, environment),
         };
+        agent.ready()
+    }
+
+    /// Starts this command, which starts the agent, without waiting for anything.
+    pub fn launch_command(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        clean_environment(&mut command);
+        Self::follow(spawn(command))
+    }
+
+    fn follow(mut child: Child) -> Self {
+        let log = Log::follow(child.stderr.take().unwrap());
+        Self { child, log, addresses: Vec::new(), _rules: None }
+    }
+
+    /// Waits until it is ready.
+    pub fn ready(mut self) -> Self {
+        let agent = &mut self;
         agent.log.wait_for("`ready`", |line| line.contains(" ready, "));
         let listening = agent.log.lines_with(" listening, ");
         agent.addresses = listening.iter().map(|line| value(line, "address").unwrap().to_owned()).collect();
         assert!(!agent.addresses.is_empty(), "ready, but listening nowhere: {:?}", agent.log.lines());
-        agent
+        self
     }
 
     /// Starts it without waiting for anything.
     pub fn launch(options: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::following(launch(options, environment, Stdio::piped()))
-    }
-
-    fn following(mut child: Child) -> Self {
-        let log = Log::follow(child.stderr.take().unwrap());
-        Self { child, log, addresses: Vec::new(), _rules: None }
+        Self::follow(launch(options, environment, Stdio::piped()))
     }
 
     /// The first address that it listens on.

@@ -17,8 +17,8 @@ use actors::spop::hello::Capabilities;
 use actors::spop::value::encode_bytes;
 use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Messages, Scope, Value, frame};
 use actors::{
-    Agent, ClientKey, Engine, EngineError, Failure, FailureKind, ReloadEngines, Root, Settings, Socket,
-    StartError, Stop, TreeEvent, restart::RestartPolicy,
+    Agent, CauseOfEnd, ClientKey, Engine, EngineError, Failure, FailureKind, ReloadEngines, Root, Settings,
+    Socket, StartError, Stop, TreeEvent, restart::RestartPolicy,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
@@ -36,23 +36,48 @@ impl KV for Order {
     }
 }
 
-/// Does what the first word of its order says: `panic`, `die`, `fail`, `wait` (until the gate opens), `dawdle` (until those
-/// behind it are somebody else's), or nothing.
+/// Does what the first word of its order says: `panic`, `die`, `killed` (from outside), `vanish` (before it begins), `blight`
+/// (the next order in this engine kills it), `fail`, `wait` (until the gate opens), `doomed` (panics then), `dawdle` (until
+/// those behind it are somebody else's), or nothing. An order in [`TestAgent::deadly`] kills it, whatever it says.
 pub struct Obedient {
     gate: Arc<Gate>,
     reloads: Arc<Reloads>,
     amid: Arc<Mutex<BTreeSet<String>>>,
+    deadly: Arc<Mutex<BTreeSet<String>>>,
+    is_blighted: bool,
+    was_killed: bool,
 }
 
 impl Obedient {
-    fn obey(&self, word: &str) -> Result<(), EngineError> {
-        match word {
+    fn obey(&mut self, order: &str) -> Result<(), EngineError> {
+        let dead = |cause: &'static str| Err(EngineError::Dead(Failure::new(FailureKind::Crash, cause)));
+        if self.is_blighted {
+            return dead("late damage");
+        }
+        let is_deadly = self.deadly.lock().unwrap().contains(order);
+        match order.split(' ').next().unwrap() {
+            "vanish" if is_deadly => {
+                Err(EngineError::DeadBefore(Failure::new(FailureKind::Crash, "vanished, as ordered")))
+            }
+            _ if is_deadly => dead("deadly"),
             "panic" => panic!("as ordered"),
             "fail" => Err(EngineError::Request("as ordered".to_owned())),
             "die" => Err(EngineError::Dead(Failure::new(FailureKind::Timeout, "took too long, as ordered"))),
+            "killed" => {
+                self.was_killed = true;
+                dead("killed, as ordered")
+            }
+            "blight" => {
+                self.is_blighted = true;
+                Ok(())
+            }
             "wait" => {
                 self.gate.pass();
                 Ok(())
+            }
+            "doomed" => {
+                self.gate.pass();
+                panic!("as ordered");
             }
             _ => Ok(()),
         }
@@ -73,8 +98,8 @@ impl Engine for Obedient {
                 (place + 1..orders.len()).for_each(|place| outcome(place, Err(EngineError::NotBegun)));
                 return outcome(place, Ok(()));
             }
-            let inspected = self.obey(word);
-            let is_dead = matches!(inspected, Err(EngineError::Dead(_)));
+            let inspected = self.obey(&order.0);
+            let is_dead = matches!(inspected, Err(EngineError::Dead(_) | EngineError::DeadBefore(_)));
             outcome(place, inspected);
             if is_dead {
                 return;
@@ -91,7 +116,12 @@ impl Engine for Obedient {
             return Err(StartError::new("false reload"));
         }
         *self.reloads.done.lock().unwrap() += 1;
+        self.is_blighted = false;
         Ok(())
+    }
+
+    fn cause_of_end(&self) -> Option<CauseOfEnd> {
+        self.was_killed.then(|| CauseOfEnd { text: "killed, as ordered".to_owned(), may_be_request: false })
     }
 }
 
@@ -136,6 +166,12 @@ pub struct TestAgent {
     gate: Arc<Gate>,
     /// Engines that fail to start before one does.
     pub false_starts: Mutex<usize>,
+    /// They fail because the system lacks something.
+    pub is_short: Mutex<bool>,
+    /// Orders that kill.
+    pub deadly: Arc<Mutex<BTreeSet<String>>>,
+    /// How often a fingerprint was computed.
+    pub fingerprints: Mutex<usize>,
     /// How often it was told to rebuild.
     pub rebuilds: Mutex<usize>,
     /// The first words of orders that an engine had with others before and behind them.
@@ -153,10 +189,21 @@ impl Agent for TestAgent {
         let mut left = self.false_starts.lock().unwrap();
         if *left > 0 {
             *left -= 1;
-            return Err(StartError::new("false start"));
+            let is_short = *self.is_short.lock().unwrap();
+            return Err(if is_short {
+                StartError::shortage("shortage")
+            } else {
+                StartError::new("false start")
+            });
         }
-        let (gate, reloads) = (Arc::clone(&self.gate), Arc::clone(&self.reloads));
-        Ok(Obedient { gate, reloads, amid: Arc::clone(&self.amid) })
+        Ok(Obedient {
+            gate: Arc::clone(&self.gate),
+            reloads: Arc::clone(&self.reloads),
+            amid: Arc::clone(&self.amid),
+            deadly: Arc::clone(&self.deadly),
+            is_blighted: false,
+            was_killed: false,
+        })
     }
 
     fn rebuild(&self) {
@@ -164,6 +211,7 @@ impl Agent for TestAgent {
     }
 
     fn fingerprint(&self, order: &Order) -> u64 {
+        *self.fingerprints.lock().unwrap() += 1;
         let mut hasher = DefaultHasher::new();
         order.0.hash(&mut hasher);
         hasher.finish()
@@ -254,7 +302,8 @@ pub struct Tree {
 }
 
 struct Owner {
-    ready: mpsc::Sender<()>,
+    /// Told whether the tree is ready, or why not.
+    ready: mpsc::Sender<Result<(), String>>,
 }
 
 impl Actor for Owner {
@@ -266,7 +315,8 @@ impl Handler<TreeEvent> for Owner {
 
     fn handle(&mut self, event: TreeEvent, _: &mut Self::Context) {
         match event {
-            TreeEvent::Ready => self.ready.send(()).unwrap_or_default(),
+            TreeEvent::Ready => self.ready.send(Ok(())).unwrap_or_default(),
+            TreeEvent::Failed(cause) => self.ready.send(Err(cause)).unwrap_or_default(),
             TreeEvent::Stopped => System::current().stop(),
         }
     }
@@ -292,12 +342,20 @@ pub fn settings() -> Settings {
 
 impl Tree {
     pub fn start(settings: Settings, false_starts: usize) -> Self {
+        Self::try_start(settings, false_starts).expect("the tree is ready")
+    }
+
+    /// Starts a tree; why not, if it stops by itself.
+    pub fn try_start(settings: Settings, false_starts: usize) -> Result<Self, String> {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let (gate, log) = (Arc::<Gate>::default(), Lines::default());
         let agent = Arc::new(TestAgent {
             gate: Arc::clone(&gate),
             false_starts: Mutex::new(false_starts),
+            is_short: Mutex::default(),
+            deadly: Arc::default(),
+            fingerprints: Mutex::default(),
             rebuilds: Mutex::default(),
             amid: Arc::default(),
             reloads: Arc::default(),
@@ -317,8 +375,21 @@ impl Tree {
             });
             system.run().unwrap();
         });
-        is_ready.recv_timeout(PATIENCE).expect("the tree is ready");
-        Self { address, gate, log, agent, root: take_root.recv().ok(), thread: Some(thread) }
+        if let Err(cause) = is_ready.recv_timeout(PATIENCE).expect("the tree is ready, or stops") {
+            thread.join().unwrap();
+            return Err(cause);
+        }
+        Ok(Self { address, gate, log, agent, root: take_root.recv().ok(), thread: Some(thread) })
+    }
+
+    /// Sets whether this order kills its engine.
+    pub fn deadly(&self, order: &str, is_deadly: bool) {
+        let mut deadly = self.agent.deadly.lock().unwrap();
+        if is_deadly {
+            deadly.insert(order.to_owned())
+        } else {
+            deadly.remove(order)
+        };
     }
 
     /// Tells the tree to reload its engines, without waiting for it.

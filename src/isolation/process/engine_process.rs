@@ -3,8 +3,8 @@
 //! The worker waits for each verdict in ticks, and after each tick the watchdog looks at the CPU time of the process.
 //!
 //! The worker hands over cheap requests in batches, as waking the process costs more than inspecting one. When the
-//! process dies, the first request of the batch without a verdict is the one that it was inspecting; the engine has not
-//! begun with the requests behind it.
+//! process dies, the first request of the batch without a verdict is the one that it was inspecting, if the process has noted
+//! in the shared memory that it was at one; the engine has not begun with the requests behind it.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,17 +12,19 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actors::{Engine, EngineError, Failure, FailureKind, StartError};
+use actors::{CauseOfEnd, Engine, EngineError, Failure, FailureKind, StartError};
 use bytes::BytesMut;
 use crossbeam::channel::{Receiver, TryRecvError};
+use nix::sys::signal::Signal;
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use slog::Logger;
 
 use super::channel::{self, Received, WorkerEnd};
+use super::spawn_error::SpawnError;
 use super::standard_error;
 use super::wire;
-use super::zygote_host::ZygoteHost;
+use super::zygote_host::{EngineExit, ZygoteHost};
 use crate::isolation::EngineLimits;
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
@@ -50,8 +52,8 @@ pub struct EngineProcess {
     subject: Subject,
     end: Receiver<Infallible>,
     host: Arc<ZygoteHost>,
-    /// Whether this program has killed the engine, so that its end needs no explanation.
-    was_killed: bool,
+    /// Why this program has killed the engine, if it has: the zygote need not be asked.
+    killed: Option<CauseOfEnd>,
     limits: EngineLimits,
     log: Logger,
 }
@@ -69,12 +71,16 @@ impl EngineProcess {
     ) -> Result<Self, StartError> {
         let (channel, memory) = WorkerEnd::create()
             .map_err(|error| StartError::new(format!("no memory to share with an engine: {error}")))?;
-        let (lines, standard_error) = standard_error::pipe()
-            .map_err(|error| StartError::new(format!("no pipe for an engine's standard error: {error}")))?;
+        let (lines, standard_error) = standard_error::pipe().map_err(|error| {
+            StartError::shortage(format!("no pipe for an engine's standard error: {error}"))
+        })?;
         let descriptors = [memory.as_fd(), standard_error.as_fd()];
-        let (pid, end) = host.spawn(worker, descriptors, channel.alarm()).map_err(StartError::new)?;
+        let (pid, end) = host.spawn(worker, descriptors, channel.alarm()).map_err(|error| match error {
+            SpawnError::Fork(_) => StartError::shortage(error),
+            _ => StartError::new(error),
+        })?;
         standard_error::follow(lines, pid, log).map_err(|error| {
-            StartError::new(format!("no thread for the standard error of engine process {pid}: {error}"))
+            StartError::shortage(format!("no thread for the standard error of engine process {pid}: {error}"))
         })?;
         let clock = clock_getcpuclockid(pid).map_err(|errno| {
             StartError::new(format!("cannot read the CPU time of engine process {pid}: {errno}"))
@@ -87,7 +93,7 @@ impl EngineProcess {
             subject,
             end,
             host,
-            was_killed: false,
+            killed: None,
             limits,
             log: log.clone(),
         })
@@ -174,28 +180,29 @@ impl EngineProcess {
         Ok(if end == count { requests.len() } else { count })
     }
 
-    /// Kills the process if it still runs. Returns the failure of the request that it was inspecting.
+    /// Kills the process if it still runs. Returns the failure of the request at hand.
     fn bury(&mut self, loss: &EngineLoss) -> Failure {
-        let (kind, cause) = match loss {
+        let (kind, cause, may_be_request) = match loss {
             EngineLoss::Ended | EngineLoss::EndedBefore | EngineLoss::Overrun(Overrun::Gone) => {
                 // How it ended comes later, with the worker's crash: the request does not wait for the zygote's report.
                 return Failure::new(FailureKind::Crash, format!("engine process {} ended", self.pid));
             }
             EngineLoss::Garbled => {
-                (FailureKind::Crash, format!("engine process {} answers garbage", self.pid))
+                (FailureKind::Crash, format!("engine process {} answers garbage", self.pid), true)
             }
             EngineLoss::Overrun(Overrun::TooLong(used)) => {
                 let limit = self.limits.cpu;
-                (
-                    FailureKind::Timeout,
-                    format!("engine process {} used {used:.1?} of CPU, {limit:?} allowed", self.pid),
-                )
+                let cause = format!("engine process {} used {used:.1?} of CPU, {limit:?} allowed", self.pid);
+                (FailureKind::Timeout, cause, true)
             }
-            EngineLoss::Overrun(Overrun::Stuck(time)) => {
-                (FailureKind::Timeout, format!("engine process {} stood still for {time:.1?}", self.pid))
-            }
+            // It waits for something outside: a lock, a disk, a name server, or whoever has stopped it.
+            EngineLoss::Overrun(Overrun::Stuck(time)) => (
+                FailureKind::Timeout,
+                format!("engine process {} stood still for {time:.1?}", self.pid),
+                false,
+            ),
         };
-        self.was_killed = true;
+        self.killed = Some(CauseOfEnd { text: cause.clone(), may_be_request });
         self.host.kill(self.pid);
         Failure::new(kind, cause)
     }
@@ -224,8 +231,12 @@ impl Engine for EngineProcess {
                 Ok(count) => first += count,
                 Err((place, loss)) => {
                     let failure = self.bury(&loss);
+                    let had_begun = self.channel.is_at_job();
                     let error = match loss {
                         EngineLoss::EndedBefore => EngineError::DeadBefore(failure),
+                        EngineLoss::Ended | EngineLoss::Overrun(_) if !had_begun => {
+                            EngineError::DeadBefore(failure)
+                        }
                         _ => EngineError::Dead(failure),
                     };
                     return shifted(place, Err(error));
@@ -242,14 +253,22 @@ impl Engine for EngineProcess {
         self.end.clone()
     }
 
-    fn cause_of_end(&self) -> Option<String> {
-        if self.was_killed {
-            return None;
+    fn cause_of_end(&self) -> Option<CauseOfEnd> {
+        if let Some(killed) = &self.killed {
+            return Some(killed.clone());
         }
-        Some(match self.host.end_of(self.pid, NEWS) {
+        let end = self.host.end_of(self.pid, NEWS);
+        let text = match end {
             Some(end) => format!("engine process {} ended: {end}", self.pid),
             None => format!("engine process {} ended, and its zygote has not reported how", self.pid),
-        })
+        };
+        // SIGKILL comes from outside: from the kernel when memory is short, or with the end of the zygote.
+        let is_from_outside = match end {
+            Some(EngineExit::Signal(signal)) => signal == Signal::SIGKILL as i32,
+            Some(EngineExit::Status(_)) => false,
+            Some(EngineExit::ZygoteDied) | None => true,
+        };
+        Some(CauseOfEnd { text, may_be_request: !is_from_outside })
     }
 }
 

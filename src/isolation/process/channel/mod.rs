@@ -9,6 +9,9 @@
 //! has not begun. To make that safe, the engine claims each job before it begins with it, and before it posts the
 //! verdict on the job before.
 //!
+//! Between two jobs the engine finishes transactions that nobody asks for any more, and may die of that. So it notes when it
+//! is at a job: one that the engine had not begun with when it died is not the cause.
+//!
 //! The engine may have been exploited by a request. The worker loads each word of a verdict once, into memory of its
 //! own, and checks every length and number. With its numbers an engine can only claim that there are verdicts on the
 //! current batch, and how many jobs of it have begun. The zygote host, not the engine, tells the worker that the engine
@@ -19,7 +22,7 @@ use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -142,14 +145,15 @@ impl WorkerEnd {
             count.store(self.jobs as u64, Relaxed);
         }
         self.batch = self.batch.wrapping_add(1) & NUMBER;
-        let [batches, _, begun] = self.memory.counters();
+        let [batches, _, begun, at_job] = self.memory.counters();
         begun.0.store(0, Relaxed);
+        at_job.0.store(0, Relaxed);
         batches.post(self.batch);
     }
 
     /// Looks for the next verdict. When there is none, sleeps once, at most `patience`, and looks again.
     pub(super) fn wait(&mut self, patience: Duration) -> Received {
-        let [_, verdicts, _] = self.memory.counters();
+        let [_, verdicts, ..] = self.memory.counters();
         let known = self.verdicts;
         match verdicts.wait(|seen| seen & NUMBER != known || seen & CLOSED != 0, Some(patience)) {
             seen if seen & NUMBER != known => self.read((seen & NUMBER).wrapping_sub(known) & NUMBER),
@@ -183,10 +187,18 @@ impl WorkerEnd {
         }
     }
 
+    /// Whether the engine has begun with the job whose verdict is next: what it does otherwise, or dies of, is not that job's
+    /// doing. Only says something once the engine is gone, and what an exploited engine says is not trusted: it can only get
+    /// its own job to another engine.
+    pub(super) fn is_at_job(&self) -> bool {
+        let [.., at_job] = self.memory.counters();
+        at_job.0.load(Acquire) != 0
+    }
+
     /// Takes back the jobs that the engine has not begun. Returns how many jobs of the batch the engine keeps. An
     /// engine that has begun none keeps all: it has not had a turn of the CPU yet.
     pub(super) fn take_back(&mut self) -> usize {
-        let [_, _, begun] = self.memory.counters();
+        let [_, _, begun, _] = self.memory.counters();
         if begun.0.load(Relaxed) != 0 {
             let begun = (begun.0.fetch_or(TAKEN_BACK, AcqRel) & NUMBER) as usize;
             // The engine's number is not trusted: it keeps at least the job whose verdict is next, and at most the
@@ -209,7 +221,7 @@ pub(super) struct Alarm(Arc<Memory>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let [_, verdicts, _] = self.0.counters();
+        let [_, verdicts, ..] = self.0.counters();
         verdicts.close();
     }
 }
@@ -272,6 +284,8 @@ impl EngineEnd {
         if !std::mem::take(&mut self.claimed) {
             return Ok(NextJob::Nothing);
         }
+        let [.., at_job] = self.memory.counters();
+        at_job.0.store(1, Release);
         let words = self.memory.words().get(self.next..JOBS.end).unwrap_or_default();
         let (job, used) = read(words, MAX_JOB).ok_or_else(too_long)?;
         self.next += used;
@@ -280,7 +294,7 @@ impl EngineEnd {
 
     /// Claims the next job. Returns `false` when the batch has none left or the worker has taken the rest back.
     fn claim(&mut self) -> bool {
-        let [_, _, begun] = self.memory.counters();
+        let [_, _, begun, _] = self.memory.counters();
         if self.left == 0 || begun.0.fetch_add(1, AcqRel) & TAKEN_BACK != 0 {
             return false;
         }
@@ -299,7 +313,8 @@ impl EngineEnd {
         write(self.memory.words().get(start..start + VERDICT).unwrap_or_default(), verdict)?;
         self.answered += 1;
         self.verdicts = self.verdicts.wrapping_add(1) & NUMBER;
-        let [_, verdicts, _] = self.memory.counters();
+        let [_, verdicts, _, at_job] = self.memory.counters();
+        at_job.0.store(0, Release);
         match self.claimed {
             true => verdicts.post_quietly(self.verdicts),
             false => verdicts.post(self.verdicts),

@@ -68,7 +68,7 @@ fn what_is_too_long_is_not_handed_over() {
     worker.begin();
     assert!(worker.add(&vec![0; 2 * MAX_JOB]).is_err());
     assert!(engine.answer(&vec![0; 2 * MAX_VERDICT]).is_err());
-    assert_eq!(worker.memory.counters().each_ref().map(|line| line.0.load(Relaxed)), [0, 0, 0]);
+    assert_eq!(worker.memory.counters().each_ref().map(|line| line.0.load(Relaxed)), [0, 0, 0, 0]);
 }
 
 #[test]
@@ -258,4 +258,20 @@ fn nobody_can_take_the_memory_away() {
     let (_worker, file) = WorkerEnd::create().unwrap();
     assert!(rustix::fs::ftruncate(&file, 0).is_err());
     assert!(rustix::fs::fcntl_add_seals(&file, rustix::fs::SealFlags::WRITE).is_err());
+}
+
+#[test]
+fn the_engine_is_at_a_job_from_its_begin_to_its_verdict_and_not_when_it_has_claimed_it() {
+    let (mut worker, mut engine) = ends();
+    hand_over(&mut worker, &[b"1", b"2"]);
+    assert!(!worker.is_at_job());
+    next(&mut engine).unwrap();
+    assert!(worker.is_at_job());
+    engine.answer(&frame(b"to 1")).unwrap();
+    assert!(!worker.is_at_job(), "the second is claimed, and what the engine does now is something else");
+    assert_eq!(verdict(&mut worker), "to 1");
+    next(&mut engine).unwrap();
+    assert!(worker.is_at_job());
+    engine.answer(&frame(b"to 2")).unwrap();
+    assert!(!worker.is_at_job());
 }
