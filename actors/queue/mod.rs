@@ -81,6 +81,8 @@ impl<A: Agent> Queue<A> {
     ///
     /// # Errors
     /// When the job is not admitted: why, and the job, which the caller has to answer.
+    // The job goes back to the caller as it came, which costs less than a box for each refusal.
+    #[allow(clippy::result_large_err)]
     pub(crate) fn offer(&self, mut job: Job<A>, agent: &A, now: Instant) -> Result<(), (Failure, Job<A>)> {
         let refusal = if self.admission.is_down() {
             Failure::new(FailureKind::Crash, DOWN)

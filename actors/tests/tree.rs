@@ -216,6 +216,7 @@ fn when_jobs_wait_a_client_with_more_than_its_share_is_refused_and_others_are_no
     assert_eq!(client.ack(), (22, "overload".to_owned()));
 }
 
+#[test]
 fn a_reload_happens_between_two_jobs_and_loses_none() {
     let tree = Tree::start(settings(), 0);
     let mut client = tree.connect();

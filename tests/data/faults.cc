@@ -86,7 +86,10 @@ int audit_log() {
     }
     for (int file = 3; file < 1024; ++file) {
         struct stat found = {};
-        if (fstat(file, &found) == 0 && found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino) {
+        // The agent has a descriptor by which the file can only be looked at (O_PATH).
+        const bool is_writable = (fcntl(file, F_GETFL) & O_ACCMODE) != O_RDONLY;
+        if (is_writable && fstat(file, &found) == 0 && found.st_dev == wanted.st_dev &&
+            found.st_ino == wanted.st_ino) {
             return file;
         }
     }

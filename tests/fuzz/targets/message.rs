@@ -7,10 +7,10 @@ use actors::spop::{Actions, Messages, Value};
 use actors::{Failure, FailureKind};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::answer::{OnError, Policy, answer};
 use modsecurity_spoa::message::decode::{dialect, read};
 use modsecurity_spoa::message::dialect::{Convention, Dialect};
-use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::quoted::Quoted;
 use modsecurity_spoa::message::verdict::Verdict;
 

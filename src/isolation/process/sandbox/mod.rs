@@ -1,7 +1,7 @@
 //! What an engine process may still do once it has seen a request: whoever takes it over must reach nothing.
 //!
-//! The zygote works out what the rules need and tells the front what that means ([`Sandbox::plan`]). Each engine gives up
-//! the rest before its first request ([`Sandbox::enter`]): the agent's user where that is root, its capabilities, new
+//! The zygote works out what the rules need and tells the front what that means (`Sandbox::plan`). Each engine gives up
+//! the rest before its first request (`Sandbox::enter`): the agent's user where that is root, its capabilities, new
 //! privileges, memory and descriptors beyond a limit, files (Landlock) and system calls (seccomp). None of it can be had
 //! back, and none costs a request anything.
 
