@@ -1,6 +1,7 @@
 //! The two traits that a version of ModSecurity implements: a library that rules are loaded into, and a transaction
 //! that takes a request and its response through the phases.
 
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +37,9 @@ pub trait Library: Send + Sync + Sized + 'static {
     /// # Errors
     /// When a file cannot be handed to the library, or the library refuses what it read.
     fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Self, LoadError>;
+
+    /// Takes the tags, separated by commas, of rules with the action `multiMatch`, by their ids.
+    fn set_tags(&mut self, _tags: HashMap<i64, Vec<u8>>) {}
 
     /// Returns the settings that the program looks at, and the ids of the rules of all phases, 0 for one without.
     ///

@@ -66,7 +66,8 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     check(&directives).map_err(LoadError::Wrong)?;
     let logs = audit::check(&directives, L::VERSION).map_err(LoadError::Log)?;
     progress::begin(format_args!("what {source} names, in the engine"));
-    let library = L::load(settings, files, last)?;
+    let mut library = L::load(settings, files, last)?;
+    library.set_tags(multi_match_tags(&directives));
     drop(logs);
     let audit = AuditLog::of(&directives, L::VERSION);
     let failed = |cause| LoadError::Engine { what: "the rules".to_owned(), cause };
@@ -76,6 +77,17 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
     let needs = Needs::of(&directives);
     Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit), needs }, summary))
+}
+
+/// The tags of each rule with the action `multiMatch`, separated by commas, by the rule's id. Tags with macros are left
+/// out, as only a transaction can expand them.
+fn multi_match_tags(directives: &Directives) -> HashMap<i64, Vec<u8>> {
+    let rules = directives.rules().into_iter().filter(|rule| rule.values("multiMatch").next().is_some());
+    let tags = rules.filter_map(|rule| {
+        let tags: Vec<_> = rule.values("tag").filter(|tag| !tag.contains("%{")).collect();
+        Some((rule.id?, tags.join(",").into_bytes()))
+    });
+    tags.collect()
 }
 
 /// Returns what is loaded without `-f`, as the text of a file.

@@ -104,3 +104,15 @@ fn a_match_is_a_record_of_its_own_in_the_log() {
     }
     assert_eq!(value(&line, "id").map(str::len), Some(32));
 }
+
+/// libmodsecurity forgets the tags of a rule with `multiMatch`.
+#[test]
+fn a_rule_that_matches_several_times_has_its_tags_in_the_log() {
+    let rules = "SecRuleEngine On\nSecRule ARGS \"@contains bad\" \\\n    \"id:7,phase:1,multiMatch,t:none,t:lowercase,\\\n    \
+                 deny,status:403,log,msg:'found',tag:'first/tag',tag:'second tag'\"\n";
+    let agent = Agent::with_rules(rules, &[]);
+    assert_eq!(agent.link().ask(&Message::get("/", Some("q=BAD"))).code(), Some(403));
+    let line =
+        agent.log.wait_for("the match", |line| line.contains(" rule matched, ") && line.contains("rule: 7,"));
+    assert!(line.contains("tags: \"first/tag,second tag\""), "{line}");
+}

@@ -1,5 +1,6 @@
 //! Initialising the library, and loading rules into it.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, NulError, c_void};
 use std::fmt;
 use std::io;
@@ -19,6 +20,8 @@ use crate::ffi::rules::{RuleEngine, RuleSettings};
 pub struct Ruleset {
     library: NonNull<sys::ModSecurity>,
     rules: NonNull<sys::RulesSet>,
+    /// The tags of rules of which the library reports none, separated by commas, by the rules' ids.
+    tags: HashMap<i64, Vec<u8>>,
 }
 
 // SAFETY: both are C++ objects on the heap, with nothing of the thread that made them.
@@ -103,7 +106,7 @@ impl Ruleset {
         let (Some(library), Some(rules)) = (NonNull::new(library), NonNull::new(rules)) else {
             return Err(RulesError::Init);
         };
-        let engine = Self { library, rules };
+        let engine = Self { library, rules, tags: HashMap::new() };
         engine.check_version()?;
         // SAFETY: the library is live, and it copies the terminated string.
         unsafe {
@@ -146,6 +149,17 @@ impl Ruleset {
         complete(|error| unsafe {
             sys::mss_rules_add(self.rules.as_ptr(), directives.as_ptr(), name.as_ptr(), error)
         })
+    }
+
+    /// Adds the tags of rules of which the library reports none: of a rule with `multiMatch` it forgets them. Separated by
+    /// commas, by the rules' ids.
+    pub fn set_tags(&mut self, tags: HashMap<i64, Vec<u8>>) {
+        self.tags = tags;
+    }
+
+    /// The tags of a rule of which the library reports none.
+    pub(super) fn tags(&self, rule: i64) -> Option<&[u8]> {
+        self.tags.get(&rule).map(Vec::as_slice)
     }
 
     /// Returns the settings that the program looks at.

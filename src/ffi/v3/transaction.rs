@@ -20,7 +20,7 @@ const MAX_PATH: usize = 4096;
 pub struct Transaction {
     raw: NonNull<sys::Transaction>,
     /// The library and its rules, to which the transaction holds raw pointers.
-    _rules: Arc<Ruleset>,
+    rules: Arc<Ruleset>,
 }
 
 impl Transaction {
@@ -35,7 +35,7 @@ impl Transaction {
         let raw =
             unsafe { sys::mss_transaction_new(rules.library(), rules.rules(), id.as_ptr(), &mut error) };
         let raw = NonNull::new(raw).ok_or_else(|| text_of(&error))?;
-        Ok(Self { raw, _rules: rules })
+        Ok(Self { raw, rules })
     }
 
     /// Makes one call of the shim for this transaction.
@@ -266,7 +266,11 @@ impl Transaction {
     /// When the library throws a C++ exception.
     pub fn matches(&self, skip: usize) -> Result<Matches, Exception> {
         // SAFETY: the transaction is live and, as it is not `Sync`, in no other call.
-        unsafe { matches::read(self.raw.as_ptr(), skip) }
+        let mut matches = unsafe { matches::read(self.raw.as_ptr(), skip) }?;
+        for found in matches.kept.iter_mut().filter(|found| found.tags.is_empty()) {
+            found.tags.extend_from_slice(self.rules.tags(found.rule).unwrap_or_default());
+        }
+        Ok(matches)
     }
 }
 

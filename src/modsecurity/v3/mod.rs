@@ -5,6 +5,7 @@ mod load;
 mod request;
 mod response;
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +34,10 @@ impl Library for Ruleset {
 
     fn load(first: &str, files: &[PathBuf], last: &str) -> Result<Self, LoadError> {
         load::load(first, files, last)
+    }
+
+    fn set_tags(&mut self, tags: HashMap<i64, Vec<u8>>) {
+        self.set_tags(tags);
     }
 
     fn contents(&self) -> Result<(RuleSettings, Vec<i64>), LibraryError> {
