@@ -7,16 +7,14 @@
 
 // An answer whose link is gone comes on another link of the same HAProxy, up to 3.0.
 mod async_acks;
+// Ways that once let an attack through: request and verdict, through HAProxy and straight.
+mod bypasses;
 // The deployed configuration as it is, and without an agent.
 mod deployed;
-// Ways that once let an attack through.
-mod bypasses;
 // The configurations that were written for other agents.
 mod dialects;
 // What goes wrong in other agents, with the tests that show that it does not here.
 mod elsewhere;
-// Bodies with a fault are denied, whatever stands behind it.
-mod faulty_bodies;
 // Requests larger than the agent's frames.
 mod fragmentation;
 // Headers in any number, order and size.
