@@ -12,7 +12,7 @@ use super::fail;
 use crate::agent::ModSecurityAgent;
 use crate::daemon::service::{Ending, Service};
 use crate::daemon::successor::Successor;
-use crate::daemon::{descriptors, signals, sockets};
+use crate::daemon::{descriptors, sockets};
 use crate::isolation::process::sandbox;
 use crate::isolation::{self, IsolationMode};
 use crate::logging;
@@ -61,7 +61,6 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             ExitCode::FAILURE
         }
         Ok(Ending::Replaced(successor)) => {
-            signals::hold_all();
             warn!(log, "replacing the process");
             drop(last_words);
             files.leave();

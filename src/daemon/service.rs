@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
@@ -17,6 +18,9 @@ use crate::daemon::signals;
 use crate::daemon::successor::Successor;
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
+
+/// Long enough for the runtime to look at what has happened meanwhile.
+const NEXT_TURN: Duration = Duration::from_millis(1);
 
 /// How the service ended.
 pub(crate) enum Ending {
@@ -155,6 +159,19 @@ impl ServiceActor {
         }
     }
 
+    /// Tells how the service ended.
+    fn finish(&mut self) {
+        let ending = match (self.failure.take(), self.successor.take().filter(|_| self.is_replaced)) {
+            (Some(cause), _) => Ending::Failed(cause),
+            (None, Some(successor)) => Ending::Replaced(successor),
+            (None, None) => Ending::Stopped,
+        };
+        if let Some(end) = self.end.take() {
+            // The receiver is gone when the program ends for another reason.
+            let _ = end.send(ending);
+        }
+    }
+
     /// Stops the tree in order to replace the process.
     fn replace(&mut self) {
         self.is_replaced = true;
@@ -198,7 +215,7 @@ impl Handler<Reloaded> for ServiceActor {
 impl Handler<TreeEvent> for ServiceActor {
     type Result = ();
 
-    fn handle(&mut self, event: TreeEvent, _: &mut Self::Context) {
+    fn handle(&mut self, event: TreeEvent, ctx: &mut Self::Context) {
         match event {
             TreeEvent::Ready => return,
             TreeEvent::Failed(cause) => {
@@ -207,14 +224,12 @@ impl Handler<TreeEvent> for ServiceActor {
             }
             TreeEvent::Stopped => {}
         }
-        let ending = match (self.failure.take(), self.successor.take().filter(|_| self.is_replaced)) {
-            (Some(cause), _) => Ending::Failed(cause),
-            (None, Some(successor)) => Ending::Replaced(successor),
-            (None, None) => Ending::Stopped,
-        };
-        if let Some(end) = self.end.take() {
-            // The receiver is gone when the program ends for another reason.
-            let _ = end.send(ending);
+        if self.is_replaced && self.successor.is_some() {
+            // A signal that was caught before this is heard in the next turn; one that comes later is the successor's.
+            signals::hold_all();
+            ctx.run_later(NEXT_TURN, |service, _| service.finish());
+        } else {
+            self.finish();
         }
     }
 }

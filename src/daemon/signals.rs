@@ -3,6 +3,7 @@
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::ffi::processes;
+use crate::ffi::signal_forwarding::forward_to_this_thread;
 
 /// Signals with a meaning of their own, which an operator may send at any time.
 const ORDERS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
@@ -18,9 +19,13 @@ pub(crate) fn hold() {
     let _ = ORDERS.into_iter().collect::<SigSet>().thread_block();
 }
 
-/// Lets SIGTERM and SIGINT wait, too: for the process that this one is about to become, which would otherwise miss them.
+/// Lets SIGTERM and SIGINT wait, too, whichever thread of the process gets them: for the process that this one is about to
+/// become by a call of the same thread, which would otherwise miss them.
 pub(crate) fn hold_all() {
-    let _ = ORDERS.into_iter().chain(ENDS).collect::<SigSet>().thread_block();
+    // There is no error for signals that exist and can be caught.
+    let all = [ORDERS.as_slice(), &ENDS].concat();
+    let _ = all.iter().copied().collect::<SigSet>().thread_block();
+    let _ = forward_to_this_thread(&all);
 }
 
 /// Lets signals come, also those that have waited.

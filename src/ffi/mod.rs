@@ -16,6 +16,7 @@ pub mod pcre2;
 pub(crate) mod processes;
 pub mod rules;
 pub(crate) mod shared_memory;
+pub(crate) mod signal_forwarding;
 #[cfg(feature = "engine2")]
 pub mod v2;
 #[cfg(feature = "engine3")]
