@@ -21,10 +21,11 @@ use nix::unistd::Pid;
 use slog::Logger;
 
 use super::channel::{self, Received, WorkerEnd};
+use super::engine_states::EngineExit;
 use super::spawn_error::SpawnError;
 use super::standard_error;
 use super::wire;
-use super::zygote_host::{EngineExit, ZygoteHost};
+use super::zygote_host::ZygoteHost;
 use crate::isolation::EngineLimits;
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;

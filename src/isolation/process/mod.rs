@@ -21,6 +21,7 @@ mod channel;
 mod control;
 mod engine_main;
 mod engine_process;
+mod engine_states;
 mod orphans;
 pub mod sandbox;
 mod spare;

@@ -15,8 +15,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::engine_states::EngineExit;
 use super::zygote;
-use super::zygote_host::EngineExit;
 
 /// How long a zygote may take to end: a little longer than it waits for its engines.
 const LAST_GRACE: Duration = Duration::from_secs(4);
