@@ -132,6 +132,10 @@ impl<T: Transaction> ParkedTransactions<T> {
     pub(super) fn tidy(&mut self, now: Instant, losses: &mut AuditLosses) -> Option<Duration> {
         while self.by_id.len() > self.limits.count && self.finish_oldest(losses) {}
         self.shrink(losses);
+        if self.shrinking_to.is_some() {
+            // The next message has its turn before more of them are finished.
+            return Some(Duration::ZERO);
+        }
         for _ in 0..AT_A_TIME {
             let (since, id) = self.order.front()?;
             if self.by_id.contains_key(id) {

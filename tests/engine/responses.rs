@@ -241,6 +241,12 @@ fn the_memory_of_an_engine_is_bounded_whatever_a_transaction_takes() {
             ack
         })
         .collect();
+    // The oldest give way between two requests, so the last of them a moment after the last answer.
+    wait_until("the engine rests", || {
+        let before = finished(&log);
+        let stat = std::fs::read_to_string(format!("/proc/{engine}/stat")).unwrap();
+        stat.contains(") S ") && finished(&log) == before
+    });
     let gone = finished(&log);
     println!("at most {most} KiB more, {} of 200 places taken", acks.len() - gone);
     // 256 KiB for each place, and 16 MiB; then what comes while the oldest give way.
