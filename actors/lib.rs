@@ -48,5 +48,5 @@ pub use agent::Agent;
 pub use engine::{CauseOfEnd, Engine, EngineError, StartError, one_by_one};
 pub use failure::{Failure, FailureKind};
 pub use queue::ClientKey;
-pub use root::{ReloadEngines, Root, Settings, Stop, TreeEvent};
+pub use root::{ReloadEngines, Root, Stop, TreeEvent, TreeSettings};
 pub use stream::Socket;

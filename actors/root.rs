@@ -31,7 +31,7 @@ const WORKER_GRACE: Duration = Duration::from_secs(2);
 
 /// The settings of the tree.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct TreeSettings {
     /// Number of Workers, at least 1.
     pub workers: usize,
     /// The most jobs that may wait for a Worker, at least 1.
@@ -50,7 +50,7 @@ pub struct Settings {
 
 /// The actor at the top of the tree.
 pub struct Root<A: Agent> {
-    settings: Settings,
+    settings: TreeSettings,
     agent: Arc<A>,
     queue: Queue<A>,
     peer_log: Arc<PeerLog>,
@@ -81,7 +81,7 @@ impl<A: Agent> Root<A> {
     ///
     /// # Errors
     /// When a socket cannot be put into the reactor.
-    pub fn new(settings: Settings, agent: Arc<A>, sockets: Vec<Socket>, log: Logger) -> io::Result<Self> {
+    pub fn new(settings: TreeSettings, agent: Arc<A>, sockets: Vec<Socket>, log: Logger) -> io::Result<Self> {
         let admission = Arc::new(Admission::new(settings.workers, settings.deadline, settings.throttle));
         Ok(Self {
             settings,

@@ -165,6 +165,10 @@ show "SQL injection in the query: ?id=1' OR '1'='1" 403 -G "$site/" --data-urlen
 show "the same over HTTP/2" 403 --http2-prior-knowledge -G "$site/" --data-urlencode "id=1' OR '1'='1"
 show 'SQL injection in JSON: {"name": "x'\'' UNION SELECT ..."}' 403 "$site/" \
   --json '{"user": {"name": "x'\'' UNION SELECT login, password FROM users -- "}}'
+show 'the same with 20 KB of blanks behind it, which HAProxy cuts' 403 "$site/" \
+  --json '{"user": {"name": "x'\'' UNION SELECT login, password FROM users -- "}}'"$(printf '%20000s' '')"
+show 'JSON that no parser of the engine reads: /**/{"a": "<script>..."}' 400 "$site/" \
+  --json '/**/{"a": "<script>alert(1)</script>"}'
 show 'cross-site scripting in a form: comment=<script>...' 403 "$site/" \
   --data-urlencode 'comment=<script>alert(document.cookie)</script>'
 show 'path traversal: GET /download/../../../../etc/passwd' 403 --path-as-is "$site/download/../../../../etc/passwd"

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use actors::Settings;
+use actors::TreeSettings;
 use actors::spop::{FrameId, FrameType};
 use support::{Client, Tree, settings};
 
@@ -67,7 +67,7 @@ fn as_long_as_a_link_is_there_no_other_gets_its_answers() {
 
 #[test]
 fn what_is_overdue_on_a_link_that_is_gone_is_answered_too_and_once() {
-    let tree = Tree::start(Settings { deadline: Duration::from_millis(500), ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { deadline: Duration::from_millis(500), ..settings() }, 0);
     let (mut leaving, mut staying) = (tree.connect_as(b"an-engine"), tree.connect_as(b"an-engine"));
     leaving.order(1, "wait");
     drop(leaving);

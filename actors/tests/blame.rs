@@ -4,12 +4,12 @@
 
 mod support;
 
-use actors::Settings;
+use actors::TreeSettings;
 use support::{Tree, settings};
 
 /// A tree with one worker.
 fn tree() -> Tree {
-    Tree::start(Settings { workers: 1, queue: 100, ..settings() }, 0)
+    Tree::start(TreeSettings { workers: 1, queue: 100, ..settings() }, 0)
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_suspect_for_which_there_is_no_fresh_engine_proves_nothing() {
 /// Many at once die of late damage before the first is tried.
 #[test]
 fn deaths_of_engines_that_inspected_others_before_are_no_proof() {
-    let tree = Tree::start(Settings { workers: 8, queue: 100, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { workers: 8, queue: 100, ..settings() }, 0);
     let mut client = tree.connect();
     for worker in 1..=8 {
         assert_eq!(client.ask(&format!("blight for {worker}")), "done");

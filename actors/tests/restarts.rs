@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use actors::Settings;
+use actors::TreeSettings;
 use actors::spop::FrameType;
 use support::{PATIENCE, Tree, settings};
 
@@ -17,7 +17,7 @@ fn delays(lines: &[String]) -> Vec<&str> {
 
 #[test]
 fn a_death_that_takes_a_request_with_it_needs_no_delay() {
-    let tree = Tree::start(Settings { workers: 1, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { workers: 1, ..settings() }, 0);
     let mut client = tree.connect();
     for number in 0..20 {
         assert_eq!(client.ask(&format!("panic {number}")), "crash");
@@ -30,7 +30,7 @@ fn a_death_that_takes_a_request_with_it_needs_no_delay() {
 
 #[test]
 fn an_engine_that_does_not_start_is_tried_again_with_growing_delays() {
-    let tree = Tree::start(Settings { workers: 1, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { workers: 1, ..settings() }, 0);
     let mut client = tree.connect();
     *tree.agent.false_starts.lock().unwrap() = 4;
     assert_eq!(client.ask("panic"), "crash");
@@ -58,7 +58,7 @@ fn while_an_engine_runs_nothing_is_rebuilt_for_one_that_does_not_start() {
 
 #[test]
 fn nothing_is_rebuilt_because_the_system_lacks_something() {
-    let tree = Tree::start(Settings { workers: 1, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { workers: 1, ..settings() }, 0);
     let mut client = tree.connect();
     *tree.agent.is_short.lock().unwrap() = true;
     *tree.agent.false_starts.lock().unwrap() = usize::MAX;
@@ -130,7 +130,7 @@ fn what_is_for_a_worker_that_waits_for_an_engine_another_takes() {
 
 #[test]
 fn what_waits_when_the_pool_goes_down_is_answered_at_once() {
-    let tree = Tree::start(Settings { workers: 1, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { workers: 1, ..settings() }, 0);
     let mut client = tree.connect();
     client.order(1, "doomed");
     tree.gate.await_waiting(1);
@@ -148,7 +148,7 @@ fn what_waits_when_the_pool_goes_down_is_answered_at_once() {
 
 #[test]
 fn a_tree_whose_engines_do_not_all_start_says_why_and_stops() {
-    let tree = Tree::try_start(Settings { workers: 3, ..settings() }, 1);
+    let tree = Tree::try_start(TreeSettings { workers: 3, ..settings() }, 1);
     let cause = tree.err().unwrap();
     assert!(cause.starts_with("worker ") && cause.contains("false start"), "{cause}");
 }

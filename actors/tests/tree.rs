@@ -8,7 +8,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use actors::Settings;
+use actors::TreeSettings;
 use actors::spop::FrameType;
 use support::{PATIENCE, Tree, settings};
 
@@ -53,7 +53,7 @@ fn an_error_of_the_engine_costs_no_worker() {
 /// Cheap requests go to an engine together. Whichever of them it dies of, it takes none of the others along.
 #[test]
 fn only_the_one_that_kills_the_engine_is_lost_of_those_that_it_has_together() {
-    let tree = Tree::start(Settings { workers: 1, queue: 100, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { workers: 1, queue: 100, ..settings() }, 0);
     let mut client = tree.connect();
     let start = Instant::now();
     for round in 0.. {
@@ -109,7 +109,7 @@ fn acks_do_not_wait_for_each_other() {
 
 #[test]
 fn a_worker_takes_its_own_jobs_first_and_those_of_a_lane_in_order() {
-    let tree = Tree::start(Settings { workers: 1, queue: 100, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { workers: 1, queue: 100, ..settings() }, 0);
     let mut client = tree.connect();
     client.order(1, "wait");
     tree.gate.await_waiting(1);
@@ -155,7 +155,7 @@ fn an_engine_that_had_to_be_ended_is_replaced_too() {
 #[test]
 fn what_is_overdue_is_answered_then_and_not_by_its_engine() {
     let deadline = Duration::from_secs(1);
-    let tree = Tree::start(Settings { deadline, workers: 1, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { deadline, workers: 1, ..settings() }, 0);
     let mut client = tree.connect();
     let start = Instant::now();
     // One in the engine, one in the queue.
@@ -179,8 +179,9 @@ fn what_is_overdue_is_answered_then_and_not_by_its_engine() {
 
 #[test]
 fn what_would_be_too_late_is_refused_at_once() {
-    let settings = Settings { workers: 1, queue: 100, throttle: Duration::from_millis(100), ..settings() };
-    let tree = Tree::start(Settings { deadline: Duration::from_millis(350), ..settings }, 0);
+    let settings =
+        TreeSettings { workers: 1, queue: 100, throttle: Duration::from_millis(100), ..settings() };
+    let tree = Tree::start(TreeSettings { deadline: Duration::from_millis(350), ..settings }, 0);
     let mut client = tree.connect();
     for stream in 0..10 {
         client.order(stream, "work");
@@ -194,9 +195,12 @@ fn what_would_be_too_late_is_refused_at_once() {
 #[test]
 fn when_jobs_wait_a_client_with_more_than_its_share_is_refused_and_others_are_not() {
     // At a second for each job 12 s may wait for the two workers: 9 s for a client that is alone.
-    let settings =
-        Settings { throttle: Duration::from_secs(1), deadline: Duration::from_millis(7500), ..settings() };
-    let tree = Tree::start(Settings { queue: 100, ..settings }, 0);
+    let settings = TreeSettings {
+        throttle: Duration::from_secs(1),
+        deadline: Duration::from_millis(7500),
+        ..settings()
+    };
+    let tree = Tree::start(TreeSettings { queue: 100, ..settings }, 0);
     let mut client = tree.connect();
     for stream in 0..2 {
         client.order(stream, "wait from 1");
@@ -244,7 +248,7 @@ fn a_reload_happens_between_two_jobs_and_loses_none() {
 
 #[test]
 fn a_reload_that_fails_costs_a_restart_and_no_request() {
-    let tree = Tree::start(Settings { workers: 1, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { workers: 1, ..settings() }, 0);
     let mut client = tree.connect();
     client.order(1, "wait");
     tree.gate.await_waiting(1);
@@ -262,7 +266,7 @@ fn a_reload_that_fails_costs_a_restart_and_no_request() {
 #[test]
 fn the_throttle_bounds_the_rate() {
     let throttle = Duration::from_millis(20);
-    let tree = Tree::start(Settings { throttle, queue: 100, ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { throttle, queue: 100, ..settings() }, 0);
     let mut client = tree.connect();
     let start = Instant::now();
     for stream in 0..20 {
@@ -297,7 +301,7 @@ fn a_stop_answers_what_is_in_flight_and_then_disconnects() {
 
 #[test]
 fn what_is_not_done_within_the_grace_is_answered_as_shutdown() {
-    let tree = Tree::start(Settings { grace: Duration::from_millis(50), ..settings() }, 0);
+    let tree = Tree::start(TreeSettings { grace: Duration::from_millis(50), ..settings() }, 0);
     let mut client = tree.connect();
     client.order(1, "wait");
     tree.gate.await_waiting(1);

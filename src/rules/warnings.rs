@@ -37,7 +37,7 @@ pub enum Warning {
 }
 
 impl Warning {
-    /// All of them.
+    /// Every warning, in the order of the bits.
     const ALL: [Self; 12] = [
         Self::EngineOff,
         Self::DetectionOnly,

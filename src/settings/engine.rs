@@ -81,7 +81,7 @@ pub(super) fn isolation(arguments: &Arguments) -> Result<IsolationMode, BadOptio
 ///
 /// # Errors
 /// The first of `--engine-limit`, `--stall-limit`, `--responses` and `--response-ttl` that is wrong.
-pub(super) fn limits(arguments: &Arguments, tree: &actors::Settings) -> Result<EngineLimits, BadOption> {
+pub(super) fn limits(arguments: &Arguments, tree: &actors::TreeSettings) -> Result<EngineLimits, BadOption> {
     let limit = |option: &str, word: &str| match time::parse(option, word)? {
         limit if limit < MIN_ENGINE_LIMIT => {
             Err(BadOption(format!("{option}: {word:?} is less than {MIN_ENGINE_LIMIT:?}")))

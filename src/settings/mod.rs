@@ -42,7 +42,7 @@ pub struct Settings {
     /// The agent's settings: answers, truncated bodies, recycling, applications.
     pub agent: AgentSettings,
     /// The settings of the supervision tree.
-    pub tree: actors::Settings,
+    pub tree: actors::TreeSettings,
     /// The environment variables that have the program's prefix but belong to no option.
     pub unknown_variables: Vec<UnknownVariable>,
 }

@@ -32,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The first of these options that is wrong.
-pub(super) fn check(arguments: &Arguments) -> Result<actors::Settings, BadOption> {
+pub(super) fn check(arguments: &Arguments) -> Result<actors::TreeSettings, BadOption> {
     let workers = match arguments.workers.as_deref().unwrap_or("5") {
         // As many as this process may use, by its affinity and its control group.
         "auto" => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS),
@@ -49,7 +49,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<actors::Settings, BadOption
             format!("--throttle {throttle:?} leaves no time to answer within --deadline {deadline:?}");
         return Err(BadOption(cause));
     }
-    Ok(actors::Settings {
+    Ok(actors::TreeSettings {
         workers,
         queue: queue(arguments.queue.as_deref(), workers, deadline, throttle)?,
         throttle,

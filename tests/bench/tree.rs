@@ -21,7 +21,8 @@ use actors::restart::RestartPolicy;
 use actors::spop::hello::Capabilities;
 use actors::spop::{ActionList, FrameId, Limits};
 use actors::{
-    Agent, ClientKey, Engine, EngineError, Failure, Root, Settings, Socket, StartError, TreeEvent, one_by_one,
+    Agent, ClientKey, Engine, EngineError, Failure, Root, Socket, StartError, TreeEvent, TreeSettings,
+    one_by_one,
 };
 use bytes::Bytes;
 use client::Client;
@@ -120,7 +121,7 @@ impl Handler<TreeEvent> for Owner {
 fn start(workers: usize) -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
-    let settings = Settings {
+    let settings = TreeSettings {
         workers,
         queue: 1024,
         throttle: Duration::ZERO,

@@ -20,8 +20,8 @@ use actors::spop::hello::Capabilities;
 use actors::spop::value::encode_bytes;
 use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Messages, Scope, Value, frame};
 use actors::{
-    Agent, CauseOfEnd, ClientKey, Engine, EngineError, Failure, FailureKind, ReloadEngines, Root, Settings,
-    Socket, StartError, Stop, TreeEvent, restart::RestartPolicy,
+    Agent, CauseOfEnd, ClientKey, Engine, EngineError, Failure, FailureKind, ReloadEngines, Root, Socket,
+    StartError, Stop, TreeEvent, TreeSettings, restart::RestartPolicy,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
@@ -64,8 +64,8 @@ impl Handler<TreeEvent> for Owner {
 }
 
 /// Few workers, a short queue, quick restarts.
-pub fn settings() -> Settings {
-    Settings {
+pub fn settings() -> TreeSettings {
+    TreeSettings {
         workers: 2,
         queue: 4,
         throttle: Duration::ZERO,
@@ -82,12 +82,12 @@ pub fn settings() -> Settings {
 }
 
 impl Tree {
-    pub fn start(settings: Settings, false_starts: usize) -> Self {
+    pub fn start(settings: TreeSettings, false_starts: usize) -> Self {
         Self::try_start(settings, false_starts).expect("the tree is ready")
     }
 
     /// Starts a tree; why not, if it stops by itself.
-    pub fn try_start(settings: Settings, false_starts: usize) -> Result<Self, String> {
+    pub fn try_start(settings: TreeSettings, false_starts: usize) -> Result<Self, String> {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let (gate, log) = (Arc::<Gate>::default(), Lines::default());

@@ -1,6 +1,6 @@
 //! What an engine writes on its standard error: a pipe of its own, whose lines the front logs.
 //!
-//! It may be an exploited one that writes. So a line is cut and quoted, there are only so many of them in a time, the name
+//! It may be an exploited one that writes. So a line is cut and quoted, the number of lines in a time is bounded, the name
 //! of the engine is the front's word, and no engine waits for the log: what does not fit in the pipe is lost.
 
 use std::fs::File;

@@ -59,12 +59,12 @@ pub enum Cause {
     },
     /// The operator needs an argument.
     NoArgument {
-        /// Its name.
+        /// The name as it is written.
         operator: String,
     },
     /// The operator takes no argument; the engine would look for its name.
     Argument {
-        /// Its name.
+        /// The name as it is written.
         operator: String,
         /// What it was given.
         argument: String,
