@@ -44,6 +44,10 @@ const FRUITLESS_TIME: Duration = Duration::from_secs(3);
 /// costs whoever asks meanwhile.
 const REBUILD_MEMORY: Duration = Duration::from_secs(600);
 
+/// How long an engine may fail to start before that is no passing trouble: what engines are made of is back sooner when it
+/// dies.
+const HOPE: Duration = Duration::from_millis(250);
+
 /// How often the pool looks whether it is well again.
 const REVIEW: Duration = Duration::from_millis(250);
 
@@ -178,7 +182,7 @@ impl<A: Agent> Pool<A> {
             return;
         }
         let now = Instant::now();
-        slot.ended.get_or_insert(now);
+        let ended = *slot.ended.get_or_insert(now);
         let request = match exit {
             Exit::EngineDied { request, .. } => request.as_deref(),
             _ => None,
@@ -198,8 +202,10 @@ impl<A: Agent> Pool<A> {
         }
         self.escalate_if_fruitless(exit, now);
         let none_runs = self.slots.iter().all(|slot| !slot.runs);
-        // A reload that failed says nothing of the start that comes next.
-        let hopeless = self.rebuilds > 1 || (matches!(exit, Exit::NoEngine { .. }) && !ran);
+        // A reload that failed says nothing of the start that comes next, nor does a start that fails for a moment: jobs can
+        // wait for the next one.
+        let cannot_start = matches!(exit, Exit::NoEngine { .. }) && !ran && now - ended >= HOPE;
+        let hopeless = self.rebuilds > 1 || cannot_start;
         if none_runs && hopeless && self.context.queue.admission().set_down(true) {
             error!(self.context.log, "down: no engine runs, requests are not inspected until one does");
             for job in self.context.queue.drain() {

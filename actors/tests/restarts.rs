@@ -29,6 +29,16 @@ fn a_death_that_takes_a_request_with_it_needs_no_delay() {
 }
 
 #[test]
+fn requests_wait_for_an_engine_that_fails_to_start_for_a_moment() {
+    let tree = Tree::start(TreeSettings { workers: 1, ..settings() }, 0);
+    let mut client = tree.connect();
+    *tree.agent.false_starts.lock().unwrap() = 2;
+    assert_eq!(client.ask("panic"), "crash");
+    tree.log.wait_for("false start", 1);
+    assert_eq!(client.ask("work"), "done");
+}
+
+#[test]
 fn an_engine_that_does_not_start_is_tried_again_with_growing_delays() {
     let tree = Tree::start(TreeSettings { workers: 1, ..settings() }, 0);
     let mut client = tree.connect();

@@ -6,7 +6,7 @@
 //!
 //! libmodsecurity 3.0.9 itself is not always of one opinion: at a quoted name or file name of a multipart header that does
 //! not end (`name="a\"`), its parser goes on behind the end of the line, in whatever the heap holds there. So both programs
-//! run with `MALLOC_PERTURB_`, which makes that the same in both.
+//! run with `MALLOC_PERTURB_` and without tcache, which makes that the same in both.
 //!
 //! The agent differs on purpose in three cases:
 //! - What cannot be a C string (a zero byte in the method or URI) is refused with `error` = `invalid`; libmodsecurity would
@@ -45,8 +45,10 @@ const BATCH: usize = 100;
 /// Frames for the longest request that is made.
 const FRAME: &str = "1048576";
 
-/// What malloc(3) fills new memory with: any byte but 0.
-pub const SAME_GARBAGE: (&str, &str) = ("MALLOC_PERTURB_", "165");
+/// What malloc(3) fills new memory with: any byte but 0. And no memory that one thread keeps for its next call (tcache),
+/// which malloc gives out as it is, with what another request has left in it.
+pub const SAME_GARBAGE: [(&str, &str); 2] =
+    [("MALLOC_PERTURB_", "165"), ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")];
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -93,7 +95,7 @@ impl Pair {
         let mut options = vec!["--listen", "127.0.0.1:0", "-n", "2", "--max-frame-size", FRAME];
         options.extend(["--deadline", "60s", "--engine-limit", "60s"]);
         options.extend(rules.iter().flat_map(|path| ["-f", path.to_str().unwrap()]));
-        let agent = Agent::start_exactly(&options, &[SAME_GARBAGE]);
+        let agent = Agent::start_exactly(&options, &SAME_GARBAGE);
         let mut link = agent.connect();
         let mut items = hello();
         items[1].1 = Value::Uint32(FRAME.parse().unwrap());

@@ -44,7 +44,7 @@ impl Direct {
     /// Starts it with these rule files, in this order.
     pub fn start(rules: &[PathBuf]) -> Self {
         let mut command = guarded(program().to_str().unwrap());
-        command.args(rules).env(SAME_GARBAGE.0, SAME_GARBAGE.1).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(rules).envs(SAME_GARBAGE).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn(command);
         let (requests, lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, requests, lines }
