@@ -41,6 +41,13 @@ struct Entry {
     until: Instant,
 }
 
+impl Entry {
+    /// Whether no engine gets the request at `now`. A suspect is never held, also where `now` was read before its death.
+    fn holds(&self, now: Instant) -> bool {
+        !self.hold.is_zero() && now < self.until
+    }
+}
+
 /// What the list says of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -61,7 +68,7 @@ impl Quarantine {
         let fingerprint = fingerprint();
         self.change(|entries| match entries.get(&fingerprint) {
             None => Standing::Clear,
-            Some(entry) if now < entry.until => Standing::Held,
+            Some(entry) if entry.holds(now) => Standing::Held,
             Some(_) => Standing::Suspect,
         })
     }
@@ -88,7 +95,7 @@ impl Quarantine {
                 return None;
             };
             // Engines that had begun with it before are one death with that which began the hold.
-            if now < entry.until {
+            if entry.holds(now) {
                 return None;
             }
             if is_proof {
@@ -149,6 +156,14 @@ mod tests {
             assert_eq!(quarantine.standing(|| 1, now), Standing::Suspect);
         }
         assert_eq!(holds, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+    }
+
+    #[test]
+    fn a_suspect_is_not_held_by_whoever_read_the_clock_before_its_death() {
+        let (quarantine, now) = (Quarantine::default(), Instant::now());
+        quarantine.suspect(1, now + SECOND);
+        assert_eq!(quarantine.standing(|| 1, now), Standing::Suspect);
+        assert_eq!(quarantine.blame(1, true, now), Some(FIRST_HOLD));
     }
 
     #[test]
