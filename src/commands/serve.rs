@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 use super::describe::describe;
 use super::fail;
 use crate::agent::ModSecurityAgent;
-use crate::daemon::service::{Ending, Service};
+use crate::daemon::service::{Ending, Service, Surroundings};
+use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::successor::Successor;
 use crate::daemon::{descriptors, sockets};
 use crate::isolation::process::sandbox;
@@ -20,12 +21,13 @@ use crate::settings::Settings;
 
 /// Runs the agent until a signal stops it, or a new process replaces this one.
 pub(super) fn serve(settings: Settings) -> ExitCode {
-    let (sockets, files) = match sockets::bind(&settings.listen) {
+    let (sockets, files) = match sockets::bind(&settings.listen, settings.is_listen_default) {
         Ok(bound) => bound,
         Err(error) => return fail(1, &error),
     };
     let (log, last_words) = logging::start(settings.debug);
     descriptors::raise(&log);
+    let manager = ServiceManager::find(&log);
     let tainted = Arc::new(Notify::new());
     let on_taint = {
         let tainted = Arc::clone(&tainted);
@@ -47,9 +49,10 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             IsolationMode::Thread => Some(Successor::new(&sockets)?),
             IsolationMode::Process => None,
         };
-        Ok::<_, std::io::Error>(
-            Service::start(settings, agent, summaries, sockets, successor, tainted, &log)?.ended().await,
-        )
+        let sockets = sockets.into_iter().map(|bound| bound.socket).collect();
+        let surroundings = Surroundings { successor, tainted, manager };
+        let service = Service::start(settings, agent, summaries, sockets, surroundings, &log)?;
+        Ok::<_, std::io::Error>(service.ended().await)
     });
     match ended {
         Ok(Ending::Stopped) => {

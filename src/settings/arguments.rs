@@ -20,6 +20,8 @@ use super::environment::{Variables, spelled_out, with_prefix};
     after_help = "Every option can be given in the environment too, as MODSECURITY_SPOA_ and its long name in capitals\n\
                   with _ for -: MODSECURITY_SPOA_WORKERS=8. Options that may be repeated take several values, separated by\n\
                   commas, with or without blanks; switches take 1 or 0. The command line wins.\n\n\
+                  modsecurity-spoa reload PID has the agent with that process id read its rules anew, waits until it has, and\n\
+                  says whether it could. Both need the same RUNTIME_DIRECTORY, as ExecReload= of systemd has it.\n\n\
                   Exit status: 0 stopped or rules fine, 1 could not start or rules wrong, 2 bad option.",
     global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever]
 )]

@@ -35,6 +35,8 @@ pub struct Settings {
     pub rules: RuleSources,
     /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
+    /// No option says where to listen: sockets of the service manager are enough, if there are any.
+    pub is_listen_default: bool,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -104,6 +106,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         debug: arguments.debug,
         task: task(arguments)?,
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
+        is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,

@@ -12,6 +12,7 @@ pub mod direct;
 pub mod flood;
 pub mod haproxy;
 pub mod log;
+pub mod manager;
 pub mod process;
 pub mod site;
 pub mod spop;
