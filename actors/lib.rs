@@ -51,4 +51,4 @@ pub use failure::{Failure, FailureKind};
 pub use pulse::Ping;
 pub use queue::ClientKey;
 pub use root::{ReloadEngines, Root, Stop, TreeEvent, TreeSettings};
-pub use stream::Socket;
+pub use stream::{Socket, TlsServer};

@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
-use actors::Socket;
+use actors::{Socket, TlsServer};
 use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt,
 };
@@ -44,12 +44,31 @@ impl Bound {
         Ok(Self { socket, is_managers })
     }
 
+    /// The socket to accept links on, with TLS on TCP if there are certificates.
+    pub(crate) fn with_tls(self, tls: Option<&TlsServer>) -> Socket {
+        match (self.socket, tls) {
+            (Socket::Tcp(socket), Some(tls)) => Socket::Tls(socket, tls.clone()),
+            (socket, _) => socket,
+        }
+    }
+
+    /// The address at which others than this machine may reach it over TCP.
+    pub(crate) fn exposed_address(&self) -> Option<SocketAddr> {
+        let address = match &self.socket {
+            Socket::Tcp(socket) | Socket::Tls(socket, _) => socket.local_addr().ok(),
+            Socket::Unix(_) => None,
+        };
+        address.filter(|address| !address.ip().to_canonical().is_loopback())
+    }
+
     /// Whether it is bound to this address; port 0 stands for any port.
     pub(crate) fn is_at(&self, address: &ListenAddress) -> bool {
         match (&self.socket, address) {
-            (Socket::Tcp(socket), ListenAddress::Tcp(wanted)) => socket.local_addr().is_ok_and(|bound| {
-                bound.ip() == wanted.ip() && (wanted.port() == 0 || bound.port() == wanted.port())
-            }),
+            (Socket::Tcp(socket) | Socket::Tls(socket, _), ListenAddress::Tcp(wanted)) => {
+                socket.local_addr().is_ok_and(|bound| {
+                    bound.ip() == wanted.ip() && (wanted.port() == 0 || bound.port() == wanted.port())
+                })
+            }
             (Socket::Unix(socket), ListenAddress::Unix(path)) => {
                 socket.local_addr().is_ok_and(|bound| bound.as_pathname() == Some(path))
             }

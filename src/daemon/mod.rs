@@ -2,7 +2,7 @@
 
 mod activation;
 pub(crate) mod descriptors;
-mod inherited;
+pub(crate) mod inherited;
 pub(crate) mod notify;
 pub(crate) mod reload;
 pub(crate) mod reload_outcome;
@@ -12,3 +12,4 @@ pub(crate) mod service_manager;
 pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod successor;
+pub(crate) mod tls;

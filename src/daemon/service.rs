@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{Ping, ReloadEngines, Root, Socket, Stop, TreeEvent};
+use actors::{Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
 use slog::{Logger, debug, error, info};
 use tokio::sync::{Notify, oneshot};
 
@@ -39,6 +39,8 @@ pub(crate) struct Surroundings {
     pub(crate) successor: Option<Successor>,
     /// Is notified when an engine has faulted in this process.
     pub(crate) tainted: Arc<Notify>,
+    /// The certificates that listeners use.
+    pub(crate) tls: Option<TlsServer>,
     /// Who is told what goes on.
     pub(crate) manager: ServiceManager,
 }
@@ -63,7 +65,7 @@ impl Service {
         surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
-        let Surroundings { successor, tainted, manager } = surroundings;
+        let Surroundings { successor, tainted, tls, manager } = surroundings;
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
@@ -90,6 +92,7 @@ impl Service {
             ServiceActor {
                 root,
                 manager,
+                tls,
                 settings,
                 agent,
                 summaries,
@@ -115,6 +118,7 @@ impl Service {
 struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
     manager: ServiceManager,
+    tls: Option<TlsServer>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
     /// What is known of the rules in use.
@@ -205,7 +209,10 @@ impl Handler<Reloaded> for ServiceActor {
 
     fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
         match outcome {
-            Ok(Reload::Engines(isolation, summaries)) => {
+            Ok(Reload::Engines(isolation, summaries, config)) => {
+                if let (Some(tls), Some(config)) = (&self.tls, config) {
+                    tls.replace(config);
+                }
                 let generation = self.agent.replace(isolation);
                 info!(self.log, "rules reloaded"; "rules" => total(&summaries),
                     "rules_before" => total(&self.summaries), "generation" => generation);

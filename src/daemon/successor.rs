@@ -45,7 +45,7 @@ impl Successor {
     pub(crate) fn new(sockets: &[Bound]) -> io::Result<Self> {
         let keep = |bound: &Bound| {
             let kept = match &bound.socket {
-                Socket::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
+                Socket::Tcp(socket) | Socket::Tls(socket, _) => socket.as_fd().try_clone_to_owned(),
                 Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
             };
             Ok((kept?, bound.is_managers))

@@ -118,6 +118,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
 
+    /// TLS for links over TCP: files of the certificate and its key in PEM, as CERT,KEY; with CERT,KEY,client-ca=CA links
+    /// need a certificate of that authority. SIGHUP reads them anew
+    #[structopt(long, value_name = "FILES", parse(from_os_str))]
+    pub(super) tls: Option<OsString>,
+
     /// Answer for a request that was not inspected, besides the variable error: unset leaves the variable code alone,
     /// deny[=STATUS] sets it (to 503 without STATUS) [default: unset]
     #[structopt(long, value_name = "POLICY")]
@@ -178,7 +183,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 28] = [
+pub(super) const OPTIONS: [(&str, Kind); 29] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -199,6 +204,7 @@ pub(super) const OPTIONS: [(&str, Kind); 28] = [
     ("stall-limit", Kind::Value),
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
+    ("tls", Kind::Value),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),
     ("responses", Kind::Value),
@@ -258,7 +264,7 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 4] = ["rules", "app", "listen", "block-page"];
+    const NOT_TEXTS: [&str; 5] = ["rules", "app", "listen", "tls", "block-page"];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

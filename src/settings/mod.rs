@@ -11,6 +11,7 @@ mod listen;
 mod number;
 mod on_error;
 mod time;
+mod tls;
 mod tree;
 
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
+pub use tls::TlsFiles;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// No option says where to listen: sockets of the service manager are enough, if there are any.
     pub is_listen_default: bool,
+    /// The files of TLS for links over TCP; `None`: they are not encrypted.
+    pub tls: Option<TlsFiles>,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -107,6 +111,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         task: task(arguments)?,
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
         is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
+        tls: arguments.tls.as_deref().map(tls::parse).transpose()?,
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,

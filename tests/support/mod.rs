@@ -17,6 +17,7 @@ pub mod process;
 pub mod site;
 pub mod spop;
 pub mod tap;
+pub mod tls;
 pub mod waiting;
 pub mod wire;
 
