@@ -15,6 +15,7 @@ use crate::daemon::inherited::Bound;
 use crate::daemon::service::{Ending, Service, Surroundings};
 use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::successor::Successor;
+use crate::daemon::watch::Watch;
 use crate::daemon::{descriptors, sockets, tls};
 use crate::isolation::process::sandbox;
 use crate::isolation::{self, IsolationMode};
@@ -34,6 +35,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
     let (log, last_words) = logging::start(settings.debug);
     descriptors::raise(&log);
     let manager = ServiceManager::find(&log);
+    let watch = settings.watch.then(|| Watch::new(&settings));
     let tainted = Arc::new(Notify::new());
     let on_taint = {
         let tainted = Arc::clone(&tainted);
@@ -62,7 +64,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             IsolationMode::Process => None,
         };
         let sockets = sockets.into_iter().map(|bound| bound.with_tls(tls.as_ref())).collect();
-        let surroundings = Surroundings { successor, tainted, tls, manager };
+        let surroundings = Surroundings { successor, tainted, tls, watch, manager };
         let service = Service::start(settings, agent, summaries, sockets, surroundings, &log)?;
         Ok::<_, std::io::Error>(service.ended().await)
     });

@@ -13,3 +13,4 @@ pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod successor;
 pub(crate) mod tls;
+pub(crate) mod watch;

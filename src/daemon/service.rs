@@ -17,6 +17,7 @@ use crate::daemon::rules_report;
 use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
+use crate::daemon::watch::{FilesChanged, Watch};
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
@@ -41,6 +42,8 @@ pub(crate) struct Surroundings {
     pub(crate) tainted: Arc<Notify>,
     /// The certificates that listeners use.
     pub(crate) tls: Option<TlsServer>,
+    /// The files whose change is a reload.
+    pub(crate) watch: Option<Watch>,
     /// Who is told what goes on.
     pub(crate) manager: ServiceManager,
 }
@@ -65,7 +68,7 @@ impl Service {
         surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
-        let Surroundings { successor, tainted, tls, manager } = surroundings;
+        let Surroundings { successor, tainted, tls, watch, manager } = surroundings;
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
@@ -104,6 +107,9 @@ impl Service {
                 log: log.clone(),
             }
         });
+        if let Some(watch) = watch {
+            watch.start(actor.clone().recipient(), log.clone())?;
+        }
         Ok(Self { _actor: actor, ending })
     }
 
@@ -235,6 +241,15 @@ impl Handler<Reloaded> for ServiceActor {
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
         }
+    }
+}
+
+impl Handler<FilesChanged> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, FilesChanged { file }: FilesChanged, ctx: &mut Self::Context) {
+        info!(self.log, "reloading, a file has changed"; "file" => ?file);
+        self.reload(ctx);
     }
 }
 

@@ -34,6 +34,10 @@ pub(super) struct Arguments {
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) rules: Vec<PathBuf>,
 
+    /// Reads rules and certificates anew when their files change, as SIGHUP does
+    #[structopt(long)]
+    pub(super) watch: bool,
+
     /// File of rules for requests whose argument app is NAME; may be repeated, also for the same NAME
     #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) app: Vec<OsString>,
@@ -183,9 +187,10 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 29] = [
+pub(super) const OPTIONS: [(&str, Kind); 30] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
+    ("watch", Kind::Switch),
     ("app", Kind::List),
     ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),

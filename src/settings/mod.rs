@@ -41,6 +41,8 @@ pub struct Settings {
     pub is_listen_default: bool,
     /// The files of TLS for links over TCP; `None`: they are not encrypted.
     pub tls: Option<TlsFiles>,
+    /// Whether a change of the files that were read is a reload (`--watch`).
+    pub watch: bool,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -112,6 +114,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
         is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
         tls: arguments.tls.as_deref().map(tls::parse).transpose()?,
+        watch: arguments.watch,
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,

@@ -29,3 +29,5 @@ mod stop;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
+// Files that change, with --watch.
+mod watch;

@@ -12,9 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists, CERTIFICATES
 /// the value of `--tls` for some that do. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 29] = [
+const ROWS: [(&str, &str, &[&str]); 30] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
+    ("watch", "yes", &["perhaps"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
     ("unknown-app", "error", &["maybe"]),
     ("max-frame-size", "1000", &["255", "16777217", "0", "large", "16k"]),
