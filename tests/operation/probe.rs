@@ -144,7 +144,7 @@ fn a_peer_that_does_not_answer_is_not_waited_for() {
     says(run(&["probe", &address], &[]), TOO_LATE);
     // One byte at a time of a long frame is no answer either.
     let slow = peer(|mut link| {
-        drop(link.write_all(b"\0\0\x3f\xff\x65"));
+        drop(link.write_all(b"\0\0\x3f\x00\x65"));
         while link.write_all(b"\0").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
         }
