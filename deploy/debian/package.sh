@@ -33,6 +33,9 @@ for file in deploy/logrotate/*; do
   name=${file##*/}
   [[ ! -f $file ]] || put "etc/logrotate.d/${name%.conf}" <"$file"
 done
+for file in deploy/systemd/*; do
+  put "usr/lib/systemd/system/${file##*/}" <"$file"
+done
 documents=usr/share/doc/modsecurity-spoa
 for file in deploy/haproxy.cfg deploy/spoe-modsecurity.conf deploy/modsecurity-body.lua; do
   put "$documents/${file##*/}" <"$file"

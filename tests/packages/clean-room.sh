@@ -26,6 +26,8 @@ in_root bash -euo pipefail -c '
   zcat /usr/share/man/man1/modsecurity-spoa.1.gz | grep -q "^\.B .*rules"
   bash -c "source /usr/share/bash-completion/completions/modsecurity-spoa && complete -p modsecurity-spoa" >/dev/null
   if ldd /usr/bin/modsecurity-spoa | grep "not found"; then exit 1; fi
+  [[ -L /etc/systemd/system/multi-user.target.wants/modsecurity-spoa.service ]]
+  [[ ! -e /etc/systemd/system/sockets.target.wants/modsecurity-spoa.socket ]]
   modsecurity-spoa --version
   modsecurity-spoa --engine 2 --check
 '
