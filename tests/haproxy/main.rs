@@ -9,6 +9,8 @@
 mod async_acks;
 // Ways that once let an attack through: request and verdict, through HAProxy and straight.
 mod bypasses;
+// The files for containers and Kubernetes.
+mod containers;
 // The deployed configuration as it is, and without an agent.
 mod deployed;
 // The configurations that were written for other agents.
