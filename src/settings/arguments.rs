@@ -122,6 +122,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
 
+    /// Name of this agent in the variable agent of its answers, by which HAProxy sends a response to the agent that has its
+    /// request [default: host name and port]
+    #[structopt(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+
     /// TLS for links over TCP: files of the certificate and its key in PEM, as CERT,KEY; with CERT,KEY,client-ca=CA links
     /// need a certificate of that authority. SIGHUP reads them anew
     #[structopt(long, value_name = "FILES", parse(from_os_str))]
@@ -187,7 +192,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 30] = [
+pub(super) const OPTIONS: [(&str, Kind); 31] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("watch", Kind::Switch),
@@ -209,6 +214,7 @@ pub(super) const OPTIONS: [(&str, Kind); 30] = [
     ("stall-limit", Kind::Value),
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
+    ("name", Kind::Value),
     ("tls", Kind::Value),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),

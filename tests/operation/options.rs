@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists, CERTIFICATES
 /// the value of `--tls` for some that do. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 30] = [
+const ROWS: [(&str, &str, &[&str]); 31] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("watch", "yes", &["perhaps"]),
@@ -36,6 +36,7 @@ const ROWS: [(&str, &str, &[&str]); 30] = [
     ("stall-limit", "1s", &["99ms", "soon"]),
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
+    ("name", "agent-1.internal:12345", &["", "two words", "a/b", "\u{e4}"]),
     (
         "tls",
         "CERTIFICATES",
