@@ -33,5 +33,7 @@ mod stop;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
+// A new process of the program takes over (SIGUSR2).
+mod upgrade;
 // Files that change, with --watch.
 mod watch;
