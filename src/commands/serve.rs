@@ -24,7 +24,10 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
         Ok(bound) => bound,
         Err(error) => return fail(1, &error),
     };
-    let (log, last_words) = logging::start(settings.debug);
+    let (log, logs, last_words) = match logging::start(&settings.log) {
+        Ok(started) => started,
+        Err(error) => return fail(1, &error),
+    };
     descriptors::raise(&log);
     let tainted = Arc::new(Notify::new());
     let on_taint = {
@@ -48,20 +51,22 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             IsolationMode::Process => None,
         };
         Ok::<_, std::io::Error>(
-            Service::start(settings, agent, summaries, sockets, successor, tainted, &log)?.ended().await,
+            Service::start(settings, agent, summaries, sockets, successor, tainted, (&log, logs))?
+                .ended()
+                .await,
         )
     });
     match ended {
         Ok(Ending::Stopped) => {
-            info!(log, "stopped");
+            info!(log, # "stopped", "stopped");
             ExitCode::SUCCESS
         }
         Ok(Ending::Failed(cause)) => {
-            error!(log, "cannot start: not every engine could be started"; "reason" => ?cause);
+            error!(log, # "start_failed", "cannot start: not every engine could be started"; "reason" => ?cause);
             ExitCode::FAILURE
         }
         Ok(Ending::Replaced(successor)) => {
-            warn!(log, "replacing the process");
+            warn!(log, # "replacing_process", "replacing the process");
             drop(last_words);
             files.leave();
             match successor.exec() {
@@ -70,7 +75,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             }
         }
         Err(error) => {
-            error!(log, "cannot run"; "error" => ?error.to_string());
+            error!(log, # "run_failed", "cannot run"; "error" => ?error.to_string());
             ExitCode::FAILURE
         }
     }

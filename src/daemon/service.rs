@@ -16,6 +16,7 @@ use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::rules_report;
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
+use crate::logging::Logs;
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
@@ -52,7 +53,7 @@ impl Service {
         sockets: Vec<Socket>,
         successor: Option<Successor>,
         tainted: Arc<Notify>,
-        log: &Logger,
+        (log, logs): (&Logger, Logs),
     ) -> io::Result<Self> {
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
@@ -68,7 +69,7 @@ impl Service {
                 |(), service, _| {
                     error!(
                         service.log,
-                        "tainted: an engine faulted in this process; it finishes what it has and is replaced"
+                        # "tainted", "tainted: an engine faulted in this process; it finishes what it has and is replaced"
                     );
                     service.replace();
                 },
@@ -80,6 +81,8 @@ impl Service {
                 agent,
                 summaries,
                 reloading: Reloading::No,
+                reopen_again: false,
+                logs,
                 successor,
                 is_replaced: false,
                 failure: None,
@@ -105,6 +108,9 @@ struct ServiceActor {
     /// What is known of the rules in use.
     summaries: Vec<Summary>,
     reloading: Reloading,
+    /// The log files are to be opened anew when the rules have been read.
+    reopen_again: bool,
+    logs: Logs,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
     /// The tree was stopped in order to replace the process.
@@ -136,14 +142,21 @@ impl ServiceActor {
                 OnSignal::Stop(name) => {
                     // This closes the sockets, so that nobody can connect any more.
                     service.successor = None;
-                    info!(service.log, "stopping"; "signal" => name);
+                    info!(service.log, # "stopping", "stopping"; "signal" => name);
                     service.root.do_send(Stop);
                 }
                 OnSignal::Reload(name) => {
-                    info!(service.log, "reloading"; "signal" => name);
+                    service.logs.reopen();
+                    info!(service.log, # "reloading", "reloading"; "signal" => name);
                     service.reload(ctx);
                 }
-                OnSignal::Ignore(name) => debug!(service.log, "signal without a meaning"; "signal" => name),
+                OnSignal::Reopen(name) => {
+                    info!(service.log, # "reopening_logs", "reopening logs"; "signal" => name);
+                    service.reopen_logs();
+                }
+                OnSignal::Ignore(name) => {
+                    debug!(service.log, # "signal_ignored", "signal without a meaning"; "signal" => name)
+                }
             }
             Self::watch(signals, what, ctx);
         }));
@@ -156,6 +169,16 @@ impl ServiceActor {
             reload::start(Arc::clone(&self.settings), self.log.clone(), ctx.address().recipient());
         } else {
             self.reloading = Reloading::Again;
+        }
+    }
+
+    /// Opens all log files anew, after they were moved away: those of the agent, and those that the rules name.
+    fn reopen_logs(&mut self) {
+        self.logs.reopen();
+        // Rules that are being read may have opened the old files.
+        self.reopen_again |= self.reloading != Reloading::No;
+        if self.agent.reopen_logs(&self.log) {
+            self.root.do_send(ReloadEngines);
         }
     }
 
@@ -190,21 +213,26 @@ impl Handler<Reloaded> for ServiceActor {
         match outcome {
             Ok(Reload::Engines(isolation, summaries)) => {
                 let generation = self.agent.replace(isolation);
-                info!(self.log, "rules reloaded"; "rules" => total(&summaries),
+                info!(self.log, # "rules_reloaded", "rules reloaded"; "rules_in_engine" => total(&summaries),
                     "rules_before" => total(&self.summaries), "generation" => generation);
                 rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.summaries = summaries;
                 self.root.do_send(ReloadEngines);
             }
             Ok(Reload::Process(summaries)) => {
-                info!(self.log, "rules are right, replacing the process"; "rules" => total(&summaries),
+                info!(self.log, # "rules_checked", "rules are right, replacing the process"; "rules_in_engine" => total(&summaries),
                     "rules_before" => total(&self.summaries));
                 rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.replace();
             }
             Err(cause) => {
-                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string())
+                error!(self.log, # "reload_failed", "cannot reload, the old rules stay"; "cause" => ?cause.to_string());
+                // Log files that were moved away are opened anew all the same.
+                self.reopen_again = true;
             }
+        }
+        if std::mem::take(&mut self.reopen_again) && !self.is_replaced {
+            self.reopen_logs();
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
@@ -244,6 +272,7 @@ fn total(summaries: &[Summary]) -> usize {
 enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
+    Reopen(&'static str),
     Ignore(&'static str),
 }
 
@@ -252,6 +281,6 @@ const SIGNALS: [(SignalKind, OnSignal); 5] = [
     (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
-    (SignalKind::user_defined1(), OnSignal::Ignore("SIGUSR1")),
+    (SignalKind::user_defined1(), OnSignal::Reopen("SIGUSR1")),
     (SignalKind::user_defined2(), OnSignal::Ignore("SIGUSR2")),
 ];

@@ -8,6 +8,7 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod log;
 mod number;
 mod on_error;
 mod time;
@@ -17,6 +18,7 @@ use std::ffi::OsString;
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
+use crate::logging::target::LogSettings;
 use crate::rules::sources::RuleSources;
 pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
@@ -27,8 +29,8 @@ pub use listen::ListenAddress;
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether the log has level debug (`--debug`).
-    pub debug: bool,
+    /// Where the log goes, and what is in it.
+    pub log: LogSettings,
     /// What to do.
     pub task: Task,
     /// The sets of rules, and the engine that loads them.
@@ -101,7 +103,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let rules = engine::rules(arguments)?;
     let limits = engine::limits(arguments, &tree)?;
     Ok(Settings {
-        debug: arguments.debug,
+        log: log::check(arguments)?,
         task: task(arguments)?,
         listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
         isolation: engine::isolation(arguments)?,
