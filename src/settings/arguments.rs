@@ -33,9 +33,9 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "TARGET", number_of_values = 1, parse(from_os_str))]
     pub(super) log: Vec<OsString>,
 
-    /// Least important level that is logged (error, warn, info, debug), and exceptions for modules:
-    /// warn,actors=debug [default: info]
-    #[structopt(long, value_name = "LEVEL[,MODULE=LEVEL...]")]
+    /// Least important level that is logged (error, warn, info, debug), and exceptions for modules: LEVEL,MODULE=LEVEL,…
+    /// [default: info]
+    #[structopt(long, value_name = "LEVELS")]
     pub(super) log_level: Option<String>,
 
     /// What is logged of rules that match: full (a line each), ids (their ids in one line) or none (their ids where the

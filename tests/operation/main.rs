@@ -14,6 +14,14 @@ mod full_disk;
 mod layers;
 // What is in the log, and that no request can forge a line of it.
 mod log;
+// Attacks: what is logged of them at most, and that they hide no crash.
+mod log_floods;
+// Log files that are moved away (SIGUSR1, SIGHUP, logrotate).
+mod log_rotation;
+// Bodies, cookies and credentials, which are not in the log.
+mod log_secrets;
+// The forms of the log (text, JSON, syslog, journal), and what each target gets.
+mod log_targets;
 // Every option of --help with a good and a bad value, on the command line and in the environment.
 mod options;
 // New rules and reopened log files (SIGHUP), and that no request notices.
