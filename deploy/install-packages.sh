@@ -15,6 +15,7 @@ packages=(
   haproxy curl       # the demo and the tests
   logrotate          # the test of its file
   dpkg-dev           # unpacks the source package that has the Core Rule Set's tests (tests/crs)
+  strace             # a kernel without Landlock (tests/faults)
   "$@"
 )
 

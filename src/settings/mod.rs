@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod listen;
 mod log;
+mod name;
 mod number;
 mod on_error;
 mod time;
@@ -102,12 +103,14 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;
     let limits = engine::limits(arguments, &tree)?;
+    let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
+    let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
         log: log::check(arguments)?,
         task: task(arguments)?,
-        listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
+        listen,
         isolation: engine::isolation(arguments)?,
-        agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
+        agent: engine::agent(arguments, name, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,
         limits,
         tree,

@@ -43,10 +43,7 @@ fn what_rules_quote_of_secrets_is_logged_at_level_debug_alone() {
     // The last rule quotes no secret.
     let line =
         agent.log.wait_for("rule 5", |line| line.contains(" rule matched, ") && line.contains(" rule: 5,"));
-    assert!(
-        line.contains("data: \"Matched Data: robot found within REQUEST_HEADERS:User-Agent: robot\""),
-        "{line}"
-    );
+    assert!(line.contains("data: \"Matched Data: robot found within REQUEST_HEADERS:"), "{line}");
     for rule in 1..=4 {
         let line = agent.log.wait_for("the rule", |line| line.contains(&format!(" rule: {rule},")));
         assert!(line.contains("data_withheld: true"), "{line}");

@@ -14,6 +14,8 @@ mod full_disk;
 mod layers;
 // What is in the log, and that no request can forge a line of it.
 mod log;
+// That every record has a name, and the guide knows it.
+mod log_events;
 // Attacks: what is logged of them at most, and that they hide no crash.
 mod log_floods;
 // Log files that are moved away (SIGUSR1, SIGHUP, logrotate).

@@ -10,12 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 32] = [
+const ROWS: [(&str, &str, &[&str]); 33] = [
     ("debug", "yes", &["perhaps"]),
     ("log", "json:stderr,level=warn", &["sylog", "json:", "/tmp/", "stderr,level=loud", "stderr,debug"]),
     ("log-level", "warn,actors=debug", &["loud", "info,nobody=debug", "info,debug"]),
     ("log-matches", "ids", &["some"]),
-    ("log-limit", "0", &["-1", "many", "1000001"]),
+    ("log-limit", "0", &["1.5", "many", "1000001"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
     ("unknown-app", "error", &["maybe"]),
@@ -37,6 +37,7 @@ const ROWS: [(&str, &str, &[&str]); 32] = [
     ("stall-limit", "1s", &["99ms", "soon"]),
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
+    ("name", "agent-1.internal:12345", &["", "two words", "a/b", "\u{e4}"]),
     ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),
     ("truncated", "deny", &["maybe"]),
     ("responses", "10", &["many", "1000001"]),
