@@ -13,6 +13,7 @@ mod name;
 mod number;
 mod on_error;
 mod time;
+mod tls;
 mod tree;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
+pub use tls::TlsFiles;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -38,6 +40,12 @@ pub struct Settings {
     pub rules: RuleSources,
     /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
+    /// No option says where to listen: sockets of the service manager are enough, if there are any.
+    pub is_listen_default: bool,
+    /// The files of TLS for links over TCP; `None`: they are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Whether a change of the files that were read is a reload (`--watch`).
+    pub watch: bool,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -109,6 +117,9 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         log: log::check(arguments)?,
         task: task(arguments)?,
         listen,
+        is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
+        tls: arguments.tls.as_deref().map(tls::parse).transpose()?,
+        watch: arguments.watch,
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, name, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,
