@@ -38,7 +38,10 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
         Ok(config) => config.map(TlsServer::new),
         Err(error) => return fail(1, &error),
     };
-    let (log, last_words) = logging::start(settings.debug);
+    let (log, logs, last_words) = match logging::start(&settings.log) {
+        Ok(started) => started,
+        Err(error) => return fail(1, &error),
+    };
     descriptors::raise(&log);
     let manager = ServiceManager::find(predecessor.is_some(), &log);
     let watch = settings.watch.then(|| Watch::new(&settings));
@@ -58,7 +61,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
     }
     if tls.is_none() {
         for address in sockets.iter().filter_map(Bound::exposed_address) {
-            warn!(log, "listening beyond this machine without TLS: what HAProxy and the agent tell each other can be read and \
+            warn!(log, # "listening_without_tls", "listening beyond this machine without TLS: what HAProxy and the agent tell each other can be read and \
                 changed on the way (--tls)"; "address" => %address);
         }
     }
@@ -69,21 +72,21 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
         let successor = Successor::new(&sockets)?;
         let sockets = sockets.into_iter().map(|bound| bound.with_tls(tls.as_ref())).collect();
         let surroundings =
-            Surroundings { successor, predecessor, files_are_others, tainted, tls, watch, manager };
+            Surroundings { successor, predecessor, files_are_others, tainted, tls, watch, manager, logs };
         let service = Service::start(settings, agent, summaries, sockets, surroundings, &log)?;
         Ok::<_, std::io::Error>(service.ended().await)
     });
     match ended {
         Ok(Ending::Stopped) => {
-            info!(log, "stopped");
+            info!(log, # "stopped", "stopped");
             ExitCode::SUCCESS
         }
         Ok(Ending::Failed(cause)) => {
-            error!(log, "cannot start: not every engine could be started"; "reason" => ?cause);
+            error!(log, # "start_failed", "cannot start: not every engine could be started"; "reason" => ?cause);
             ExitCode::FAILURE
         }
         Ok(Ending::Replaced(successor)) => {
-            warn!(log, "replacing the process");
+            warn!(log, # "replacing_process", "replacing the process");
             drop(last_words);
             files.are_others().store(true, Ordering::Relaxed);
             drop(files);
@@ -93,7 +96,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             }
         }
         Err(error) => {
-            error!(log, "cannot run"; "error" => ?error.to_string());
+            error!(log, # "run_failed", "cannot run"; "error" => ?error.to_string());
             ExitCode::FAILURE
         }
     }

@@ -9,7 +9,7 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, error, info, warn};
 use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
@@ -20,6 +20,7 @@ use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
 use crate::daemon::watch::{FilesChanged, Watch};
+use crate::logging::Logs;
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
@@ -52,6 +53,8 @@ pub(crate) struct Surroundings {
     pub(crate) watch: Option<Watch>,
     /// Who is told what goes on.
     pub(crate) manager: ServiceManager,
+    /// The log's targets, whose files are opened anew.
+    pub(crate) logs: Logs,
 }
 
 /// A running service.
@@ -74,7 +77,7 @@ impl Service {
         surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
-        let Surroundings { successor, predecessor, files_are_others, tainted, tls, watch, manager } =
+        let Surroundings { successor, predecessor, files_are_others, tainted, tls, watch, manager, logs } =
             surroundings;
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
@@ -90,7 +93,7 @@ impl Service {
                 |(), service, _| {
                     error!(
                         service.log,
-                        "tainted: an engine faulted in this process; it finishes what it has and is replaced"
+                        # "tainted", "tainted: an engine faulted in this process; it finishes what it has and is replaced"
                     );
                     service.replace();
                 },
@@ -107,6 +110,8 @@ impl Service {
                 agent,
                 summaries,
                 reloading: Reloading::No,
+                reopen_again: false,
+                logs,
                 successor: Some(successor),
                 predecessor,
                 heir: None,
@@ -140,6 +145,9 @@ struct ServiceActor {
     /// What is known of the rules in use.
     summaries: Vec<Summary>,
     reloading: Reloading,
+    /// The log files are to be opened anew when the rules have been read.
+    reopen_again: bool,
+    logs: Logs,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
     /// Who waits to hand over to this process, until it is ready.
@@ -177,7 +185,7 @@ impl ServiceActor {
                 OnSignal::Stop(name) => {
                     // This closes the sockets, so that nobody can connect any more.
                     service.successor = None;
-                    info!(service.log, "stopping"; "signal" => name);
+                    info!(service.log, # "stopping", "stopping"; "signal" => name);
                     service.manager.stopping();
                     if let Some(heir) = service.heir.take() {
                         heir.kill();
@@ -185,11 +193,15 @@ impl ServiceActor {
                     service.root.do_send(Stop);
                 }
                 OnSignal::Reload(name) => {
-                    info!(service.log, "reloading"; "signal" => name);
+                    service.logs.reopen();
+                    info!(service.log, # "reloading", "reloading"; "signal" => name);
                     service.reload(ctx);
                 }
                 OnSignal::Upgrade(name) => service.upgrade(name, ctx),
-                OnSignal::Ignore(name) => debug!(service.log, "signal without a meaning"; "signal" => name),
+                OnSignal::Reopen(name) => {
+                    info!(service.log, # "reopening_logs", "reopening logs"; "signal" => name);
+                    service.reopen_logs();
+                }
             }
             Self::watch(signals, what, ctx);
         }));
@@ -224,12 +236,12 @@ impl ServiceActor {
         let is_free =
             self.heir.is_none() && !self.is_replaced && !self.files_are_others.load(Ordering::Relaxed);
         let Some(successor) = self.successor.as_ref().filter(|_| is_free) else {
-            warn!(self.log, "not upgrading, the process is being replaced already"; "signal" => signal);
+            warn!(self.log, # "upgrade_refused", "not upgrading, the process is being replaced already"; "signal" => signal);
             return;
         };
         match Heir::start(successor, ctx.address().recipient()) {
             Ok(heir) => {
-                info!(self.log, "upgrading, a new process reads its options and rules";
+                info!(self.log, # "upgrading", "upgrading, a new process reads its options and rules";
                     "signal" => signal, "process" => heir.pid());
                 self.heir = Some(heir);
             }
@@ -238,8 +250,18 @@ impl ServiceActor {
     }
 
     fn upgrade_failed(&mut self, cause: &HandoverError) {
-        error!(self.log, "cannot upgrade, this process goes on"; "cause" => ?cause.to_string());
+        error!(self.log, # "upgrade_failed", "cannot upgrade, this process goes on"; "cause" => ?cause.to_string());
         self.manager.upgrade_failed(&cause.to_string());
+    }
+
+    /// Opens all log files anew, after they were moved away: those of the agent, and those that the rules name.
+    fn reopen_logs(&mut self) {
+        self.logs.reopen();
+        // Rules that are being read may have opened the old files.
+        self.reopen_again |= self.reloading != Reloading::No;
+        if self.agent.reopen_logs(&self.log) {
+            self.root.do_send(ReloadEngines);
+        }
     }
 
     /// Tells how the service ended.
@@ -276,7 +298,7 @@ impl Handler<Reloaded> for ServiceActor {
                     tls.replace(config);
                 }
                 let generation = self.agent.replace(isolation);
-                info!(self.log, "rules reloaded"; "rules" => total(&summaries),
+                info!(self.log, # "rules_reloaded", "rules reloaded"; "rules_in_engine" => total(&summaries),
                     "rules_before" => total(&self.summaries), "generation" => generation);
                 rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.summaries = summaries;
@@ -284,15 +306,20 @@ impl Handler<Reloaded> for ServiceActor {
                 self.manager.reloaded(None);
             }
             Ok(Reload::Process(summaries)) => {
-                info!(self.log, "rules are right, replacing the process"; "rules" => total(&summaries),
+                info!(self.log, # "rules_checked", "rules are right, replacing the process"; "rules_in_engine" => total(&summaries),
                     "rules_before" => total(&self.summaries));
                 rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.replace();
             }
             Err(cause) => {
-                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string());
+                error!(self.log, # "reload_failed", "cannot reload, the old rules stay"; "cause" => ?cause.to_string());
                 self.manager.reloaded(Some(cause.to_string()));
+                // Log files that were moved away are opened anew all the same.
+                self.reopen_again = true;
             }
+        }
+        if std::mem::take(&mut self.reopen_again) && !self.is_replaced {
+            self.reopen_logs();
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
@@ -309,7 +336,7 @@ impl Handler<HeirNews> for ServiceActor {
         if let Err(error) = news {
             return self.upgrade_failed(&error);
         }
-        info!(self.log, "upgraded, the new process serves; this one answers what it has"; "process" => heir.pid());
+        info!(self.log, # "upgraded", "upgraded, the new process serves; this one answers what it has"; "process" => heir.pid());
         self.files_are_others.store(true, Ordering::Relaxed);
         self.manager.handed_over(heir.pid());
         heir.go();
@@ -322,7 +349,7 @@ impl Handler<TakenOver> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, _: TakenOver, _: &mut Self::Context) {
-        info!(self.log, "taken over from the process before");
+        info!(self.log, # "taken_over", "taken over from the process before");
         self.files_are_others.store(false, Ordering::Relaxed);
         self.manager.ready();
     }
@@ -332,7 +359,7 @@ impl Handler<FilesChanged> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, FilesChanged { file }: FilesChanged, ctx: &mut Self::Context) {
-        info!(self.log, "reloading, a file has changed"; "file" => ?file);
+        info!(self.log, # "file_changed", "reloading, a file has changed"; "file" => ?file);
         self.reload(ctx);
     }
 }
@@ -377,7 +404,7 @@ enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
     Upgrade(&'static str),
-    Ignore(&'static str),
+    Reopen(&'static str),
 }
 
 /// The signals that the service handles.
@@ -385,6 +412,6 @@ const SIGNALS: [(SignalKind, OnSignal); 5] = [
     (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
-    (SignalKind::user_defined1(), OnSignal::Ignore("SIGUSR1")),
+    (SignalKind::user_defined1(), OnSignal::Reopen("SIGUSR1")),
     (SignalKind::user_defined2(), OnSignal::Upgrade("SIGUSR2")),
 ];

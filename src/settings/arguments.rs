@@ -32,6 +32,25 @@ pub(super) struct Arguments {
     #[structopt(short, long)]
     pub(super) debug: bool,
 
+    /// Where the log goes: stderr, json:stderr, FILE, json:FILE (FILE with a /), syslog[:SOCKET] or journal[:SOCKET],
+    /// which may be followed by ,level=LEVEL; may be repeated [default: stderr]
+    #[structopt(long, value_name = "TARGET", number_of_values = 1, parse(from_os_str))]
+    pub(super) log: Vec<OsString>,
+
+    /// Least important level that is logged (error, warn, info, debug), and exceptions for modules: LEVEL,MODULE=LEVEL,…
+    /// [default: info]
+    #[structopt(long, value_name = "LEVELS")]
+    pub(super) log_level: Option<String>,
+
+    /// What is logged of rules that match: full (a line each), ids (their ids in one line) or none (their ids where the
+    /// request is denied) [default: full]
+    #[structopt(long, value_name = "DETAIL")]
+    pub(super) log_matches: Option<String>,
+
+    /// Most records of denials, matches and level debug in a second, for each target; 0: any number [default: 1000]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) log_limit: Option<String>,
+
     /// ModSecurity configuration file; may be repeated. Without it: built-in settings and the installed Core Rule Set
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) rules: Vec<PathBuf>,
@@ -197,8 +216,12 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 31] = [
+pub(super) const OPTIONS: [(&str, Kind); 35] = [
     ("debug", Kind::Switch),
+    ("log", Kind::List),
+    ("log-level", Kind::Value),
+    ("log-matches", Kind::Value),
+    ("log-limit", Kind::Value),
     ("rules", Kind::List),
     ("watch", Kind::Switch),
     ("app", Kind::List),
@@ -286,7 +309,7 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 5] = ["rules", "app", "listen", "tls", "block-page"];
+    const NOT_TEXTS: [&str; 6] = ["rules", "app", "listen", "tls", "block-page", "log"];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

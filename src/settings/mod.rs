@@ -8,6 +8,7 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod log;
 mod manual;
 mod name;
 mod number;
@@ -21,6 +22,7 @@ use std::ffi::{OsStr, OsString};
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
+use crate::logging::target::LogSettings;
 use crate::rules::sources::RuleSources;
 pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
@@ -33,8 +35,8 @@ pub use tls::TlsFiles;
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether the log has level debug (`--debug`).
-    pub debug: bool,
+    /// Where the log goes, and what is in it.
+    pub log: LogSettings,
     /// What to do.
     pub task: Task,
     /// The sets of rules, and the engine that loads them.
@@ -121,7 +123,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
     let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
-        debug: arguments.debug,
+        log: log::check(arguments)?,
         task: task(arguments)?,
         listen,
         is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
