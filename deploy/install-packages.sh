@@ -14,6 +14,7 @@ packages=(
   ca-certificates    # cargo's downloads
   haproxy curl       # the demo and the tests
   logrotate          # the test of its file
+  procps             # the tests send signals with its kill
   dpkg-dev           # unpacks the source package that has the Core Rule Set's tests (tests/crs)
   strace             # a kernel without Landlock (tests/faults)
   "$@"

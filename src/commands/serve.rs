@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix::System;
 use actors::TlsServer;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 use super::describe::describe;
 use super::fail;
 use crate::agent::ModSecurityAgent;
-use crate::daemon::inherited::Bound;
+use crate::daemon::inherited::{self, Bound};
 use crate::daemon::service::{Ending, Service, Surroundings};
 use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::successor::Successor;
@@ -24,10 +25,15 @@ use crate::settings::Settings;
 
 /// Runs the agent until a signal stops it, or a new process replaces this one.
 pub(super) fn serve(settings: Settings) -> ExitCode {
-    let (sockets, files) = match sockets::bind(&settings.listen, settings.is_listen_default) {
-        Ok(bound) => bound,
+    let (predecessor, inherited) = match inherited::all() {
+        Ok(inherited) => inherited,
         Err(error) => return fail(1, &error),
     };
+    let (sockets, files) =
+        match sockets::bind(&settings.listen, settings.is_listen_default, inherited, predecessor.is_some()) {
+            Ok(bound) => bound,
+            Err(error) => return fail(1, &error),
+        };
     let tls = match settings.tls.as_ref().map(tls::load).transpose() {
         Ok(config) => config.map(TlsServer::new),
         Err(error) => return fail(1, &error),
@@ -37,7 +43,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
         Err(error) => return fail(1, &error),
     };
     descriptors::raise(&log);
-    let manager = ServiceManager::find(&log);
+    let manager = ServiceManager::find(predecessor.is_some(), &log);
     let watch = settings.watch.then(|| Watch::new(&settings));
     let tainted = Arc::new(Notify::new());
     let on_taint = {
@@ -61,13 +67,12 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
     }
     let agent = Arc::new(ModSecurityAgent::new(isolation, settings.agent.clone()));
     let settings = Arc::new(settings);
+    let files_are_others = files.are_others();
     let ended = System::new().block_on(async {
-        let successor = match settings.isolation {
-            IsolationMode::Thread => Some(Successor::new(&sockets)?),
-            IsolationMode::Process => None,
-        };
+        let successor = Successor::new(&sockets)?;
         let sockets = sockets.into_iter().map(|bound| bound.with_tls(tls.as_ref())).collect();
-        let surroundings = Surroundings { successor, tainted, tls, watch, manager, logs };
+        let surroundings =
+            Surroundings { successor, predecessor, files_are_others, tainted, tls, watch, manager, logs };
         let service = Service::start(settings, agent, summaries, sockets, surroundings, &log)?;
         Ok::<_, std::io::Error>(service.ended().await)
     });
@@ -83,7 +88,8 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
         Ok(Ending::Replaced(successor)) => {
             warn!(log, # "replacing_process", "replacing the process");
             drop(last_words);
-            files.leave();
+            files.are_others().store(true, Ordering::Relaxed);
+            drop(files);
             match successor.exec() {
                 Ok(never) => match never {},
                 Err(error) => fail(1, &format!("cannot replace the process: {error}")),

@@ -2,16 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
-use slog::{Logger, debug, error, info};
+use slog::{Logger, error, info, warn};
 use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
+use crate::daemon::handover::{HandoverError, Heir, HeirNews, Predecessor, TakenOver};
 use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::rules_report;
 use crate::daemon::service_manager::ServiceManager;
@@ -37,8 +39,12 @@ pub(crate) enum Ending {
 
 /// What the service has to do with beside the tree.
 pub(crate) struct Surroundings {
-    /// What becomes of this process when it is replaced: to load new rules, or after a taint.
-    pub(crate) successor: Option<Successor>,
+    /// What becomes of this process when it is replaced (to load new rules, or after a taint), or upgraded.
+    pub(crate) successor: Successor,
+    /// Who waits to hand over to this process.
+    pub(crate) predecessor: Option<Predecessor>,
+    /// Another process looks after the files of Unix sockets.
+    pub(crate) files_are_others: Arc<AtomicBool>,
     /// Is notified when an engine has faulted in this process.
     pub(crate) tainted: Arc<Notify>,
     /// The certificates that listeners use.
@@ -71,7 +77,8 @@ impl Service {
         surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
-        let Surroundings { successor, tainted, tls, watch, manager, logs } = surroundings;
+        let Surroundings { successor, predecessor, files_are_others, tainted, tls, watch, manager, logs } =
+            surroundings;
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
@@ -105,7 +112,10 @@ impl Service {
                 reloading: Reloading::No,
                 reopen_again: false,
                 logs,
-                successor,
+                successor: Some(successor),
+                predecessor,
+                heir: None,
+                files_are_others,
                 is_replaced: false,
                 failure: None,
                 end: Some(end),
@@ -140,6 +150,12 @@ struct ServiceActor {
     logs: Logs,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
+    /// Who waits to hand over to this process, until it is ready.
+    predecessor: Option<Predecessor>,
+    /// The process to hand over to, until it is ready.
+    heir: Option<Heir>,
+    /// Another process looks after the files of Unix sockets: the predecessor has not handed over yet, or this one has.
+    files_are_others: Arc<AtomicBool>,
     /// The tree was stopped in order to replace the process.
     is_replaced: bool,
     /// Why the tree stops by itself.
@@ -171,6 +187,9 @@ impl ServiceActor {
                     service.successor = None;
                     info!(service.log, # "stopping", "stopping"; "signal" => name);
                     service.manager.stopping();
+                    if let Some(heir) = service.heir.take() {
+                        heir.kill();
+                    }
                     service.root.do_send(Stop);
                 }
                 OnSignal::Reload(name) => {
@@ -182,12 +201,23 @@ impl ServiceActor {
                     info!(service.log, # "reopening_logs", "reopening logs"; "signal" => name);
                     service.reopen_logs();
                 }
-                OnSignal::Ignore(name) => {
-                    debug!(service.log, # "signal_ignored", "signal without a meaning"; "signal" => name)
-                }
+                OnSignal::Upgrade(name) => service.upgrade(name, ctx),
             }
             Self::watch(signals, what, ctx);
         }));
+    }
+
+    /// The tree serves.
+    fn ready(&mut self, ctx: &Context<Self>) {
+        match self.predecessor.take().map(|predecessor| predecessor.take_over(ctx.address().recipient())) {
+            None => self.manager.ready(),
+            Some(Ok(())) => {}
+            // The predecessor is told by the end of this process, and goes on.
+            Some(Err(error)) => {
+                self.failure = Some(format!("cannot take over: {error}"));
+                self.root.do_send(Stop);
+            }
+        }
     }
 
     /// Starts a reload or, while one is under way, makes another follow it.
@@ -209,6 +239,29 @@ impl ServiceActor {
         if self.agent.reopen_logs(&self.log) {
             self.root.do_send(ReloadEngines);
         }
+    }
+
+    /// Starts a new process to hand over to, unless this one is about to be replaced or has just been started so.
+    fn upgrade(&mut self, signal: &str, ctx: &Context<Self>) {
+        let is_free =
+            self.heir.is_none() && !self.is_replaced && !self.files_are_others.load(Ordering::Relaxed);
+        let Some(successor) = self.successor.as_ref().filter(|_| is_free) else {
+            warn!(self.log, # "upgrade_refused", "not upgrading, the process is being replaced already"; "signal" => signal);
+            return;
+        };
+        match Heir::start(successor, ctx.address().recipient()) {
+            Ok(heir) => {
+                info!(self.log, # "upgrading", "upgrading, a new process reads its options and rules";
+                    "signal" => signal, "process" => heir.pid());
+                self.heir = Some(heir);
+            }
+            Err(error) => self.upgrade_failed(&error),
+        }
+    }
+
+    fn upgrade_failed(&mut self, cause: &HandoverError) {
+        error!(self.log, # "upgrade_failed", "cannot upgrade, this process goes on"; "cause" => ?cause.to_string());
+        self.manager.upgrade_failed(&cause.to_string());
     }
 
     /// Tells how the service ended.
@@ -274,6 +327,34 @@ impl Handler<Reloaded> for ServiceActor {
     }
 }
 
+impl Handler<HeirNews> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, HeirNews(news): HeirNews, _: &mut Self::Context) {
+        // Without one, this process has been told to stop meanwhile, and so was the heir.
+        let Some(heir) = self.heir.take() else { return };
+        if let Err(error) = news {
+            return self.upgrade_failed(&error);
+        }
+        info!(self.log, # "upgraded", "upgraded, the new process serves; this one answers what it has"; "process" => heir.pid());
+        self.files_are_others.store(true, Ordering::Relaxed);
+        self.manager.handed_over(heir.pid());
+        heir.go();
+        self.successor = None;
+        self.root.do_send(Stop);
+    }
+}
+
+impl Handler<TakenOver> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, _: TakenOver, _: &mut Self::Context) {
+        info!(self.log, # "taken_over", "taken over from the process before");
+        self.files_are_others.store(false, Ordering::Relaxed);
+        self.manager.ready();
+    }
+}
+
 impl Handler<FilesChanged> for ServiceActor {
     type Result = ();
 
@@ -289,7 +370,7 @@ impl Handler<TreeEvent> for ServiceActor {
     fn handle(&mut self, event: TreeEvent, ctx: &mut Self::Context) {
         match event {
             TreeEvent::Ready => {
-                self.manager.ready();
+                self.ready(ctx);
                 return;
             }
             TreeEvent::Alive { verdicts } => {
@@ -323,7 +404,7 @@ enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
     Reopen(&'static str),
-    Ignore(&'static str),
+    Upgrade(&'static str),
 }
 
 /// The signals that the service handles.
@@ -332,5 +413,5 @@ const SIGNALS: [(SignalKind, OnSignal); 5] = [
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
     (SignalKind::user_defined1(), OnSignal::Reopen("SIGUSR1")),
-    (SignalKind::user_defined2(), OnSignal::Ignore("SIGUSR2")),
+    (SignalKind::user_defined2(), OnSignal::Upgrade("SIGUSR2")),
 ];
