@@ -197,11 +197,11 @@ impl ServiceActor {
                     info!(service.log, # "reloading", "reloading"; "signal" => name);
                     service.reload(ctx);
                 }
-                OnSignal::Upgrade(name) => service.upgrade(name, ctx),
                 OnSignal::Reopen(name) => {
                     info!(service.log, # "reopening_logs", "reopening logs"; "signal" => name);
                     service.reopen_logs();
                 }
+                OnSignal::Upgrade(name) => service.upgrade(name, ctx),
             }
             Self::watch(signals, what, ctx);
         }));
@@ -231,6 +231,16 @@ impl ServiceActor {
         }
     }
 
+    /// Opens all log files anew, after they were moved away: those of the agent, and those that the rules name.
+    fn reopen_logs(&mut self) {
+        self.logs.reopen();
+        // Rules that are being read may have opened the old files.
+        self.reopen_again |= self.reloading != Reloading::No;
+        if self.agent.reopen_logs(&self.log) {
+            self.root.do_send(ReloadEngines);
+        }
+    }
+
     /// Starts a new process to hand over to, unless this one is about to be replaced or has just been started so.
     fn upgrade(&mut self, signal: &str, ctx: &Context<Self>) {
         let is_free =
@@ -252,16 +262,6 @@ impl ServiceActor {
     fn upgrade_failed(&mut self, cause: &HandoverError) {
         error!(self.log, # "upgrade_failed", "cannot upgrade, this process goes on"; "cause" => ?cause.to_string());
         self.manager.upgrade_failed(&cause.to_string());
-    }
-
-    /// Opens all log files anew, after they were moved away: those of the agent, and those that the rules name.
-    fn reopen_logs(&mut self) {
-        self.logs.reopen();
-        // Rules that are being read may have opened the old files.
-        self.reopen_again |= self.reloading != Reloading::No;
-        if self.agent.reopen_logs(&self.log) {
-            self.root.do_send(ReloadEngines);
-        }
     }
 
     /// Tells how the service ended.
@@ -403,8 +403,8 @@ fn total(summaries: &[Summary]) -> usize {
 enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
-    Upgrade(&'static str),
     Reopen(&'static str),
+    Upgrade(&'static str),
 }
 
 /// The signals that the service handles.

@@ -243,8 +243,16 @@ mod tests {
     fn values_keep_their_types_and_their_order() {
         let values = OwnedKVList::from(o!("worker" => 3_usize));
         let text = format_args!("request\ndenied");
-        let pairs = b!("status" => 403_u16, "rules" => "9,10", "uri" => %"\"/a\\\"\\\\x\"", "worker" => -1);
-        let entry = Entry::of(&record!(Level::Info, "request_denied", &text, pairs), &values);
+        let uri = r#""/a\"\\x""#;
+        let entry = Entry::of(
+            &record!(
+                Level::Info,
+                "request_denied",
+                &text,
+                b!("status" => 403_u16, "rules" => "9,10", "uri" => %uri, "worker" => -1)
+            ),
+            &values,
+        );
         let expected = [
             ("status", Value::Unsigned(403)),
             ("rules", Value::Ids(vec![9, 10])),

@@ -199,7 +199,9 @@ fn rotated(isolation: &str) {
     const ROTATIONS: usize = 4;
     let subject = Subject::start(isolation);
     let folder = subject.folder.path();
-    let sample = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/logrotate")).unwrap();
+    let sample =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/logrotate/modsecurity-spoa"))
+            .unwrap();
     let folder_name = folder.to_str().unwrap();
     let ours = sample
         .replace("/var/log/modsecurity-spoa", folder_name)

@@ -157,7 +157,8 @@ fn syslog_gets_datagrams_of_rfc_5424() {
     let (header, data, _) = rfc5424(&receive(&daemon, "are lost"));
     assert_eq!((header[0].as_str(), header[5].as_str()), ("<28>1", "log_lines_lost"));
     let lost: u32 = data["lines"].parse().unwrap();
-    assert!((1..=2).contains(&lost), "{lost}");
+    // The first match may have come too late for the first daemon, too.
+    assert!((1..=3).contains(&lost), "{lost}");
     agent.link().ask(&request);
     receive(&daemon, "request denied");
 }
@@ -194,17 +195,16 @@ fn each_target_has_its_level_and_modules_have_theirs() {
         [("MODSECURITY_SPOA_LOG", variable.as_str()), ("MODSECURITY_SPOA_LOG_LEVEL", "info,actors=debug")];
     let agent = Agent::start_exactly(&options, &environment);
     agent.link().ask(&bad().0);
-    agent.signal("USR2");
     agent.log.wait_for_text(" DEBG link closed");
     let read = |path: &Path| fs::read_to_string(path).unwrap();
-    wait_until("level debug", || read(&many).contains(" DEBG signal without a meaning"));
+    wait_until("level debug", || read(&many).contains(" DEBG descriptors"));
     let engines = agent.engines();
     crate::support::process::signal(engines[0], "KILL");
     wait_until("level warn", || read(&few).contains(" WARN worker restarted"));
     assert!(read(&few).contains(" ERRO worker crashed"), "{}", read(&few));
     assert!(!read(&few).contains(" INFO ") && !read(&few).contains(" DEBG "), "{}", read(&few));
     let debug = agent.log.lines_with(" DEBG ");
-    assert!(!debug.iter().any(|line| line.contains("signal without")), "of another module: {debug:#?}");
+    assert!(!debug.iter().any(|line| line.contains("descriptors")), "of another module: {debug:#?}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ mod probe;
 mod reload;
 // What the service manager learns, and who asks for a reload.
 mod service_manager;
-// Signals before it is ready, those without a meaning, and the name of a process that was replaced.
+// Signals before it is ready, signals to its other processes, and the name of a process that was replaced.
 mod signals;
 // The end: what is in flight answered, links told, sockets removed.
 mod stop;

@@ -44,16 +44,15 @@ fn signals_that_come_before_it_is_ready_wait_until_it_is_with_threads() {
 }
 
 #[test]
-fn signals_without_a_meaning_end_nothing() {
+fn signals_that_zygotes_and_engines_get_end_nothing() {
     let agent = Agent::with_rules(RULES, &["-n", "2"]);
     let mut link = agent.link();
     let mut before = agent.helpers();
     let mark = agent.log.lines().len();
-    for pid in before.iter().copied() {
-        // The first is the agent's alone: a service manager may send it to all processes.
-        for name in ["USR1", "USR2"] {
-            signal(pid, name);
-        }
+    for pid in &before {
+        // A service manager may send them to all processes of the service.
+        signal(*pid, "USR1");
+        signal(*pid, "USR2");
     }
     for _ in 0..20 {
         assert_eq!(link.ask(&Message::get("/", Some("q=bad"))).code(), Some(403));
