@@ -11,6 +11,7 @@ mod listen;
 mod name;
 mod number;
 mod on_error;
+mod options_file;
 mod time;
 mod tls;
 mod tree;
@@ -95,6 +96,7 @@ pub fn read(
         Parsed::Arguments { arguments, variables, unknown_variables } => {
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
+                error @ SettingsError::OptionsFile { .. } => error,
                 SettingsError::BlockPage { setting, path, cause } => {
                     SettingsError::BlockPage { setting: variables.named(setting), path, cause }
                 }
