@@ -1,10 +1,11 @@
-//! The commands of the program (serve, `reload`, `--check`, `--help`, `--version`) and its exit status: 0 done, 1 failed, 2 wrong
-//! option.
+//! The commands of the program (serve, `--check`, `reload`, `probe`, and those that print a text) and its exit status: 0 done,
+//! 1 failed, 2 wrong option.
 //!
 //! Every option is checked before the first thread starts, and the first wrong one is reported in one line.
 
 mod check;
 mod describe;
+mod probe;
 mod reload;
 mod serve;
 
@@ -28,14 +29,19 @@ pub fn run() -> ExitCode {
     if invoked_as_zygote(&args) {
         return ExitCode::from(run_zygote(&args) as u8);
     }
-    if args.get(1).is_some_and(|word| word == reload::NAME) {
-        return reload::reload(args.get(2..).unwrap_or_default());
-    }
     successor::keep_name(&args);
     let engines: Vec<_> = EngineVersion::BUILT.iter().map(ToString::to_string).collect();
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
     match settings::read(args, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => print(text.trim_end()),
+        Ok(Command::Probe(addresses)) => {
+            signals::release();
+            probe::probe(addresses)
+        }
+        Ok(Command::Reload(pid)) => {
+            signals::release();
+            reload::reload(pid)
+        }
         Ok(Command::Run(settings)) => match settings.task {
             Task::Serve => serve::serve(*settings),
             Task::Check { is_strict } => {

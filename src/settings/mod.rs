@@ -8,15 +8,17 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod manual;
 mod name;
 mod number;
 mod on_error;
 mod options_file;
+mod subcommand;
 mod time;
 mod tls;
 mod tree;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
@@ -26,6 +28,7 @@ use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
+use subcommand::Subcommand;
 pub use tls::TlsFiles;
 
 /// Checked settings.
@@ -76,7 +79,11 @@ pub enum Task {
 pub enum Command {
     /// Do the task of these settings.
     Run(Box<Settings>),
-    /// Print this text, the help or the version, and exit.
+    /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
+    Probe(Vec<ListenAddress>),
+    /// Have the agent with this process id read its rules anew.
+    Reload(i32),
+    /// Print this text (help, version, manual page or completions) and exit.
     Print(String),
 }
 
@@ -94,6 +101,13 @@ pub fn read(
     match arguments::parse(args, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
         Parsed::Arguments { arguments, variables, unknown_variables } => {
+            if let Some(Subcommand::Probe { address }) = &arguments.subcommand {
+                let addresses = probed(&arguments, address.as_deref());
+                return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
+            }
+            if let Some(Subcommand::Reload { pid }) = &arguments.subcommand {
+                return Ok(Command::Reload(number::parse("reload", pid, 2, i32::MAX)?));
+            }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
                 error @ SettingsError::OptionsFile { .. } => error,
@@ -127,6 +141,14 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         tree,
         unknown_variables,
     })
+}
+
+/// The addresses that `probe` asks: the one that it is given, else those where an agent with the same options listens.
+fn probed(arguments: &Arguments, address: Option<&OsStr>) -> Result<Vec<ListenAddress>, BadOption> {
+    match address {
+        Some(address) => Ok(vec![listen::parse("probe", address)?]),
+        None => listen::parse_all(&arguments.listen, arguments.port.as_deref()),
+    }
 }
 
 /// What to do.

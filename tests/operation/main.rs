@@ -16,8 +16,12 @@ mod full_disk;
 mod layers;
 // What is in the log, and that no request can forge a line of it.
 mod log;
+// The manual page and the completions have all that --help has.
+mod manual;
 // Every option of --help with a good and a bad value, on the command line and in the environment.
 mod options;
+// The health check from the command line: what it asks, and that it never takes longer than it says.
+mod probe;
 // New rules and reopened log files (SIGHUP), and that no request notices.
 mod reload;
 // What the service manager learns, and who asks for a reload.
