@@ -7,25 +7,31 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
-use slog::{Logger, debug, error, info};
+use actors::{Leave, ReloadEngines, Root, Socket, Stop, TreeEvent};
+use slog::{Logger, debug, error, info, warn};
 use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
+use crate::agent::policy::Applications;
+use crate::daemon::detach::Starter;
 use crate::daemon::reload::{self, Reload, Reloaded};
-use crate::daemon::rules_report;
+use crate::daemon::rules_report::{self, LoadedRules};
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
-use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
 /// Long enough for the runtime to look at what has happened meanwhile.
 const NEXT_TURN: Duration = Duration::from_millis(1);
 
+/// What is said when an engine has not started before the tree was ready.
+pub(crate) const NOT_STARTED: &str = "cannot start: not every engine could be started";
+
 /// How the service ended.
 pub(crate) enum Ending {
     /// The tree has stopped after SIGTERM or SIGINT.
     Stopped,
+    /// A second SIGTERM or SIGINT came: what is in flight is not waited for.
+    Abandoned,
     /// An engine has not started before the tree was ready: which, and why. The tree has stopped.
     Failed(String),
     /// The tree has stopped, and this process is to become a new one, which goes on serving.
@@ -40,21 +46,22 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the tree; the summaries are of the rules that the agent has loaded. With a `successor`, this process can be replaced by a new one: to load new rules, or when `tainted`
-    /// is notified because an engine has faulted in this process.
+    /// Starts the tree; `rules` are those that the agent has loaded.
     ///
     /// # Errors
     /// When the tree cannot be started, or signals cannot be received.
     pub(crate) fn start(
         settings: Arc<Settings>,
         agent: Arc<ModSecurityAgent>,
-        summaries: Vec<Summary>,
-        sockets: Vec<Socket>,
-        successor: Option<Successor>,
-        tainted: Arc<Notify>,
+        rules: LoadedRules,
+        start: Start,
         log: &Logger,
     ) -> io::Result<Self> {
-        let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
+        let Start { sockets, agent_check, starter, successor, tainted } = start;
+        let mut root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
+        if let Some(socket) = agent_check {
+            root = root.with_agent_check(socket)?;
+        }
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
         // Those that came before come now.
@@ -78,8 +85,10 @@ impl Service {
                 root,
                 settings,
                 agent,
-                summaries,
+                rules,
                 reloading: Reloading::No,
+                is_stopping: false,
+                starter,
                 successor,
                 is_replaced: false,
                 failure: None,
@@ -97,14 +106,32 @@ impl Service {
     }
 }
 
+/// What the process brings into its service.
+pub(crate) struct Start {
+    /// The sockets that HAProxy sends requests to.
+    pub(crate) sockets: Vec<Socket>,
+    /// The socket for agent checks.
+    pub(crate) agent_check: Option<Socket>,
+    /// Told when the tree is ready.
+    pub(crate) starter: Starter,
+    /// With one, this process can be replaced by a new one: to load new rules, or when `tainted` is notified.
+    pub(crate) successor: Option<Successor>,
+    /// Notified when an engine has faulted in this process.
+    pub(crate) tainted: Arc<Notify>,
+}
+
 /// The actor above Root. It passes signals on to the tree, and the end of the tree on to [`Service::ended`].
 struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
-    /// What is known of the rules in use.
-    summaries: Vec<Summary>,
+    /// The rules in use.
+    rules: LoadedRules,
     reloading: Reloading,
+    /// SIGTERM or SIGINT has come.
+    is_stopping: bool,
+    /// Who waits for the tree to be ready.
+    starter: Starter,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
     /// The tree was stopped in order to replace the process.
@@ -133,12 +160,7 @@ impl ServiceActor {
         };
         ctx.spawn(wrap_future::<_, Self>(next).map(move |signals, service: &mut Self, ctx| {
             match what {
-                OnSignal::Stop(name) => {
-                    // This closes the sockets, so that nobody can connect any more.
-                    service.successor = None;
-                    info!(service.log, "stopping"; "signal" => name);
-                    service.root.do_send(Stop);
-                }
+                OnSignal::Stop(name) => service.stop(name),
                 OnSignal::Reload(name) => {
                     info!(service.log, "reloading"; "signal" => name);
                     service.reload(ctx);
@@ -147,6 +169,20 @@ impl ServiceActor {
             }
             Self::watch(signals, what, ctx);
         }));
+    }
+
+    /// Stops the tree; at once when it is stopping already.
+    fn stop(&mut self, signal: &'static str) {
+        if std::mem::replace(&mut self.is_stopping, true) {
+            warn!(self.log, "stopping at once, what is in flight is not answered"; "signal" => signal);
+            self.end_with(Ending::Abandoned);
+            return;
+        }
+        // This closes the sockets, once the tree does, so that nobody can connect any more.
+        self.successor = None;
+        info!(self.log, "stopping"; "signal" => signal,
+            "grace_ms" => self.settings.tree.grace.as_millis() as u64);
+        self.root.do_send(Leave);
     }
 
     /// Starts a reload or, while one is under way, makes another follow it.
@@ -166,6 +202,10 @@ impl ServiceActor {
             (None, Some(successor)) => Ending::Replaced(successor),
             (None, None) => Ending::Stopped,
         };
+        self.end_with(ending);
+    }
+
+    fn end_with(&mut self, ending: Ending) {
         if let Some(end) = self.end.take() {
             // The receiver is gone when the program ends for another reason.
             let _ = end.send(ending);
@@ -188,18 +228,18 @@ impl Handler<Reloaded> for ServiceActor {
 
     fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
         match outcome {
-            Ok(Reload::Engines(isolation, summaries)) => {
-                let generation = self.agent.replace(isolation);
-                info!(self.log, "rules reloaded"; "rules" => total(&summaries),
-                    "rules_before" => total(&self.summaries), "generation" => generation);
-                rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
-                self.summaries = summaries;
+            Ok(Reload::Engines(isolation, rules)) => {
+                let generation = self.agent.replace(isolation, Applications::of(&rules.sources));
+                info!(self.log, "rules reloaded"; "rules" => rules.total(),
+                    "rules_before" => self.rules.total(), "generation" => generation);
+                rules_report::log_reload(&self.log, &self.settings, &self.rules, &rules);
+                self.rules = rules;
                 self.root.do_send(ReloadEngines);
             }
-            Ok(Reload::Process(summaries)) => {
-                info!(self.log, "rules are right, replacing the process"; "rules" => total(&summaries),
-                    "rules_before" => total(&self.summaries));
-                rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
+            Ok(Reload::Process(rules)) => {
+                info!(self.log, "rules are right, replacing the process"; "rules" => rules.total(),
+                    "rules_before" => self.rules.total());
+                rules_report::log_reload(&self.log, &self.settings, &self.rules, &rules);
                 self.replace();
             }
             Err(cause) => {
@@ -217,8 +257,12 @@ impl Handler<TreeEvent> for ServiceActor {
 
     fn handle(&mut self, event: TreeEvent, ctx: &mut Self::Context) {
         match event {
-            TreeEvent::Ready => return,
+            TreeEvent::Ready => {
+                self.starter.ready();
+                return;
+            }
             TreeEvent::Failed(cause) => {
+                self.starter.failed(&format!("{NOT_STARTED}: {cause}"));
                 self.failure = Some(cause);
                 return;
             }
@@ -232,11 +276,6 @@ impl Handler<TreeEvent> for ServiceActor {
             self.finish();
         }
     }
-}
-
-/// The rules of all sets together.
-fn total(summaries: &[Summary]) -> usize {
-    summaries.iter().map(|summary| summary.rules.in_engine).sum()
 }
 
 /// What a signal does, with the name of the signal for the log.

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use actors::Socket;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::fchownat;
 
-use crate::daemon::successor;
-use crate::settings::ListenAddress;
+use crate::daemon::privileges::path_within;
+use crate::settings::{ListenAddress, UnixAddress};
 
 /// Why there are no sockets to listen on.
 #[derive(Debug)]
@@ -59,16 +62,23 @@ impl SocketFiles {
     pub(crate) fn leave(mut self) {
         self.0.clear();
     }
+
+    /// Notes that `root` becomes the root of all files. Those outside cannot be removed any more.
+    pub(crate) fn enter(&mut self, root: &Path) {
+        self.0 = self.0.iter().filter_map(|path| path_within(root, path)).collect();
+    }
 }
 
-/// Binds all addresses, or takes over the sockets that a predecessor has bound to them.
+/// Binds all addresses, or takes over the sockets that a predecessor has bound to them, which are in the same order.
 ///
 /// # Errors
 /// When one of the addresses cannot be bound, or a socket not be taken over; no socket stays open then.
-pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFiles), BindError> {
+pub(crate) fn bind<'a>(
+    addresses: impl IntoIterator<Item = &'a ListenAddress>,
+    inherited: Option<Vec<OwnedFd>>,
+) -> Result<(Vec<Socket>, SocketFiles), BindError> {
     let mut files = SocketFiles::default();
     let mut sockets = Vec::new();
-    let inherited = successor::inherited().map_err(BindError::Inherited)?;
     let mut inherited = inherited.map(Vec::into_iter);
     for address in addresses {
         let taken = match &mut inherited {
@@ -81,10 +91,10 @@ pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFi
         let socket = match (address, taken) {
             (ListenAddress::Tcp(_), Some(socket)) => Ok(Socket::Tcp(socket.into())),
             (ListenAddress::Tcp(address), None) => TcpListener::bind(address).map(Socket::Tcp),
-            (ListenAddress::Unix(path), taken) => {
-                let bound = taken.map_or_else(|| bind_unix(path), |socket| Ok(socket.into()));
+            (ListenAddress::Unix(address), taken) => {
+                let bound = taken.map_or_else(|| bind_unix(address), |socket| Ok(socket.into()));
                 bound.map(|socket| {
-                    files.0.push(path.clone());
+                    files.0.push(address.path.clone());
                     Socket::Unix(socket)
                 })
             }
@@ -94,8 +104,9 @@ pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFi
     Ok((sockets, files))
 }
 
-/// Binds a Unix socket to which owner and group may connect, in place of a socket that a dead process left behind.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+/// Binds a Unix socket to which those may connect who are to, in place of a socket that a dead process left behind.
+fn bind_unix(address: &UnixAddress) -> io::Result<UnixListener> {
+    let UnixAddress { path, mode, user, group } = address;
     let is_socket = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket());
     if is_socket
         && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
@@ -104,8 +115,17 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     }
     // Only the umask gives the file the right mode from the first moment. No other thread runs yet that the umask could
     // affect.
-    let before = umask(Mode::S_IXUSR | Mode::S_IXGRP | Mode::S_IRWXO);
+    let before = umask(Mode::from_bits_truncate(!mode & 0o777));
     let bound = UnixListener::bind(path);
     umask(before);
-    bound
+    let bound = bound?;
+    if user.is_some() || group.is_some() {
+        let changed = fchownat(AT_FDCWD, path, *user, *group, AtFlags::AT_SYMLINK_NOFOLLOW);
+        if let Err(errno) = changed {
+            // The program ends, and the file is of no use to anybody.
+            let _ = std::fs::remove_file(path);
+            return Err(io::Error::other(format!("the socket cannot be given to user= or group=: {errno}")));
+        }
+    }
+    Ok(bound)
 }

@@ -1,7 +1,8 @@
 //! Replacing the process by a new one of the same program, without closing the sockets that it listens on.
 //!
 //! Links that arrive meanwhile wait in the kernel. The new process has the same process id, options and environment, and
-//! finds the numbers of the sockets in [`VARIABLE`].
+//! finds the numbers of the sockets in [`VARIABLE`]. It is in the background, has the user and sees the files that its
+//! predecessor has changed to, so it does none of that again.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -16,11 +17,15 @@ use actors::Socket;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl;
 
+use crate::daemon::pid_file::PidFile;
 use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
 /// The environment variable with the numbers of the sockets, separated by commas. It is not for operators, so it lacks the
 /// prefix of the variables that are.
 const VARIABLE: &str = "_MODSECURITY_SPOA_SOCKETS";
+
+/// The same with the number of the file that has the number of the process, if there is one.
+const PID_FILE: &str = "_MODSECURITY_SPOA_PID_FILE";
 
 /// The program of this process.
 const RUNNING: &str = "/proc/self/exe";
@@ -29,14 +34,23 @@ const RUNNING: &str = "/proc/self/exe";
 pub(crate) struct Successor {
     args: Vec<OsString>,
     sockets: Vec<OwnedFd>,
+    pid_file: Option<OwnedFd>,
+}
+
+/// What a predecessor has left to this process.
+pub(crate) struct Inheritance {
+    /// The sockets, in the order of its addresses.
+    pub(crate) sockets: Vec<OwnedFd>,
+    /// The file with the number of the process, locked.
+    pub(crate) pid_file: Option<OwnedFd>,
 }
 
 impl Successor {
-    /// Duplicates the sockets, which keeps them open.
+    /// Duplicates the sockets and the file with the number of the process, which keeps them open.
     ///
     /// # Errors
-    /// When a socket cannot be duplicated.
-    pub(crate) fn new(sockets: &[Socket]) -> io::Result<Self> {
+    /// When one of them cannot be duplicated.
+    pub(crate) fn new(sockets: &[Socket], pid_file: Option<&PidFile>) -> io::Result<Self> {
         let keep = |socket: &Socket| match socket {
             Socket::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
             Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
@@ -44,6 +58,7 @@ impl Successor {
         Ok(Self {
             args: std::env::args_os().collect(),
             sockets: sockets.iter().map(keep).collect::<io::Result<_>>()?,
+            pid_file: pid_file.map(PidFile::descriptor).transpose()?,
         })
     }
 
@@ -53,12 +68,15 @@ impl Successor {
     /// When the sockets cannot be passed on, or the program cannot be executed.
     pub(crate) fn exec(self) -> io::Result<Infallible> {
         close_all_on_exec()?;
-        for socket in &self.sockets {
-            fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        for descriptor in self.sockets.iter().chain(&self.pid_file) {
+            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
         let numbers: Vec<_> = self.sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
         let mut command = same_program(self.args);
         command.env(VARIABLE, numbers.join(","));
+        if let Some(file) = &self.pid_file {
+            command.env(PID_FILE, file.as_raw_fd().to_string());
+        }
         Err(command.exec())
     }
 }
@@ -84,13 +102,15 @@ pub(crate) fn keep_name(args: &[OsString]) {
     }
 }
 
-/// Takes over the sockets that a predecessor left, in the order of its addresses; `None` without a predecessor.
+/// Takes over what a predecessor left; `None` without a predecessor.
 ///
 /// # Errors
-/// When the environment variable does not hold numbers of open descriptors.
-pub(crate) fn inherited() -> io::Result<Option<Vec<OwnedFd>>> {
+/// When an environment variable does not hold numbers of open descriptors.
+pub(crate) fn inherited() -> io::Result<Option<Inheritance>> {
     let Ok(numbers) = std::env::var(VARIABLE) else { return Ok(None) };
-    let number =
-        |text: &str| text.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause));
-    numbers.split(',').map(|text| adopt(number(text)?)).collect::<io::Result<_>>().map(Some)
+    let taken =
+        |text: &str| adopt(text.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?);
+    let sockets = numbers.split(',').map(taken).collect::<io::Result<_>>()?;
+    let pid_file = std::env::var(PID_FILE).ok().map(|number| taken(&number)).transpose()?;
+    Ok(Some(Inheritance { sockets, pid_file }))
 }

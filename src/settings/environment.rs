@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::BadOption;
 use super::arguments::{Kind, OPTIONS};
+use super::listen::ATTRIBUTES;
 use crate::rules::check::suggestion::closest;
 
 /// The prefix of the program's environment variables.
@@ -112,8 +113,15 @@ pub(super) fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<O
     match kind {
         Kind::Value => Ok(with(value.as_bytes())),
         Kind::List => {
-            let items = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-            Ok(items.filter(|item| !item.is_empty()).flat_map(with).collect())
+            let mut items = Vec::<Vec<u8>>::new();
+            for part in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                match items.last_mut().filter(|_| is_attribute(name, part)) {
+                    Some(item) => item.extend([b",", part].concat()),
+                    None if part.is_empty() => {}
+                    None => items.push(part.to_vec()),
+                }
+            }
+            Ok(items.iter().flat_map(|item| with(item)).collect())
         }
         Kind::Switch => match value.to_string_lossy().to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" | "on" => Ok(vec![OsString::from(option)]),
@@ -123,9 +131,22 @@ pub(super) fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<O
     }
 }
 
+/// Whether a part between two commas belongs to the item before it.
+fn is_attribute(name: &str, part: &[u8]) -> bool {
+    name == "listen" && ATTRIBUTES.iter().any(|attribute| part.starts_with(attribute.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_the_path_of_a_socket_is_no_item_of_its_own() {
+        let value = OsStr::new("unix:/run/x, mode=666,,127.0.0.1:1,unix@/run/y,user=root,group=root");
+        let words = spelled_out("listen", Kind::List, value).unwrap();
+        let items: Vec<_> = words.iter().skip(1).step_by(2).collect();
+        assert_eq!(items, ["unix:/run/x,mode=666", "127.0.0.1:1", "unix@/run/y,user=root,group=root"]);
+    }
 
     #[test]
     fn a_slip_finds_what_was_meant() {

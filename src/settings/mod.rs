@@ -10,10 +10,12 @@ mod error;
 mod listen;
 mod number;
 mod on_error;
+mod process;
 mod time;
 mod tree;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
@@ -22,7 +24,8 @@ pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
-pub use listen::ListenAddress;
+pub use listen::{ListenAddress, UnixAddress};
+pub use process::{Identity, ProcessSettings};
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -31,10 +34,16 @@ pub struct Settings {
     pub debug: bool,
     /// What to do.
     pub task: Task,
-    /// The sets of rules, and the engine that loads them.
+    /// The sets of rules that options name, and the engine that loads them.
     pub rules: RuleSources,
+    /// The folder with the rules of further applications (`--apps`).
+    pub apps: Option<PathBuf>,
     /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
+    /// Where HAProxy asks how the agent is (`--agent-check`).
+    pub agent_check: Option<ListenAddress>,
+    /// The process itself: background, file with its number, user, root of its files.
+    pub process: ProcessSettings,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -100,13 +109,17 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;
     let limits = engine::limits(arguments, &tree)?;
+    let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
     Ok(Settings {
         debug: arguments.debug,
         task: task(arguments)?,
-        listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
+        process: process::check(arguments, &listen)?,
+        listen,
+        agent_check: listen::agent_check(arguments.agent_check.as_deref())?,
         isolation: engine::isolation(arguments)?,
-        agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
+        agent: engine::agent(arguments, limits.responses, tree.workers, &tree.limits)?,
         rules,
+        apps: arguments.apps.clone(),
         limits,
         tree,
         unknown_variables,

@@ -3,17 +3,20 @@
 
 use crate::command_line::refused;
 use crate::support::agent::rule_file;
+use crate::support::haproxy::identity;
 use crate::support::process::{run, run_raw};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
-/// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 28] = [
+/// values from the environment alone; OWN and GROUP are the numbers of the user that runs the tests and of its group, FOLDER
+/// is that of the rule file.
+const ROWS: [(&str, &str, &[&str]); 36] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
+    ("apps", "FOLDER", &["/nowhere/apps"]),
     ("unknown-app", "error", &["maybe"]),
     ("max-frame-size", "1000", &["255", "16777217", "0", "large", "16k"]),
     // Below the frame size that was not given; above what an engine takes.
@@ -33,11 +36,18 @@ const ROWS: [(&str, &str, &[&str]); 28] = [
     ("stall-limit", "1s", &["99ms", "soon"]),
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
+    ("agent-check", "127.0.0.1:0", &["nonsense", "127.0.0.1", "unix:/run/x.sock"]),
     ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),
     ("truncated", "deny", &["maybe"]),
     ("responses", "10", &["many", "1000001"]),
     ("response-ttl", "30s", &["soon", "5h"]),
     ("block-page", "RULES", &["/nowhere/page.html"]),
+    ("grace", "10s", &["soon", "5h"]),
+    ("daemon", "yes", &["perhaps"]),
+    ("pid-file", "RULES", &["/nowhere/agent.pid"]),
+    ("user", "OWN", &["there-is-no-such-user"]),
+    ("group", "GROUP", &["there-is-no-such-group"]),
+    ("chroot", "/", &["/nowhere/root", "nowhere"]),
     ("check", "yes", &["perhaps"]),
     ("strict", "no", &["perhaps"]),
     ("print-rules", "no", &["perhaps"]),
@@ -107,9 +117,10 @@ fn options() -> Vec<Listed> {
 /// Each option with its row, and the rule file that the rows may name.
 fn rows() -> (tempfile::TempDir, Vec<(Listed, String, Vec<String>)>) {
     let (folder, path) = rule_file("SecRuleEngine On\n");
-    let own = std::process::Command::new("id").arg("-u").output().unwrap().stdout;
-    let own = String::from_utf8(own).unwrap();
-    let named = |value: &str| value.replace("RULES", path.to_str().unwrap()).replace("OWN", own.trim());
+    let named = |value: &str| {
+        let value = value.replace("RULES", path.to_str().unwrap()).replace("OWN", &identity("-u"));
+        value.replace("GROUP", &identity("-g")).replace("FOLDER", folder.path().to_str().unwrap())
+    };
     let mut rows: BTreeMap<_, _> = ROWS.into_iter().map(|(name, good, bad)| (name, (good, bad))).collect();
     let mut known = Vec::new();
     for option in options() {
@@ -226,7 +237,7 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "listen", "block-page"].contains(&option.long.as_str()) {
+        if !["rules", "app", "apps", "listen", "block-page", "pid-file", "chroot"].contains(&option.long.as_str()) {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");
             let said = refused(&[], &[(&option.variable(), bytes)]);
