@@ -131,7 +131,8 @@ impl PidFile {
     fn write(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
-        writeln!(self.file, "{}", std::process::id())
+        // In one call: nobody reads half a number.
+        self.file.write_all(format!("{}\n", std::process::id()).as_bytes())
     }
 }
 

@@ -4,6 +4,8 @@
 
 // Files that never come: FIFOs, and file systems that do not answer.
 mod blocked_files;
+// The background, and the file with the number of the process.
+mod daemon;
 // The command line, and every mistake on it.
 mod command_line;
 // What is given in the environment takes effect.
@@ -16,6 +18,8 @@ mod layers;
 mod log;
 // Every option of --help with a good and a bad value, on the command line and in the environment.
 mod options;
+// Another user, another root, and who may use a socket.
+mod privileges;
 // New rules and reopened log files (SIGHUP), and that no request notices.
 mod reload;
 // Signals before it is ready, those without a meaning, and the name of a process that was replaced.

@@ -237,7 +237,9 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "apps", "listen", "block-page", "pid-file", "chroot"].contains(&option.long.as_str()) {
+        if !["rules", "app", "apps", "listen", "block-page", "pid-file", "chroot"]
+            .contains(&option.long.as_str())
+        {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");
             let said = refused(&[], &[(&option.variable(), bytes)]);
