@@ -167,7 +167,7 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "USER")]
     pub(super) user: Option<String>,
 
-    /// Group, by name or number, in place of that of --user
+    /// Group, by name or number, that the agent becomes [default: that of --user]
     #[structopt(long, value_name = "GROUP")]
     pub(super) group: Option<String>,
 
