@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+// A folder with the rules of applications.
+mod apps;
 // Files that never come: FIFOs, and file systems that do not answer.
 mod blocked_files;
 // The background, and the file with the number of the process.
