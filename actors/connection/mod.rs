@@ -201,7 +201,10 @@ impl<A: Agent> Connection<A> {
                     // HAProxy sends all fragments at once: the rest of these will not come.
                     if let Some((ticket, _)) = self.begun {
                         self.settle_here(ticket, &going_down());
-                    } else if self.unanswered.is_empty() && self.input.is_empty() {
+                    } else if self.unanswered.is_empty()
+                        && self.input.is_empty()
+                        && !self.stream.has_unread_input()
+                    {
                         self.phase = Phase::Draining { all_read: true };
                     } else {
                         return Poll::Pending;
