@@ -46,8 +46,8 @@ pub(crate) struct AgentCheck<A: Agent> {
     queue: Queue<A>,
     log: Logger,
     started: Instant,
-    /// When each peer asked last; `None` is a peer that the system does not know.
-    peers: HashMap<Option<Peer>, Instant>,
+    /// When each peer asked last.
+    peers: HashMap<Peer, Instant>,
     links: usize,
     /// Accepting failed, and [`ACCEPT_PAUSE`] is not over.
     paused: bool,
@@ -57,7 +57,7 @@ pub(crate) struct AgentCheck<A: Agent> {
 /// The agent is about to stop.
 struct Leaving {
     /// The peers that have not been told.
-    untold: HashSet<Option<Peer>>,
+    untold: HashSet<Peer>,
     /// Gets [`Told`] once.
     root: Option<Recipient<Told>>,
 }
@@ -106,30 +106,31 @@ impl<A: Agent> AgentCheck<A> {
             return;
         }
         self.links += 1;
+        // A link that its peer has given up has none any more: HAProxy may have waited in vain while the rules were loaded.
         let (peer, line) = (stream.peer(), self.line());
         let is_told = self.leaving.is_some();
         debug!(self.log, "agent check answered"; "answer" => line.trim_end());
-        self.remember(peer.clone());
+        peer.iter().for_each(|peer| self.remember(peer));
         let said = async move { timeout(PATIENCE, say(stream, line)).await };
         ctx.spawn(wrap_future::<_, Self>(said).map(move |said, check: &mut Self, _| {
             check.links -= 1;
-            if is_told && matches!(said, Ok(Ok(()))) {
-                check.told(&peer);
+            if let (Some(peer), true, Ok(Ok(()))) = (&peer, is_told, said) {
+                check.told(peer);
             }
         }));
     }
 
-    fn remember(&mut self, peer: Option<Peer>) {
+    fn remember(&mut self, peer: &Peer) {
         if self.peers.len() >= MAX_PEERS {
             self.peers.retain(|_, asked| asked.elapsed() < MEMORY);
         }
-        if self.peers.len() < MAX_PEERS || self.peers.contains_key(&peer) {
-            self.peers.insert(peer, Instant::now());
+        if self.peers.len() < MAX_PEERS || self.peers.contains_key(peer) {
+            self.peers.insert(peer.clone(), Instant::now());
         }
     }
 
     /// Counts a peer that has been told that the agent stops.
-    fn told(&mut self, peer: &Option<Peer>) {
+    fn told(&mut self, peer: &Peer) {
         let Some(leaving) = &mut self.leaving else { return };
         leaving.untold.remove(peer);
         if let Some(root) = leaving.root.take_if(|_| leaving.untold.is_empty()) {
@@ -146,10 +147,12 @@ async fn say(mut stream: Stream, line: String) -> io::Result<()> {
         let written = poll_fn(|task| stream.poll_write(task, left)).await?;
         left = left.get(written..).unwrap_or_default();
     }
-    poll_fn(|task| stream.poll_shutdown(task)).await?;
-    let mut ignored = BytesMut::with_capacity(256);
-    while poll_fn(|task| stream.poll_read(task, &mut ignored)).await? > 0 {
-        ignored.clear();
+    // However the link ends from now on: HAProxy often resets it once it has the line.
+    if poll_fn(|task| stream.poll_shutdown(task)).await.is_ok() {
+        let mut ignored = BytesMut::with_capacity(256);
+        while poll_fn(|task| stream.poll_read(task, &mut ignored)).await.is_ok_and(|bytes| bytes > 0) {
+            ignored.clear();
+        }
     }
     Ok(())
 }

@@ -89,6 +89,20 @@ fn one_who_asked_and_does_not_ask_again_is_not_waited_for_longer_than_half_the_g
     tree.join();
 }
 
+/// As HAProxy does when the answer takes too long. With SO_LINGER of 0 the link is reset.
+#[test]
+fn one_who_has_given_up_before_the_answer_is_not_waited_for() {
+    let tree = Tree::start(TreeSettings { grace: 60 * PATIENCE, ..settings() }, 0);
+    for _ in 0..50 {
+        tree.agent_check_given_up();
+    }
+    assert_eq!(tree.agent_check(), "ready up 100%\n");
+    tree.leave();
+    tree.await_agent_check("drain\n");
+    tree.await_no_listener();
+    tree.join();
+}
+
 #[test]
 fn what_comes_while_the_tree_stops_is_answered_too() {
     let tree = Tree::start(TreeSettings { grace: 6 * PATIENCE, ..settings() }, 0);

@@ -171,6 +171,12 @@ impl Tree {
         answer
     }
 
+    /// An agent check that is reset by who makes it.
+    pub fn agent_check_given_up(&self) {
+        let link = TcpStream::connect(self.check).unwrap();
+        rustix::net::sockopt::set_socket_linger(&link, Some(Duration::ZERO)).unwrap();
+    }
+
     /// Waits until an agent check is answered with this.
     pub fn await_agent_check(&self, line: &str) {
         let deadline = Instant::now() + PATIENCE;
