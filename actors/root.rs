@@ -17,6 +17,7 @@ use crate::connection::ConnectionContext;
 use crate::listener::{Close, Listener, ListenerClosed};
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, ReloadPool, StopPool};
+use crate::pulse::Pulse;
 use crate::queue::Admission;
 use crate::queue::Queue;
 use crate::restart::RestartPolicy;
@@ -56,7 +57,7 @@ pub struct TreeSettings {
 pub struct Root<A: Agent> {
     settings: TreeSettings,
     agent: Arc<A>,
-    queue: Queue<A>,
+    pub(crate) queue: Queue<A>,
     peer_log: Arc<PeerLog>,
     log: Logger,
     /// The sockets, until their Listeners start.
@@ -64,9 +65,10 @@ pub struct Root<A: Agent> {
     /// The socket for agent checks, until its actor starts.
     check_acceptor: Option<Acceptor>,
     agent_check: Option<Addr<AgentCheck<A>>>,
-    listeners: Vec<Addr<Listener<A>>>,
+    pub(crate) listeners: Vec<Addr<Listener<A>>>,
     open_listeners: usize,
-    pool: Option<Addr<Pool<A>>>,
+    pub(crate) pool: Option<Addr<Pool<A>>>,
+    pub(crate) pulse: Pulse,
     owner: Option<Recipient<TreeEvent>>,
     stopping: bool,
     /// When the tree was told to leave.
@@ -81,6 +83,11 @@ pub enum TreeEvent {
     Ready,
     /// Before that an engine did not start: which, and why. The tree stops by itself; [`TreeEvent::Stopped`] follows.
     Failed(String),
+    /// The Pool and each Listener have answered a [`Ping`](crate::Ping).
+    Alive {
+        /// The number of verdicts since the start.
+        verdicts: u64,
+    },
     /// Every actor of the tree has ended after [`Stop`], or a Worker that does not end was left behind.
     Stopped,
 }
@@ -104,6 +111,7 @@ impl<A: Agent> Root<A> {
             listeners: Vec::new(),
             open_listeners: 0,
             pool: None,
+            pulse: Pulse::default(),
             owner: None,
             stopping: false,
             left: None,
@@ -125,7 +133,7 @@ impl<A: Agent> Root<A> {
         self.start()
     }
 
-    fn tell(&self, event: TreeEvent) {
+    pub(crate) fn tell(&self, event: TreeEvent) {
         if let Some(owner) = &self.owner {
             owner.do_send(event);
         }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use actix::System;
+use actors::TlsServer;
 use slog::{error, info, warn};
 use tokio::sync::Notify;
 
@@ -13,11 +14,15 @@ use super::{fail, warn};
 use crate::agent::ModSecurityAgent;
 use crate::agent::policy::Applications;
 use crate::daemon::detach::{self, Side, Starter};
+use crate::daemon::inherited::Bound;
 use crate::daemon::pid_file::PidFile;
 use crate::daemon::rules_report::LoadedRules;
-use crate::daemon::service::{Ending, NOT_STARTED, Service, Start};
-use crate::daemon::successor::{self, Inheritance, Successor};
-use crate::daemon::{descriptors, privileges, sockets};
+use crate::daemon::service::{Ending, NOT_STARTED, Service, Surroundings};
+use crate::daemon::service_manager::ServiceManager;
+use crate::daemon::sockets::Sockets;
+use crate::daemon::successor::{self, Successor};
+use crate::daemon::watch::Watch;
+use crate::daemon::{descriptors, privileges, sockets, tls};
 use crate::ffi::processes::end_at_once;
 use crate::isolation::process::sandbox;
 use crate::isolation::{self, IsolationMode};
@@ -30,12 +35,8 @@ type Cause = Box<dyn Display>;
 /// Runs the agent until a signal stops it, or a new process replaces this one. With `--daemon` that is done by another
 /// process, and this one ends when the agent serves.
 pub(super) fn serve(settings: Settings) -> ExitCode {
-    let inherited = match successor::inherited() {
-        Ok(inherited) => inherited,
-        Err(cause) => return fail(1, &format!("cannot take over what the process before has left: {cause}")),
-    };
     let mut starter = Starter::default();
-    if settings.process.daemon && inherited.is_none() {
+    if settings.process.daemon && !successor::is_one() {
         if detach::loses_standard_error() {
             warn(&"standard error is no file, so nobody will see the log: redirect it to one (2>>FILE)");
         }
@@ -47,7 +48,7 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
         }
     }
     let mut waiting = Some(starter);
-    match run(settings, inherited, &mut waiting) {
+    match run(settings, &mut waiting) {
         Ok(status) => status,
         Err(cause) => match waiting.is_some_and(|mut starter| starter.failed(&cause.to_string())) {
             true => ExitCode::FAILURE,
@@ -60,38 +61,33 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
 ///
 /// # Errors
 /// Why the agent cannot start.
-fn run(
-    settings: Settings,
-    inherited: Option<Inheritance>,
-    starter: &mut Option<Starter>,
-) -> Result<ExitCode, Cause> {
-    let is_successor = inherited.is_some();
-    let (left, held) = inherited.map_or((None, None), |left| (Some(left.sockets), left.pid_file));
-    let mut pid_file = match (&settings.process.pid_file, held) {
-        (Some(path), Some(held)) => Some(PidFile::inherit(held, path).map_err(boxed)?),
-        (Some(path), None) => Some(PidFile::create(path).map_err(boxed)?),
-        (None, _) => None,
-    };
-    let addresses = settings.listen.iter().chain(&settings.agent_check);
-    let (mut bound, mut files) = sockets::bind(addresses, left).map_err(boxed)?;
+fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Cause> {
+    // Before anything is opened that could get the number of a socket of the service manager.
+    let Sockets { listen, agent_check, mut files } = sockets::bind(&settings).map_err(boxed)?;
+    let mut pid_file = pid_file(&settings)?;
     let successor = match settings.isolation {
-        IsolationMode::Thread => Some(Successor::new(&bound, pid_file.as_ref()).map_err(boxed)?),
+        IsolationMode::Thread => {
+            let sockets = listen.iter().chain(&agent_check);
+            Some(Successor::new(sockets, pid_file.as_ref()).map_err(boxed)?)
+        }
         IsolationMode::Process => None,
     };
-    let agent_check = settings.agent_check.as_ref().and_then(|_| bound.pop());
-    if !is_successor {
+    if !successor::is_one() {
         privileges::give_up(&settings.process).map_err(boxed)?;
         if let Some(root) = &settings.process.chroot {
             files.enter(root);
             pid_file.iter_mut().for_each(|file| file.enter(root));
         }
     }
-    let sources = settings.rules.clone().with_folder(settings.apps.as_deref()).map_err(boxed)?;
+    let tls = settings.tls.as_ref().map(tls::load).transpose().map_err(boxed)?.map(TlsServer::new);
     let (log, last_words) = logging::start(settings.debug);
     descriptors::raise(&log);
     if let Some(number) = pid_file.as_ref().and_then(PidFile::stale) {
         info!(log, "the process that the pid file named is gone, the file is taken over"; "process" => number);
     }
+    let manager = ServiceManager::find(&log);
+    let watch = settings.watch.then(|| Watch::new(&settings));
+    let sources = settings.rules.clone().with_folder(settings.apps.as_deref()).map_err(boxed)?;
     let tainted = Arc::new(Notify::new());
     let on_taint = {
         let tainted = Arc::clone(&tainted);
@@ -104,14 +100,23 @@ fn run(
     if settings.isolation == IsolationMode::Process {
         sandbox::describe(&log, settings.limits.sandbox);
     }
+    if tls.is_none() {
+        for address in listen.iter().filter_map(Bound::exposed_address) {
+            warn!(log, "listening beyond this machine without TLS: what HAProxy and the agent tell each other can be read and \
+                changed on the way (--tls)"; "address" => %address);
+        }
+    }
     let applications = Applications::of(&rules.sources);
     let agent = Arc::new(ModSecurityAgent::new(isolation, applications, settings.agent.clone()));
     let settings = Arc::new(settings);
+    let sockets = listen.into_iter().map(|bound| bound.with_tls(tls.as_ref())).collect();
+    // HAProxy's agent checks know no TLS.
+    let agent_check = agent_check.map(|bound| bound.with_tls(None));
     let starter = starter.take().unwrap_or_default();
-    let start = Start { sockets: bound, agent_check, starter, successor, tainted };
+    let surroundings = Surroundings { agent_check, starter, successor, tainted, tls, watch, manager };
     let system = System::new();
     let ended = system.block_on(async {
-        let service = Service::start(settings, agent, rules, start, &log)?;
+        let service = Service::start(settings, agent, rules, sockets, surroundings, &log)?;
         Ok::<_, std::io::Error>(service.ended().await)
     });
     Ok(match ended {
@@ -142,6 +147,20 @@ fn run(
             ExitCode::FAILURE
         }
     })
+}
+
+/// Makes or takes over the file with the number of the process, if there is to be one.
+///
+/// # Errors
+/// When another process has it, or it cannot be written.
+fn pid_file(settings: &Settings) -> Result<Option<PidFile>, Cause> {
+    let held = successor::inherited_pid_file().map_err(boxed)?;
+    let Some(path) = &settings.process.pid_file else { return Ok(None) };
+    let file = match held {
+        Some(held) => PidFile::inherit(held, path),
+        None => PidFile::create(path),
+    };
+    file.map(Some).map_err(boxed)
 }
 
 fn boxed(cause: impl Display + 'static) -> Cause {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{Leave, ReloadEngines, Root, Socket, Stop, TreeEvent};
+use actors::{Leave, Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::{Notify, oneshot};
 
@@ -16,8 +16,10 @@ use crate::agent::policy::Applications;
 use crate::daemon::detach::Starter;
 use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::rules_report::{self, LoadedRules};
+use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
+use crate::daemon::watch::{FilesChanged, Watch};
 use crate::settings::Settings;
 
 /// Long enough for the runtime to look at what has happened meanwhile.
@@ -38,6 +40,24 @@ pub(crate) enum Ending {
     Replaced(Successor),
 }
 
+/// What the service has to do with beside the tree.
+pub(crate) struct Surroundings {
+    /// Where HAProxy asks how the agent is.
+    pub(crate) agent_check: Option<Socket>,
+    /// Who has started this process in the background, and waits for the tree to be ready.
+    pub(crate) starter: Starter,
+    /// What becomes of this process when it is replaced: to load new rules, or after a taint.
+    pub(crate) successor: Option<Successor>,
+    /// Is notified when an engine has faulted in this process.
+    pub(crate) tainted: Arc<Notify>,
+    /// The certificates that listeners use.
+    pub(crate) tls: Option<TlsServer>,
+    /// The files whose change is a reload.
+    pub(crate) watch: Option<Watch>,
+    /// Who is told what goes on.
+    pub(crate) manager: ServiceManager,
+}
+
 /// A running service.
 pub(crate) struct Service {
     /// Keeps the actor alive: an actor ends when nobody holds its address.
@@ -54,10 +74,11 @@ impl Service {
         settings: Arc<Settings>,
         agent: Arc<ModSecurityAgent>,
         rules: LoadedRules,
-        start: Start,
+        sockets: Vec<Socket>,
+        surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
-        let Start { sockets, agent_check, starter, successor, tainted } = start;
+        let Surroundings { agent_check, starter, successor, tainted, tls, watch, manager } = surroundings;
         let mut root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         if let Some(socket) = agent_check {
             root = root.with_agent_check(socket)?;
@@ -81,8 +102,13 @@ impl Service {
                 },
             ));
             let root = root.spawn(ctx.address().recipient());
+            if let Some(period) = manager.period() {
+                ctx.run_interval(period, |service: &mut ServiceActor, _| service.root.do_send(Ping));
+            }
             ServiceActor {
                 root,
+                manager,
+                tls,
                 settings,
                 agent,
                 rules,
@@ -96,6 +122,9 @@ impl Service {
                 log: log.clone(),
             }
         });
+        if let Some(watch) = watch {
+            watch.start(actor.clone().recipient(), log.clone())?;
+        }
         Ok(Self { _actor: actor, ending })
     }
 
@@ -106,23 +135,11 @@ impl Service {
     }
 }
 
-/// What the process brings into its service.
-pub(crate) struct Start {
-    /// The sockets that HAProxy sends requests to.
-    pub(crate) sockets: Vec<Socket>,
-    /// The socket for agent checks.
-    pub(crate) agent_check: Option<Socket>,
-    /// Told when the tree is ready.
-    pub(crate) starter: Starter,
-    /// With one, this process can be replaced by a new one: to load new rules, or when `tainted` is notified.
-    pub(crate) successor: Option<Successor>,
-    /// Notified when an engine has faulted in this process.
-    pub(crate) tainted: Arc<Notify>,
-}
-
 /// The actor above Root. It passes signals on to the tree, and the end of the tree on to [`Service::ended`].
 struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
+    manager: ServiceManager,
+    tls: Option<TlsServer>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
     /// The rules in use.
@@ -182,6 +199,7 @@ impl ServiceActor {
         self.successor = None;
         info!(self.log, "stopping"; "signal" => signal,
             "grace_ms" => self.settings.tree.grace.as_millis() as u64);
+        self.manager.stopping();
         self.root.do_send(Leave);
     }
 
@@ -189,6 +207,7 @@ impl ServiceActor {
     fn reload(&mut self, ctx: &Context<Self>) {
         if self.reloading == Reloading::No {
             self.reloading = Reloading::Yes;
+            self.manager.reloading();
             reload::start(Arc::clone(&self.settings), self.log.clone(), ctx.address().recipient());
         } else {
             self.reloading = Reloading::Again;
@@ -228,13 +247,17 @@ impl Handler<Reloaded> for ServiceActor {
 
     fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
         match outcome {
-            Ok(Reload::Engines(isolation, rules)) => {
+            Ok(Reload::Engines(isolation, rules, config)) => {
+                if let (Some(tls), Some(config)) = (&self.tls, config) {
+                    tls.replace(config);
+                }
                 let generation = self.agent.replace(isolation, Applications::of(&rules.sources));
                 info!(self.log, "rules reloaded"; "rules" => rules.total(),
                     "rules_before" => self.rules.total(), "generation" => generation);
                 rules_report::log_reload(&self.log, &self.settings, &self.rules, &rules);
                 self.rules = rules;
                 self.root.do_send(ReloadEngines);
+                self.manager.reloaded(None);
             }
             Ok(Reload::Process(rules)) => {
                 info!(self.log, "rules are right, replacing the process"; "rules" => rules.total(),
@@ -243,12 +266,22 @@ impl Handler<Reloaded> for ServiceActor {
                 self.replace();
             }
             Err(cause) => {
-                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string())
+                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string());
+                self.manager.reloaded(Some(cause.to_string()));
             }
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
         }
+    }
+}
+
+impl Handler<FilesChanged> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, FilesChanged { file }: FilesChanged, ctx: &mut Self::Context) {
+        info!(self.log, "reloading, a file has changed"; "file" => ?file);
+        self.reload(ctx);
     }
 }
 
@@ -258,7 +291,12 @@ impl Handler<TreeEvent> for ServiceActor {
     fn handle(&mut self, event: TreeEvent, ctx: &mut Self::Context) {
         match event {
             TreeEvent::Ready => {
+                self.manager.ready();
                 self.starter.ready();
+                return;
+            }
+            TreeEvent::Alive { verdicts } => {
+                self.manager.alive(verdicts);
                 return;
             }
             TreeEvent::Failed(cause) => {

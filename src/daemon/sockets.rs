@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -13,25 +12,25 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::fchownat;
 
+use crate::daemon::inherited::{Bound, InheritError};
 use crate::daemon::privileges::path_within;
-use crate::settings::{ListenAddress, UnixAddress};
+use crate::daemon::{activation, successor};
+use crate::settings::{ListenAddress, Settings, UnixAddress};
 
 /// Why there are no sockets to listen on.
 #[derive(Debug)]
 pub(crate) enum BindError {
     /// An address cannot be bound.
     Address(ListenAddress, io::Error),
-    /// The sockets of the predecessor cannot be taken over.
-    Inherited(io::Error),
+    /// A socket of another process cannot be taken over.
+    Inherited(InheritError),
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address, cause) => write!(f, "cannot listen on {address}: {cause}"),
-            Self::Inherited(cause) => {
-                write!(f, "cannot take over the sockets of the process before: {cause}")
-            }
+            Self::Inherited(error) => error.fmt(f),
         }
     }
 }
@@ -39,7 +38,8 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Address(_, cause) | Self::Inherited(cause) => Some(cause),
+            Self::Address(_, cause) => Some(cause),
+            Self::Inherited(error) => error.source(),
         }
     }
 }
@@ -69,39 +69,52 @@ impl SocketFiles {
     }
 }
 
-/// Binds all addresses, or takes over the sockets that a predecessor has bound to them, which are in the same order.
+/// The sockets of the program.
+pub(crate) struct Sockets {
+    /// Those that HAProxy sends requests to.
+    pub(crate) listen: Vec<Bound>,
+    /// The one for agent checks.
+    pub(crate) agent_check: Option<Bound>,
+    /// The files of those that have one.
+    pub(crate) files: SocketFiles,
+}
+
+/// Binds the addresses, but takes over those sockets of the service manager or of a predecessor that are bound to them
+/// already. All sockets of the manager are listened on; with some, the default address is not.
 ///
 /// # Errors
 /// When one of the addresses cannot be bound, or a socket not be taken over; no socket stays open then.
-pub(crate) fn bind<'a>(
-    addresses: impl IntoIterator<Item = &'a ListenAddress>,
-    inherited: Option<Vec<OwnedFd>>,
-) -> Result<(Vec<Socket>, SocketFiles), BindError> {
+pub(crate) fn bind(settings: &Settings) -> Result<Sockets, BindError> {
     let mut files = SocketFiles::default();
-    let mut sockets = Vec::new();
-    let mut inherited = inherited.map(Vec::into_iter);
-    for address in addresses {
-        let taken = match &mut inherited {
-            Some(sockets) => {
-                let missing = || BindError::Inherited(io::ErrorKind::NotFound.into());
-                Some(sockets.next().ok_or_else(missing)?)
-            }
-            None => None,
+    let inherited = successor::inherited().and_then(|sockets| sockets.map_or_else(activation::received, Ok));
+    let mut inherited = inherited.map_err(BindError::Inherited)?;
+    let is_activated = inherited.iter().any(|socket| socket.is_managers);
+    let mut take_or_bind = |address: &ListenAddress| {
+        let taken = inherited.iter().position(|socket| socket.is_at(address));
+        let bound = match taken {
+            // In the order of a predecessor's addresses, of which several may be port 0.
+            Some(index) => inherited.remove(index),
+            None => bind_to(address).map_err(|cause| BindError::Address(address.clone(), cause))?,
         };
-        let socket = match (address, taken) {
-            (ListenAddress::Tcp(_), Some(socket)) => Ok(Socket::Tcp(socket.into())),
-            (ListenAddress::Tcp(address), None) => TcpListener::bind(address).map(Socket::Tcp),
-            (ListenAddress::Unix(address), taken) => {
-                let bound = taken.map_or_else(|| bind_unix(address), |socket| Ok(socket.into()));
-                bound.map(|socket| {
-                    files.0.push(address.path.clone());
-                    Socket::Unix(socket)
-                })
-            }
-        };
-        sockets.push(socket.map_err(|cause| BindError::Address(address.clone(), cause))?);
-    }
-    Ok((sockets, files))
+        if let (ListenAddress::Unix(socket), false) = (address, bound.is_managers) {
+            files.0.push(socket.path.clone());
+        }
+        Ok(bound)
+    };
+    let wanted = settings.listen.iter().filter(|_| !(settings.is_listen_default && is_activated));
+    let mut listen = wanted.map(&mut take_or_bind).collect::<Result<Vec<_>, _>>()?;
+    let agent_check = settings.agent_check.as_ref().map(take_or_bind).transpose()?;
+    // Those of a predecessor that no option names any more are closed here.
+    listen.extend(inherited.into_iter().filter(|socket| socket.is_managers));
+    Ok(Sockets { listen, agent_check, files })
+}
+
+fn bind_to(address: &ListenAddress) -> io::Result<Bound> {
+    let socket = match address {
+        ListenAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address)?),
+        ListenAddress::Unix(address) => Socket::Unix(bind_unix(address)?),
+    };
+    Ok(Bound { socket, is_managers: false })
 }
 
 /// Binds a Unix socket to which those may connect who are to, in place of a socket that a dead process left behind.

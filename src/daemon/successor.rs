@@ -17,6 +17,8 @@ use actors::Socket;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl;
 
+use crate::daemon::activation;
+use crate::daemon::inherited::{Bound, InheritError};
 use crate::daemon::pid_file::PidFile;
 use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
@@ -24,7 +26,10 @@ use crate::ffi::descriptor::{adopt, close_all_on_exec};
 /// prefix of the variables that are.
 const VARIABLE: &str = "_MODSECURITY_SPOA_SOCKETS";
 
-/// The same with the number of the file that has the number of the process, if there is one.
+/// What stands behind the number of a socket that the service manager has too.
+const MANAGERS: &str = "m";
+
+/// The environment variable with the number of the file that has the number of the process, if there is one.
 const PID_FILE: &str = "_MODSECURITY_SPOA_PID_FILE";
 
 /// The program of this process.
@@ -33,16 +38,9 @@ const RUNNING: &str = "/proc/self/exe";
 /// The arguments, with the program's name in front, and the listening sockets for the new process.
 pub(crate) struct Successor {
     args: Vec<OsString>,
-    sockets: Vec<OwnedFd>,
+    /// Each socket, and whether the service manager has it too.
+    sockets: Vec<(OwnedFd, bool)>,
     pid_file: Option<OwnedFd>,
-}
-
-/// What a predecessor has left to this process.
-pub(crate) struct Inheritance {
-    /// The sockets, in the order of its addresses.
-    pub(crate) sockets: Vec<OwnedFd>,
-    /// The file with the number of the process, locked.
-    pub(crate) pid_file: Option<OwnedFd>,
 }
 
 impl Successor {
@@ -50,14 +48,20 @@ impl Successor {
     ///
     /// # Errors
     /// When one of them cannot be duplicated.
-    pub(crate) fn new(sockets: &[Socket], pid_file: Option<&PidFile>) -> io::Result<Self> {
-        let keep = |socket: &Socket| match socket {
-            Socket::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
-            Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+    pub(crate) fn new<'a>(
+        sockets: impl Iterator<Item = &'a Bound>,
+        pid_file: Option<&PidFile>,
+    ) -> io::Result<Self> {
+        let keep = |bound: &Bound| {
+            let kept = match &bound.socket {
+                Socket::Tcp(socket) | Socket::Tls(socket, _) => socket.as_fd().try_clone_to_owned(),
+                Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+            };
+            Ok((kept?, bound.is_managers))
         };
         Ok(Self {
             args: std::env::args_os().collect(),
-            sockets: sockets.iter().map(keep).collect::<io::Result<_>>()?,
+            sockets: sockets.map(keep).collect::<io::Result<_>>()?,
             pid_file: pid_file.map(PidFile::descriptor).transpose()?,
         })
     }
@@ -68,11 +72,18 @@ impl Successor {
     /// When the sockets cannot be passed on, or the program cannot be executed.
     pub(crate) fn exec(self) -> io::Result<Infallible> {
         close_all_on_exec()?;
-        for descriptor in self.sockets.iter().chain(&self.pid_file) {
+        for descriptor in self.sockets.iter().map(|(socket, _)| socket).chain(&self.pid_file) {
             fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
-        let numbers: Vec<_> = self.sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
+        let number = |(socket, is_managers): &(OwnedFd, bool)| {
+            let mark = if *is_managers { MANAGERS } else { "" };
+            format!("{}{mark}", socket.as_raw_fd())
+        };
+        let numbers: Vec<_> = self.sockets.iter().map(number).collect();
         let mut command = same_program(self.args);
+        for variable in activation::VARIABLES {
+            command.env_remove(variable);
+        }
         command.env(VARIABLE, numbers.join(","));
         if let Some(file) = &self.pid_file {
             command.env(PID_FILE, file.as_raw_fd().to_string());
@@ -102,15 +113,33 @@ pub(crate) fn keep_name(args: &[OsString]) {
     }
 }
 
-/// Takes over what a predecessor left; `None` without a predecessor.
+/// Whether this process has taken the place of a predecessor.
+pub(crate) fn is_one() -> bool {
+    std::env::var_os(VARIABLE).is_some()
+}
+
+/// Takes over the file with the number of the process, locked, that a predecessor left; to be called once.
 ///
 /// # Errors
-/// When an environment variable does not hold numbers of open descriptors.
-pub(crate) fn inherited() -> io::Result<Option<Inheritance>> {
+/// When the environment variable does not hold the number of an open descriptor.
+pub(crate) fn inherited_pid_file() -> io::Result<Option<OwnedFd>> {
+    let Ok(number) = std::env::var(PID_FILE) else { return Ok(None) };
+    let number = number.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
+    adopt(number).map(Some)
+}
+
+/// Takes over the sockets that a predecessor left; `None` without a predecessor.
+///
+/// # Errors
+/// When the environment variable does not hold numbers of listening sockets.
+pub(crate) fn inherited() -> Result<Option<Vec<Bound>>, InheritError> {
     let Ok(numbers) = std::env::var(VARIABLE) else { return Ok(None) };
-    let taken =
-        |text: &str| adopt(text.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?);
-    let sockets = numbers.split(',').map(taken).collect::<io::Result<_>>()?;
-    let pid_file = std::env::var(PID_FILE).ok().map(|number| taken(&number)).transpose()?;
-    Ok(Some(Inheritance { sockets, pid_file }))
+    let take = |text: &str| {
+        let number = text.trim_end_matches(MANAGERS).parse();
+        let number = number.map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
+        Bound::inherit(adopt(number)?, text.ends_with(MANAGERS))
+    };
+    let all = numbers.split(',').map(take).collect::<io::Result<_>>();
+    all.map(Some)
+        .map_err(|cause| InheritError { whose: "the sockets of the process before".to_owned(), cause })
 }

@@ -8,10 +8,12 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod name;
 mod number;
 mod on_error;
 mod process;
 mod time;
+mod tls;
 mod tree;
 
 use std::ffi::OsString;
@@ -26,6 +28,7 @@ pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::{ListenAddress, UnixAddress};
 pub use process::{Identity, ProcessSettings};
+pub use tls::TlsFiles;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -44,6 +47,12 @@ pub struct Settings {
     pub agent_check: Option<ListenAddress>,
     /// The process itself: background, file with its number, user, root of its files.
     pub process: ProcessSettings,
+    /// No option says where to listen: sockets of the service manager are enough, if there are any.
+    pub is_listen_default: bool,
+    /// The files of TLS for links over TCP; `None`: they are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Whether a change of the files that were read is a reload (`--watch`).
+    pub watch: bool,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -110,14 +119,18 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let rules = engine::rules(arguments)?;
     let limits = engine::limits(arguments, &tree)?;
     let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
+    let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
         debug: arguments.debug,
         task: task(arguments)?,
         process: process::check(arguments, &listen)?,
         listen,
+        is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
         agent_check: listen::agent_check(arguments.agent_check.as_deref())?,
+        tls: arguments.tls.as_deref().map(tls::parse).transpose()?,
+        watch: arguments.watch,
         isolation: engine::isolation(arguments)?,
-        agent: engine::agent(arguments, limits.responses, tree.workers, &tree.limits)?,
+        agent: engine::agent(arguments, name, limits.responses, tree.workers, &tree.limits)?,
         rules,
         apps: arguments.apps.clone(),
         limits,

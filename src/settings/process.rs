@@ -83,6 +83,11 @@ fn are_absolute(arguments: &Arguments, listen: &[ListenAddress], option: &str) -
         ListenAddress::Unix(socket) => Some(("--listen", socket.path.clone())),
         ListenAddress::Tcp(_) => None,
     });
+    let certificates = arguments.tls.as_deref().map(super::tls::parse).transpose()?;
+    let certificates = certificates
+        .into_iter()
+        .flat_map(|files| [Some(files.certificate), Some(files.key), files.client_ca].into_iter().flatten());
+    let rules = rules.chain(certificates.map(|path| ("--tls", path)));
     let others = [
         ("--apps", &arguments.apps),
         ("--block-page", &arguments.block_page),

@@ -4,6 +4,8 @@
 
 // A folder with the rules of applications.
 mod apps;
+// Sockets that the service manager has bound.
+mod activation;
 // Files that never come: FIFOs, and file systems that do not answer.
 mod blocked_files;
 // The background, and the file with the number of the process.
@@ -24,6 +26,8 @@ mod options;
 mod privileges;
 // New rules and reopened log files (SIGHUP), and that no request notices.
 mod reload;
+// What the service manager learns, and who asks for a reload.
+mod service_manager;
 // Signals before it is ready, those without a meaning, and the name of a process that was replaced.
 mod signals;
 // The end: what is in flight answered, links told, sockets removed.
@@ -31,3 +35,5 @@ mod stop;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
+// Files that change, with --watch.
+mod watch;

@@ -5,16 +5,18 @@ use crate::command_line::refused;
 use crate::support::agent::rule_file;
 use crate::support::haproxy::identity;
 use crate::support::process::{run, run_raw};
+use crate::support::tls::Certificates;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
-/// values from the environment alone; OWN and GROUP are the numbers of the user that runs the tests and of its group, FOLDER
-/// is that of the rule file.
-const ROWS: [(&str, &str, &[&str]); 36] = [
+/// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists and FOLDER its folder,
+/// CERTIFICATES the value of `--tls` for some that exist. A switch takes its values from the environment alone; OWN and GROUP
+/// are the numbers of the user that runs the tests and of its group.
+const ROWS: [(&str, &str, &[&str]); 39] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
+    ("watch", "yes", &["perhaps"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
     ("apps", "FOLDER", &["/nowhere/apps"]),
     ("unknown-app", "error", &["maybe"]),
@@ -37,6 +39,12 @@ const ROWS: [(&str, &str, &[&str]); 36] = [
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
     ("agent-check", "127.0.0.1:0", &["nonsense", "127.0.0.1", "unix:/run/x.sock"]),
+    ("name", "agent-1.internal:12345", &["", "two words", "a/b", "\u{e4}"]),
+    (
+        "tls",
+        "CERTIFICATES",
+        &["cert.pem", "cert.pem,", ",key.pem", "a,b,c", "a,b,client-ca=", "a,b,client-ca=c,d"],
+    ),
     ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),
     ("truncated", "deny", &["maybe"]),
     ("responses", "10", &["many", "1000001"]),
@@ -114,12 +122,18 @@ fn options() -> Vec<Listed> {
     options
 }
 
-/// Each option with its row, and the rule file that the rows may name.
-fn rows() -> (tempfile::TempDir, Vec<(Listed, String, Vec<String>)>) {
+/// An option, a value that it takes, and those that it refuses.
+type Row = (Listed, String, Vec<String>);
+
+/// Each option with its row, and the files that the rows may name.
+fn rows() -> ((tempfile::TempDir, Certificates), Vec<Row>) {
     let (folder, path) = rule_file("SecRuleEngine On\n");
+    let certificates = Certificates::default();
     let named = |value: &str| {
         let value = value.replace("RULES", path.to_str().unwrap()).replace("OWN", &identity("-u"));
-        value.replace("GROUP", &identity("-g")).replace("FOLDER", folder.path().to_str().unwrap())
+        let value =
+            value.replace("GROUP", &identity("-g")).replace("FOLDER", folder.path().to_str().unwrap());
+        value.replace("CERTIFICATES", &certificates.option(false))
     };
     let mut rows: BTreeMap<_, _> = ROWS.into_iter().map(|(name, good, bad)| (name, (good, bad))).collect();
     let mut known = Vec::new();
@@ -130,7 +144,7 @@ fn rows() -> (tempfile::TempDir, Vec<(Listed, String, Vec<String>)>) {
         known.push((option, named(good), bad.iter().map(|value| named(value)).collect()));
     }
     assert!(rows.is_empty(), "--help does not list {:?}", rows.keys());
-    (folder, known)
+    ((folder, certificates), known)
 }
 
 /// Loads the rules with these words and variables, and checks that nothing is wrong with any of them.
@@ -237,7 +251,7 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "apps", "listen", "block-page", "pid-file", "chroot"]
+        if !["rules", "app", "apps", "listen", "tls", "block-page", "pid-file", "chroot"]
             .contains(&option.long.as_str())
         {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
