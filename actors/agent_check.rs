@@ -13,7 +13,7 @@ use std::task::{Context as Task, Poll, ready};
 use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFuture, ActorFutureExt, wrap_future};
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use actix_rt::time::timeout;
 use bytes::BytesMut;
 use slog::{Logger, debug, info, warn};
@@ -67,6 +67,19 @@ struct Leaving {
 #[rtype(result = "()")]
 pub(crate) struct TellAll {
     pub(crate) root: Recipient<Told>,
+}
+
+/// Tells the actor to end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopAgentCheck;
+
+impl<A: Agent> Handler<StopAgentCheck> for AgentCheck<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: StopAgentCheck, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
 }
 
 /// Everybody who asks regularly has been told that the agent stops.

@@ -12,7 +12,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use slog::{Logger, debug, error, info};
 
 use crate::agent::Agent;
-use crate::agent_check::{AgentCheck, TellAll, Told};
+use crate::agent_check::{AgentCheck, StopAgentCheck, TellAll, Told};
 use crate::connection::ConnectionContext;
 use crate::listener::{Close, Listener, ListenerClosed};
 use crate::peer_log::PeerLog;
@@ -171,6 +171,10 @@ impl<A: Agent> Root<A> {
             return;
         }
         self.acceptors.clear();
+        // A tree that leaves says so to its end; the place of another is taken, who answers from now on.
+        if let (None, Some(check)) = (self.left, self.agent_check.take()) {
+            check.do_send(StopAgentCheck);
+        }
         let used = self.left.map_or(Duration::ZERO, |left| left.elapsed());
         for listener in &self.listeners {
             let (grace, closed) = (self.settings.grace.saturating_sub(used), ctx.address().recipient());

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix::System;
 use actors::TlsServer;
@@ -14,7 +15,7 @@ use super::{fail, warn};
 use crate::agent::ModSecurityAgent;
 use crate::agent::policy::Applications;
 use crate::daemon::detach::{self, Side, Starter};
-use crate::daemon::inherited::Bound;
+use crate::daemon::inherited::{self, Bound, Inherited};
 use crate::daemon::pid_file::PidFile;
 use crate::daemon::rules_report::LoadedRules;
 use crate::daemon::service::{Ending, NOT_STARTED, Service, Surroundings};
@@ -62,16 +63,18 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
 /// # Errors
 /// Why the agent cannot start.
 fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Cause> {
-    // Before anything is opened that could get the number of a socket of the service manager.
-    let Sockets { listen, agent_check, mut files } = sockets::bind(&settings).map_err(boxed)?;
-    let mut pid_file = pid_file(&settings)?;
-    let successor = match settings.isolation {
-        IsolationMode::Thread => {
-            let sockets = listen.iter().chain(&agent_check);
-            Some(Successor::new(sockets, pid_file.as_ref()).map_err(boxed)?)
-        }
-        IsolationMode::Process => None,
+    let Inherited { predecessor, sockets, pid_file: held } = inherited::all().map_err(boxed)?;
+    let bound = sockets::bind(&settings, sockets, predecessor.is_some()).map_err(boxed)?;
+    let Sockets { listen, agent_check, mut files } = bound;
+    let files_are_others = files.are_others();
+    let mut pid_file = match (&settings.process.pid_file, held) {
+        (Some(path), Some(held)) => Some(PidFile::inherit(held, path, Arc::clone(&files_are_others))),
+        (Some(path), None) => Some(PidFile::create(path).map_err(boxed)?),
+        (None, _) => None,
     };
+    pid_file.iter_mut().for_each(|file| file.share(Arc::clone(&files_are_others)));
+    let all = listen.iter().chain(&agent_check);
+    let successor = Successor::new(all, pid_file.as_ref()).map_err(boxed)?;
     if !successor::is_one() {
         privileges::give_up(&settings.process).map_err(boxed)?;
         if let Some(root) = &settings.process.chroot {
@@ -85,7 +88,7 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
     if let Some(number) = pid_file.as_ref().and_then(PidFile::stale) {
         info!(log, "the process that the pid file named is gone, the file is taken over"; "process" => number);
     }
-    let manager = ServiceManager::find(&log);
+    let manager = ServiceManager::find(predecessor.is_some(), &log);
     let watch = settings.watch.then(|| Watch::new(&settings));
     let sources = settings.rules.clone().with_folder(settings.apps.as_deref()).map_err(boxed)?;
     let tainted = Arc::new(Notify::new());
@@ -113,7 +116,17 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
     // HAProxy's agent checks know no TLS.
     let agent_check = agent_check.map(|bound| bound.with_tls(None));
     let starter = starter.take().unwrap_or_default();
-    let surroundings = Surroundings { agent_check, starter, successor, tainted, tls, watch, manager };
+    let surroundings = Surroundings {
+        agent_check,
+        starter,
+        successor,
+        predecessor,
+        files_are_others: Arc::clone(&files_are_others),
+        tainted,
+        tls,
+        watch,
+        manager,
+    };
     let system = System::new();
     let ended = system.block_on(async {
         let service = Service::start(settings, agent, rules, sockets, surroundings, &log)?;
@@ -136,7 +149,8 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
         Ok(Ending::Replaced(successor)) => {
             warn!(log, "replacing the process");
             drop(last_words);
-            files.leave();
+            files_are_others.store(true, Ordering::Relaxed);
+            drop(files);
             match successor.exec() {
                 Ok(never) => match never {},
                 Err(error) => fail(1, &format!("cannot replace the process: {error}")),
@@ -147,20 +161,6 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
             ExitCode::FAILURE
         }
     })
-}
-
-/// Makes or takes over the file with the number of the process, if there is to be one.
-///
-/// # Errors
-/// When another process has it, or it cannot be written.
-fn pid_file(settings: &Settings) -> Result<Option<PidFile>, Cause> {
-    let held = successor::inherited_pid_file().map_err(boxed)?;
-    let Some(path) = &settings.process.pid_file else { return Ok(None) };
-    let file = match held {
-        Some(held) => PidFile::inherit(held, path),
-        None => PidFile::create(path),
-    };
-    file.map(Some).map_err(boxed)
 }
 
 fn boxed(cause: impl Display + 'static) -> Cause {

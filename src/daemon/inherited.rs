@@ -12,7 +12,39 @@ use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt,
 };
 
+use crate::daemon::handover::Predecessor;
+use crate::daemon::{activation, successor};
 use crate::settings::ListenAddress;
+
+/// What this process was started with.
+pub(crate) struct Inherited {
+    /// The process that waits to hand over.
+    pub(crate) predecessor: Option<Predecessor>,
+    /// Listening sockets.
+    pub(crate) sockets: Vec<Bound>,
+    /// The file with the number of the process, locked.
+    pub(crate) pid_file: Option<OwnedFd>,
+}
+
+/// Takes over what this process was started with.
+///
+/// To be called once, before this process opens anything.
+///
+/// # Errors
+/// When something is no listening socket that should be one.
+pub(crate) fn all() -> Result<Inherited, InheritError> {
+    let whose = || "the sockets of the process before".to_owned();
+    let failed = |cause| InheritError { whose: whose(), cause };
+    if let Some(inherited) = Predecessor::find().map_err(failed)? {
+        return Ok(inherited);
+    }
+    let sockets = match successor::inherited().map_err(failed)? {
+        Some(sockets) => sockets,
+        None => activation::received()?,
+    };
+    let pid_file = successor::inherited_pid_file().map_err(failed)?;
+    Ok(Inherited { predecessor: None, sockets, pid_file })
+}
 
 /// A socket that is bound and listening.
 pub(crate) struct Bound {

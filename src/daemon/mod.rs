@@ -3,6 +3,7 @@
 mod activation;
 pub(crate) mod descriptors;
 pub(crate) mod detach;
+pub(crate) mod handover;
 pub(crate) mod inherited;
 pub(crate) mod notify;
 pub(crate) mod pid_file;

@@ -10,9 +10,11 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 /// Why there is no file with the number.
 #[derive(Debug)]
@@ -51,7 +53,9 @@ impl std::error::Error for PidFileError {
 /// The file, locked. It is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct PidFile {
-    file: Flock<File>,
+    file: File,
+    /// Another process holds the file too, and looks after it.
+    are_others: Arc<AtomicBool>,
     /// `None` once the file cannot be reached any more: outside of the root of all files.
     path: Option<PathBuf>,
     /// The number of a process that left the file behind.
@@ -77,37 +81,35 @@ impl PidFile {
                 return Err(failed(io::Error::other("it is no plain file")));
             }
             let said = number_in(&mut file);
-            let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => file,
-                Err((_, Errno::EWOULDBLOCK)) => {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => {
                     let holder = said.unwrap_or_else(|| "of an unknown number".to_owned());
                     return Err(PidFileError::Held { path: path.to_owned(), holder });
                 }
-                Err((_, errno)) => return Err(failed(errno.into())),
-            };
+                Err(errno) => return Err(failed(errno.into())),
+            }
             // The process that held it may have removed it between the two calls.
             if !is_at(&file, path) {
                 continue;
             }
             // Whoever watches the process reads the file, whatever the umask is. A file of another user stays as it is.
             let _ = file.set_permissions(Permissions::from_mode(0o644));
-            let mut made = Self { file, path: Some(path.to_owned()), stale: said };
-            made.write().map_err(failed)?;
-            return Ok(made);
+            write_number(&file).map_err(failed)?;
+            let are_others = Arc::default();
+            return Ok(Self { file, are_others, path: Some(path.to_owned()), stale: said });
         }
     }
 
-    /// Takes the file over from a predecessor, which has passed its descriptor and with it the lock on.
-    ///
-    /// # Errors
-    /// When the file cannot be locked or written.
-    pub(crate) fn inherit(descriptor: OwnedFd, path: &Path) -> Result<Self, PidFileError> {
-        let failed = |cause: io::Error| PidFileError::File(path.to_owned(), cause);
-        let locked = Flock::lock(File::from(descriptor), FlockArg::LockExclusiveNonblock);
-        let file = locked.map_err(|(_, errno)| failed(errno.into()))?;
-        let mut taken = Self { file, path: Some(path.to_owned()), stale: None };
-        taken.write().map_err(failed)?;
-        Ok(taken)
+    /// Takes the file over from a predecessor, which has passed its descriptor and with it the lock on. The file stays the
+    /// predecessor's while `are_others` holds; after that, [`write_number`] makes it this process's.
+    pub(crate) fn inherit(descriptor: OwnedFd, path: &Path, are_others: Arc<AtomicBool>) -> Self {
+        Self { file: File::from(descriptor), are_others, path: Some(path.to_owned()), stale: None }
+    }
+
+    /// Whether another process looks after the file from now on, which has the descriptor too. To be changed when that does.
+    pub(crate) fn share(&mut self, are_others: Arc<AtomicBool>) {
+        self.are_others = are_others;
     }
 
     /// Another descriptor of the file, which keeps the lock for a successor.
@@ -127,17 +129,13 @@ impl PidFile {
     pub(crate) fn enter(&mut self, root: &Path) {
         self.path = self.path.take().and_then(|path| super::privileges::path_within(root, &path));
     }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        // In one call: nobody reads half a number.
-        self.file.write_all(format!("{}\n", std::process::id()).as_bytes())
-    }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        if self.are_others.load(Ordering::Relaxed) {
+            return;
+        }
         let is_own = |path: &PathBuf| is_at(&self.file, path);
         let removed = self.path.as_ref().filter(|path| is_own(path)).map(std::fs::remove_file);
         if !matches!(removed, Some(Ok(()))) {
@@ -145,6 +143,18 @@ impl Drop for PidFile {
             let _ = self.file.set_len(0);
         }
     }
+}
+
+/// Writes the number of this process into the file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write_number(file: impl AsFd) -> io::Result<()> {
+    let mut file = File::from(file.as_fd().try_clone_to_owned()?);
+    file.set_len(0)?;
+    file.rewind()?;
+    // In one call: nobody reads half a number.
+    file.write_all(format!("{}\n", std::process::id()).as_bytes())
 }
 
 /// The first line of the file, if it is a number.
@@ -226,9 +236,12 @@ mod tests {
         let path = folder.path().join("agent.pid");
         let before = PidFile::create(&path).unwrap();
         let descriptor = before.descriptor().unwrap();
-        let after = PidFile::inherit(descriptor, &path).unwrap();
-        // As `exec` ends the predecessor: without removing anything.
-        std::mem::forget(before);
+        let are_others = Arc::<AtomicBool>::default();
+        let mut before = before;
+        before.share(Arc::new(AtomicBool::new(true)));
+        let after = PidFile::inherit(descriptor, &path, Arc::clone(&are_others));
+        drop(before);
+        assert!(path.exists());
         assert!(matches!(PidFile::create(&path), Err(PidFileError::Held { .. })));
         drop(after);
         assert!(!path.exists());

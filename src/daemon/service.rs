@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
@@ -14,6 +15,8 @@ use tokio::sync::{Notify, oneshot};
 use crate::agent::ModSecurityAgent;
 use crate::agent::policy::Applications;
 use crate::daemon::detach::Starter;
+use crate::daemon::handover::{HandoverError, Heir, HeirNews, Predecessor, TakenOver};
+use crate::daemon::pid_file;
 use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::rules_report::{self, LoadedRules};
 use crate::daemon::service_manager::ServiceManager;
@@ -46,8 +49,12 @@ pub(crate) struct Surroundings {
     pub(crate) agent_check: Option<Socket>,
     /// Who has started this process in the background, and waits for the tree to be ready.
     pub(crate) starter: Starter,
-    /// What becomes of this process when it is replaced: to load new rules, or after a taint.
-    pub(crate) successor: Option<Successor>,
+    /// What becomes of this process when it is replaced (to load new rules, or after a taint), or upgraded.
+    pub(crate) successor: Successor,
+    /// Who waits to hand over to this process.
+    pub(crate) predecessor: Option<Predecessor>,
+    /// Another process looks after the files of Unix sockets.
+    pub(crate) files_are_others: Arc<AtomicBool>,
     /// Is notified when an engine has faulted in this process.
     pub(crate) tainted: Arc<Notify>,
     /// The certificates that listeners use.
@@ -78,7 +85,17 @@ impl Service {
         surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
-        let Surroundings { agent_check, starter, successor, tainted, tls, watch, manager } = surroundings;
+        let Surroundings {
+            agent_check,
+            starter,
+            successor,
+            predecessor,
+            files_are_others,
+            tainted,
+            tls,
+            watch,
+            manager,
+        } = surroundings;
         let mut root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         if let Some(socket) = agent_check {
             root = root.with_agent_check(socket)?;
@@ -115,7 +132,10 @@ impl Service {
                 reloading: Reloading::No,
                 is_stopping: false,
                 starter,
-                successor,
+                successor: Some(successor),
+                predecessor,
+                heir: None,
+                files_are_others,
                 is_replaced: false,
                 failure: None,
                 end: Some(end),
@@ -151,6 +171,12 @@ struct ServiceActor {
     starter: Starter,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
+    /// Who waits to hand over to this process, until it is ready.
+    predecessor: Option<Predecessor>,
+    /// The process to hand over to, until it is ready.
+    heir: Option<Heir>,
+    /// Another process looks after the files of Unix sockets: the predecessor has not handed over yet, or this one has.
+    files_are_others: Arc<AtomicBool>,
     /// The tree was stopped in order to replace the process.
     is_replaced: bool,
     /// Why the tree stops by itself.
@@ -182,10 +208,27 @@ impl ServiceActor {
                     info!(service.log, "reloading"; "signal" => name);
                     service.reload(ctx);
                 }
+                OnSignal::Upgrade(name) => service.upgrade(name, ctx),
                 OnSignal::Ignore(name) => debug!(service.log, "signal without a meaning"; "signal" => name),
             }
             Self::watch(signals, what, ctx);
         }));
+    }
+
+    /// The tree serves.
+    fn ready(&mut self, ctx: &Context<Self>) {
+        match self.predecessor.take().map(|predecessor| predecessor.take_over(ctx.address().recipient())) {
+            None => {
+                self.manager.ready();
+                self.starter.ready();
+            }
+            Some(Ok(())) => {}
+            // The predecessor is told by the end of this process, and goes on.
+            Some(Err(error)) => {
+                self.failure = Some(format!("cannot take over: {error}"));
+                self.root.do_send(Stop);
+            }
+        }
     }
 
     /// Stops the tree; at once when it is stopping already.
@@ -200,6 +243,9 @@ impl ServiceActor {
         info!(self.log, "stopping"; "signal" => signal,
             "grace_ms" => self.settings.tree.grace.as_millis() as u64);
         self.manager.stopping();
+        if let Some(heir) = self.heir.take() {
+            heir.kill();
+        }
         self.root.do_send(Leave);
     }
 
@@ -212,6 +258,29 @@ impl ServiceActor {
         } else {
             self.reloading = Reloading::Again;
         }
+    }
+
+    /// Starts a new process to hand over to, unless this one is about to be replaced or has just been started so.
+    fn upgrade(&mut self, signal: &str, ctx: &Context<Self>) {
+        let is_free =
+            self.heir.is_none() && !self.is_replaced && !self.files_are_others.load(Ordering::Relaxed);
+        let Some(successor) = self.successor.as_ref().filter(|_| is_free) else {
+            warn!(self.log, "not upgrading, the process is being replaced already"; "signal" => signal);
+            return;
+        };
+        match Heir::start(successor, ctx.address().recipient()) {
+            Ok(heir) => {
+                info!(self.log, "upgrading, a new process reads its options and rules";
+                    "signal" => signal, "process" => heir.pid());
+                self.heir = Some(heir);
+            }
+            Err(error) => self.upgrade_failed(&error),
+        }
+    }
+
+    fn upgrade_failed(&mut self, cause: &HandoverError) {
+        error!(self.log, "cannot upgrade, this process goes on"; "cause" => ?cause.to_string());
+        self.manager.upgrade_failed(&cause.to_string());
     }
 
     /// Tells how the service ended.
@@ -276,6 +345,40 @@ impl Handler<Reloaded> for ServiceActor {
     }
 }
 
+impl Handler<HeirNews> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, HeirNews(news): HeirNews, _: &mut Self::Context) {
+        // Without one, this process has been told to stop meanwhile, and so was the heir.
+        let Some(heir) = self.heir.take() else { return };
+        if let Err(error) = news {
+            return self.upgrade_failed(&error);
+        }
+        info!(self.log, "upgraded, the new process serves; this one answers what it has"; "process" => heir.pid());
+        self.files_are_others.store(true, Ordering::Relaxed);
+        self.manager.handed_over(heir.pid());
+        heir.go();
+        self.successor = None;
+        self.root.do_send(Stop);
+    }
+}
+
+impl Handler<TakenOver> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, _: TakenOver, _: &mut Self::Context) {
+        info!(self.log, "taken over from the process before");
+        self.files_are_others.store(false, Ordering::Relaxed);
+        if let Some(Err(error)) =
+            self.successor.as_ref().and_then(Successor::pid_file).map(pid_file::write_number)
+        {
+            error!(self.log, "cannot write the pid file, it has the number of the process before";
+                "cause" => ?error.to_string());
+        }
+        self.manager.ready();
+    }
+}
+
 impl Handler<FilesChanged> for ServiceActor {
     type Result = ();
 
@@ -291,8 +394,7 @@ impl Handler<TreeEvent> for ServiceActor {
     fn handle(&mut self, event: TreeEvent, ctx: &mut Self::Context) {
         match event {
             TreeEvent::Ready => {
-                self.manager.ready();
-                self.starter.ready();
+                self.ready(ctx);
                 return;
             }
             TreeEvent::Alive { verdicts } => {
@@ -321,6 +423,7 @@ impl Handler<TreeEvent> for ServiceActor {
 enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
+    Upgrade(&'static str),
     Ignore(&'static str),
 }
 
@@ -330,5 +433,5 @@ const SIGNALS: [(SignalKind, OnSignal); 5] = [
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
     (SignalKind::user_defined1(), OnSignal::Ignore("SIGUSR1")),
-    (SignalKind::user_defined2(), OnSignal::Ignore("SIGUSR2")),
+    (SignalKind::user_defined2(), OnSignal::Upgrade("SIGUSR2")),
 ];

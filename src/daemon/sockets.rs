@@ -6,51 +6,51 @@ use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::Socket;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::fchownat;
 
-use crate::daemon::inherited::{Bound, InheritError};
+use crate::daemon::inherited::Bound;
 use crate::daemon::privileges::path_within;
-use crate::daemon::{activation, successor};
 use crate::settings::{ListenAddress, Settings, UnixAddress};
 
-/// Why there are no sockets to listen on.
+/// Why an address cannot be listened on.
 #[derive(Debug)]
-pub(crate) enum BindError {
-    /// An address cannot be bound.
-    Address(ListenAddress, io::Error),
-    /// A socket of another process cannot be taken over.
-    Inherited(InheritError),
+pub(crate) struct BindError {
+    address: ListenAddress,
+    cause: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address, cause) => write!(f, "cannot listen on {address}: {cause}"),
-            Self::Inherited(error) => error.fmt(f),
-        }
+        write!(f, "cannot listen on {}: {}", self.address, self.cause)
     }
 }
 
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Address(_, cause) => Some(cause),
-            Self::Inherited(error) => error.source(),
-        }
+        Some(&self.cause)
     }
 }
 
 /// Removes the files of Unix sockets when it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct SocketFiles(Vec<PathBuf>);
+pub(crate) struct SocketFiles {
+    paths: Vec<PathBuf>,
+    /// Another process looks after them.
+    are_others: Arc<AtomicBool>,
+}
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
+        if self.are_others.load(Ordering::Relaxed) {
+            return;
+        }
+        for path in &self.paths {
             // The program is ending, and the file may have been removed already; an error changes nothing.
             let _ = std::fs::remove_file(path);
         }
@@ -58,14 +58,15 @@ impl Drop for SocketFiles {
 }
 
 impl SocketFiles {
-    /// Leaves the files to a successor, which listens on the same sockets.
-    pub(crate) fn leave(mut self) {
-        self.0.clear();
+    /// Whether another process looks after the files: a predecessor that has not left them to this one, or a successor. To
+    /// be changed when that does.
+    pub(crate) fn are_others(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.are_others)
     }
 
     /// Notes that `root` becomes the root of all files. Those outside cannot be removed any more.
     pub(crate) fn enter(&mut self, root: &Path) {
-        self.0 = self.0.iter().filter_map(|path| path_within(root, path)).collect();
+        self.paths = self.paths.iter().filter_map(|path| path_within(root, path)).collect();
     }
 }
 
@@ -79,25 +80,29 @@ pub(crate) struct Sockets {
     pub(crate) files: SocketFiles,
 }
 
-/// Binds the addresses, but takes over those sockets of the service manager or of a predecessor that are bound to them
-/// already. All sockets of the manager are listened on; with some, the default address is not.
+/// Binds the addresses, but takes over those `inherited` sockets of the service manager or of a predecessor that are bound
+/// to them already. All sockets of the manager are listened on; with some, the default address is not. The files are the
+/// predecessor's until it hands over.
 ///
 /// # Errors
-/// When one of the addresses cannot be bound, or a socket not be taken over; no socket stays open then.
-pub(crate) fn bind(settings: &Settings) -> Result<Sockets, BindError> {
+/// When one of the addresses cannot be bound; no socket stays open then.
+pub(crate) fn bind(
+    settings: &Settings,
+    mut inherited: Vec<Bound>,
+    has_predecessor: bool,
+) -> Result<Sockets, BindError> {
     let mut files = SocketFiles::default();
-    let inherited = successor::inherited().and_then(|sockets| sockets.map_or_else(activation::received, Ok));
-    let mut inherited = inherited.map_err(BindError::Inherited)?;
+    files.are_others.store(has_predecessor, Ordering::Relaxed);
     let is_activated = inherited.iter().any(|socket| socket.is_managers);
     let mut take_or_bind = |address: &ListenAddress| {
         let taken = inherited.iter().position(|socket| socket.is_at(address));
         let bound = match taken {
             // In the order of a predecessor's addresses, of which several may be port 0.
             Some(index) => inherited.remove(index),
-            None => bind_to(address).map_err(|cause| BindError::Address(address.clone(), cause))?,
+            None => bind_to(address).map_err(|cause| BindError { address: address.clone(), cause })?,
         };
         if let (ListenAddress::Unix(socket), false) = (address, bound.is_managers) {
-            files.0.push(socket.path.clone());
+            files.paths.push(socket.path.clone());
         }
         Ok(bound)
     };

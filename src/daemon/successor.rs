@@ -1,25 +1,24 @@
 //! Replacing the process by a new one of the same program, without closing the sockets that it listens on.
 //!
 //! Links that arrive meanwhile wait in the kernel. The new process has the same process id, options and environment, and
-//! finds the numbers of the sockets in [`VARIABLE`]. It is in the background, has the user and sees the files that its
-//! predecessor has changed to, so it does none of that again.
+//! finds the numbers of the sockets in [`VARIABLE`].
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use actors::Socket;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl;
 
-use crate::daemon::activation;
-use crate::daemon::inherited::{Bound, InheritError};
+use crate::daemon::inherited::Bound;
 use crate::daemon::pid_file::PidFile;
+use crate::daemon::{activation, handover};
 use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
 /// The environment variable with the numbers of the sockets, separated by commas. It is not for operators, so it lacks the
@@ -37,6 +36,8 @@ const RUNNING: &str = "/proc/self/exe";
 
 /// The arguments, with the program's name in front, and the listening sockets for the new process.
 pub(crate) struct Successor {
+    /// The file of the program as it was at the start; another may be there now.
+    program: PathBuf,
     args: Vec<OsString>,
     /// Each socket, and whether the service manager has it too.
     sockets: Vec<(OwnedFd, bool)>,
@@ -59,11 +60,35 @@ impl Successor {
             };
             Ok((kept?, bound.is_managers))
         };
+        let args: Vec<_> = std::env::args_os().collect();
         Ok(Self {
-            args: std::env::args_os().collect(),
+            program: program(args.first())?,
+            args,
             sockets: sockets.map(keep).collect::<io::Result<_>>()?,
             pid_file: pid_file.map(PidFile::descriptor).transpose()?,
         })
+    }
+
+    /// The sockets, and whether the service manager has each of them too.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        self.sockets.iter().map(|(socket, is_managers)| (socket.as_fd(), *is_managers))
+    }
+
+    /// The file with the number of the process.
+    pub(crate) fn pid_file(&self) -> Option<BorrowedFd<'_>> {
+        self.pid_file.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The command that runs the program that is in the file now, with the same arguments.
+    pub(crate) fn new_program(&self) -> Command {
+        let mut args = self.args.iter();
+        let mut command = Command::new(&self.program);
+        command.arg0(args.next().cloned().unwrap_or_default()).args(args);
+        command.env_remove(VARIABLE).env_remove(PID_FILE).env_remove("WATCHDOG_PID");
+        for variable in activation::VARIABLES {
+            command.env_remove(variable);
+        }
+        command
     }
 
     /// Replaces this process by the new one, and so returns only an error.
@@ -84,11 +109,20 @@ impl Successor {
         for variable in activation::VARIABLES {
             command.env_remove(variable);
         }
-        command.env(VARIABLE, numbers.join(","));
+        command.env(VARIABLE, numbers.join(",")).env_remove(handover::VARIABLE);
         if let Some(file) = &self.pid_file {
             command.env(PID_FILE, file.as_raw_fd().to_string());
         }
         Err(command.exec())
+    }
+}
+
+/// The path of the program's file. As the command line has it where that is a path from the root, since links on the way may
+/// lead to another version later.
+fn program(name: Option<&OsString>) -> io::Result<PathBuf> {
+    match name.map(PathBuf::from).filter(|path| path.is_absolute() && path.exists()) {
+        Some(path) => Ok(path),
+        None => std::env::current_exe(),
     }
 }
 
@@ -113,9 +147,9 @@ pub(crate) fn keep_name(args: &[OsString]) {
     }
 }
 
-/// Whether this process has taken the place of a predecessor.
+/// Whether this process takes the place of another one, whose background, user and root of all files it has.
 pub(crate) fn is_one() -> bool {
-    std::env::var_os(VARIABLE).is_some()
+    [VARIABLE, handover::VARIABLE].into_iter().any(|name| std::env::var_os(name).is_some())
 }
 
 /// Takes over the file with the number of the process, locked, that a predecessor left; to be called once.
@@ -132,14 +166,12 @@ pub(crate) fn inherited_pid_file() -> io::Result<Option<OwnedFd>> {
 ///
 /// # Errors
 /// When the environment variable does not hold numbers of listening sockets.
-pub(crate) fn inherited() -> Result<Option<Vec<Bound>>, InheritError> {
+pub(crate) fn inherited() -> io::Result<Option<Vec<Bound>>> {
     let Ok(numbers) = std::env::var(VARIABLE) else { return Ok(None) };
     let take = |text: &str| {
         let number = text.trim_end_matches(MANAGERS).parse();
         let number = number.map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
         Bound::inherit(adopt(number)?, text.ends_with(MANAGERS))
     };
-    let all = numbers.split(',').map(take).collect::<io::Result<_>>();
-    all.map(Some)
-        .map_err(|cause| InheritError { whose: "the sockets of the process before".to_owned(), cause })
+    numbers.split(',').map(take).collect::<io::Result<_>>().map(Some)
 }

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, ArgMatches, Error, ErrorKind};
 
-use super::BadOption;
 pub use super::environment::UnknownVariable;
 use super::environment::{Variables, spelled_out, with_prefix};
+use super::subcommand::Subcommand;
+use super::{BadOption, manual};
 
 /// The command line as structopt reads it. Values are checked and defaults are filled in by the other files of this module:
 /// with a default, clap 2 would accept an option that lacks its value.
@@ -23,7 +24,8 @@ use super::environment::{Variables, spelled_out, with_prefix};
                   modsecurity-spoa reload PID has the agent with that process id read its rules anew, waits until it has, and\n\
                   says whether it could. Both need the same RUNTIME_DIRECTORY, as ExecReload= of systemd has it.\n\n\
                   Exit status: 0 stopped or rules fine, 1 could not start or rules wrong, 2 bad option.",
-    global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever]
+    global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever],
+    settings = &[AppSettings::DisableHelpSubcommand, AppSettings::VersionlessSubcommands]
 )]
 pub(super) struct Arguments {
     /// Logs at level debug: each link, each health check
@@ -202,6 +204,9 @@ pub(super) struct Arguments {
     /// Prints the rules that apply without -f, for the engine of --engine, as a file to begin your own with, and exits
     #[structopt(long)]
     pub(super) print_rules: bool,
+
+    #[structopt(subcommand)]
+    pub(super) subcommand: Option<Subcommand>,
 }
 
 /// The outcome of reading the command line and the environment.
@@ -215,7 +220,7 @@ pub(super) enum Parsed {
         /// The variables that have the program's prefix but belong to no option.
         unknown_variables: Vec<UnknownVariable>,
     },
-    /// A text to print: the help or the version.
+    /// A text to print: the help, the version, the manual page or completions.
     Print(String),
 }
 
@@ -292,7 +297,9 @@ pub(super) fn parse(
     let mut variables = Variables::default();
     for (name, kind) in OPTIONS {
         let Some(value) = found.take(name).filter(|_| !is_given(&given, name)) else { continue };
-        args.extend(spelled_out(name, kind, &value)?);
+        // Before all others: those behind a command are the command's.
+        let first = args.len().min(1);
+        args.splice(first..first, spelled_out(name, kind, &value)?);
         variables.gives(name);
     }
     let matches = match app().get_matches_from_safe(&args) {
@@ -300,11 +307,15 @@ pub(super) fn parse(
         Err(error) => return refused(error),
     };
     are_texts(&matches).map_err(|error| variables.blamed(error))?;
-    Ok(Parsed::Arguments {
-        arguments: Box::new(Arguments::from_clap(&matches)),
-        variables,
-        unknown_variables: found.unknown(),
-    })
+    let arguments = Arguments::from_clap(&matches);
+    match arguments.subcommand {
+        Some(Subcommand::Man) => return Ok(Parsed::Print(manual::page(app(), version))),
+        Some(Subcommand::Completions { shell }) => {
+            return Ok(Parsed::Print(manual::completions(app(), shell)));
+        }
+        Some(Subcommand::Probe { .. }) | None => {}
+    }
+    Ok(Parsed::Arguments { arguments: Box::new(arguments), variables, unknown_variables: found.unknown() })
 }
 
 /// Whether clap can read the name of a long option; clap panics over bytes that are not UTF-8.

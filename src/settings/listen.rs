@@ -67,7 +67,7 @@ pub(super) fn parse_all(listen: &[OsString], port: Option<&str>) -> Result<Vec<L
             Ok(vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, port).into())])
         }
         (_, Some(_)) => Err(BadOption("--port and --listen exclude each other".to_owned())),
-        (addresses, None) => addresses.iter().map(|address| parse(address)).collect(),
+        (addresses, None) => addresses.iter().map(|address| parse("--listen", address)).collect(),
     }
 }
 
@@ -86,15 +86,19 @@ pub(super) fn agent_check(value: Option<&str>) -> Result<Option<ListenAddress>, 
     value.map(parse).transpose()
 }
 
-fn parse(value: &OsStr) -> Result<ListenAddress, BadOption> {
+/// Reads one address.
+///
+/// # Errors
+/// When `value` is none; the error names `option`.
+pub(super) fn parse(option: &str, value: &OsStr) -> Result<ListenAddress, BadOption> {
     if let Some(socket) = UNIX.iter().find_map(|form| value.as_bytes().strip_prefix(*form)) {
-        let parsed = parse_unix(socket).map_err(|cause| BadOption(format!("--listen: {value:?}: {cause}")));
+        let parsed = parse_unix(socket).map_err(|cause| BadOption(format!("{option}: {value:?}: {cause}")));
         return parsed.map(ListenAddress::Unix);
     }
     let address = value.to_str().and_then(|value| value.parse().ok());
     address.map(ListenAddress::Tcp).ok_or_else(|| {
         BadOption(format!(
-            "--listen: {value:?} is not an address like 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock"
+            "{option}: {value:?} is not an address like 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock"
         ))
     })
 }
@@ -134,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_unix_socket_says_who_may_connect() {
-        let parsed = |value: &str| parse(OsStr::new(value));
+        let parsed = |value: &str| parse("--listen", OsStr::new(value));
         let plain = UnixAddress { path: "/run/x".into(), mode: 0o660, user: None, group: None };
         assert_eq!(parsed("unix:/run/x"), Ok(ListenAddress::Unix(plain.clone())));
         assert_eq!(parsed("unix@/run/x"), Ok(ListenAddress::Unix(plain.clone())));

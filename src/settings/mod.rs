@@ -8,15 +8,17 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod manual;
 mod name;
 mod number;
 mod on_error;
 mod process;
+mod subcommand;
 mod time;
 mod tls;
 mod tree;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::agent::AgentSettings;
@@ -28,6 +30,7 @@ pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::{ListenAddress, UnixAddress};
 pub use process::{Identity, ProcessSettings};
+use subcommand::Subcommand;
 pub use tls::TlsFiles;
 
 /// Checked settings.
@@ -84,7 +87,9 @@ pub enum Task {
 pub enum Command {
     /// Do the task of these settings.
     Run(Box<Settings>),
-    /// Print this text, the help or the version, and exit.
+    /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
+    Probe(Vec<ListenAddress>),
+    /// Print this text (help, version, manual page or completions) and exit.
     Print(String),
 }
 
@@ -102,6 +107,10 @@ pub fn read(
     match arguments::parse(args, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
         Parsed::Arguments { arguments, variables, unknown_variables } => {
+            if let Some(Subcommand::Probe { address }) = &arguments.subcommand {
+                let addresses = probed(&arguments, address.as_deref());
+                return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
+            }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
                 SettingsError::BlockPage { setting, path, cause } => {
@@ -137,6 +146,14 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         tree,
         unknown_variables,
     })
+}
+
+/// The addresses that `probe` asks: the one that it is given, else those where an agent with the same options listens.
+fn probed(arguments: &Arguments, address: Option<&OsStr>) -> Result<Vec<ListenAddress>, BadOption> {
+    match address {
+        Some(address) => Ok(vec![listen::parse("probe", address)?]),
+        None => listen::parse_all(&arguments.listen, arguments.port.as_deref()),
+    }
 }
 
 /// What to do.

@@ -204,3 +204,45 @@ fn in_the_foreground_the_file_has_its_number_too() {
     assert_eq!(agent.wait().code(), Some(0));
     assert!(!path.exists());
 }
+
+/// A new process takes over, and with it the number, the lock and the background.
+#[test]
+fn an_upgrade_keeps_the_lock_and_the_background_and_changes_the_number() {
+    let agent = Background::new(RULES);
+    assert_eq!(agent.start(&[]), Some(0), "{}", agent.log());
+    let mut before = agent.pid();
+    for _ in 0..2 {
+        let inode = fs::metadata(agent.path("agent.pid")).unwrap().ino();
+        let [_, group, session, terminal] = relations(before);
+        agent.signal("USR2");
+        wait_for_end(before);
+        assert_ne!(agent.pid(), before, "{}", agent.log());
+        assert_eq!(fs::metadata(agent.path("agent.pid")).unwrap().ino(), inode);
+        let after = agent.pid();
+        let now = relations(after);
+        assert_eq!(now[1..], [group, session, terminal]);
+        assert_eq!((status(after, "Umask").as_str(), descriptor(after, 0).as_str()), ("0027", "/dev/null"));
+        let second = run(&["--pid-file", &agent.argument("agent.pid"), "--listen", "127.0.0.1:0"], &[]);
+        assert_eq!(second.status.code(), Some(1), "the lock is gone");
+        assert_eq!(agent.link().ask(&Message::get("/", Some("q=bad"))).code(), Some(403));
+        before = after;
+    }
+    agent.signal("TERM");
+    wait_for_end(before);
+    assert!(!agent.path("agent.pid").exists() && !agent.path("agent.sock").exists());
+}
+
+/// The file stays that of the old process, which goes on.
+#[test]
+fn an_upgrade_that_fails_changes_no_number() {
+    let agent = Background::new(RULES);
+    assert_eq!(agent.start(&[]), Some(0), "{}", agent.log());
+    let pid = agent.pid();
+    fs::write(agent.path("rules.conf"), "SecRule nonsense\n").unwrap();
+    agent.signal("USR2");
+    agent.wait_for_log(" cannot upgrade, this process goes on");
+    assert_eq!(agent.pid(), pid);
+    let second = run(&["--pid-file", &agent.argument("agent.pid"), "--listen", "127.0.0.1:0"], &[]);
+    assert_eq!(second.status.code(), Some(1), "the lock is gone");
+    assert_eq!(agent.link().ask(&Message::get("/", Some("q=bad"))).code(), Some(403));
+}

@@ -20,10 +20,14 @@ mod full_disk;
 mod layers;
 // What is in the log, and that no request can forge a line of it.
 mod log;
+// The manual page and the completions have all that --help has.
+mod manual;
 // Every option of --help with a good and a bad value, on the command line and in the environment.
 mod options;
 // Another user, another root, and who may use a socket.
 mod privileges;
+// The health check from the command line: what it asks, and that it never takes longer than it says.
+mod probe;
 // New rules and reopened log files (SIGHUP), and that no request notices.
 mod reload;
 // What the service manager learns, and who asks for a reload.
@@ -35,5 +39,7 @@ mod stop;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
+// A new process of the program takes over (SIGUSR2).
+mod upgrade;
 // Files that change, with --watch.
 mod watch;
