@@ -151,10 +151,12 @@ impl Drop for PidFile {
 /// When the file cannot be written.
 pub(crate) fn write_number(file: impl AsFd) -> io::Result<()> {
     let mut file = File::from(file.as_fd().try_clone_to_owned()?);
-    file.set_len(0)?;
+    let text = format!("{}\n", std::process::id());
+    // In one call, and the rest of what was there goes after that: whoever reads the first line has the one number or the
+    // other.
     file.rewind()?;
-    // In one call: nobody reads half a number.
-    file.write_all(format!("{}\n", std::process::id()).as_bytes())
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 /// The first line of the file, if it is a number.

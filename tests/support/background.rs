@@ -68,7 +68,8 @@ impl Background {
 
     /// The number in the file.
     pub fn pid(&self) -> u32 {
-        fs::read_to_string(self.path("agent.pid")).unwrap().trim().parse().unwrap()
+        let text = fs::read_to_string(self.path("agent.pid")).unwrap();
+        text.lines().next().unwrap().parse().unwrap()
     }
 
     /// A link to the agent, after the handshake.
@@ -99,7 +100,7 @@ pub fn wait_for_end(pid: u32) {
 impl Drop for Background {
     fn drop(&mut self) {
         let text = fs::read_to_string(self.path("agent.pid")).unwrap_or_default();
-        if let Some(pid) = text.trim().parse().ok().filter(|pid| runs(*pid)) {
+        if let Some(pid) = text.lines().next().and_then(|text| text.parse().ok()).filter(|pid| runs(*pid)) {
             // It may end by itself at this moment.
             drop(Command::new("kill").args(["-KILL", &pid.to_string()]).status());
         }
