@@ -1,0 +1,1 @@
+//! Evaluates the guards on a request.

@@ -1,0 +1,1 @@
+//! The operators of rules, for each version of the engine.

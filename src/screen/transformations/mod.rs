@@ -1,0 +1,1 @@
+//! The transformations of rules, for each version of the engine.
