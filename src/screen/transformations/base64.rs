@@ -16,7 +16,7 @@ pub(super) fn decode(version: EngineVersion, input: &[u8], out: &mut Vec<u8>) ->
 
 /// APR's: up to the first foreign byte, of which padding is one. A last letter alone says nothing.
 fn decode_beginning(input: &[u8], out: &mut Vec<u8>) {
-    let mut letters = input.iter().map_while(|&byte| value(byte));
+    let mut letters = input.iter().map_while(|&byte| value(byte)).fuse();
     while let Some(first) = letters.next() {
         let group = [Some(first), letters.next(), letters.next(), letters.next()];
         push_group(group, out);

@@ -9,6 +9,7 @@ use super::Applied;
 /// `length`: the number of bytes, in decimal digits.
 pub(super) fn length(input: &[u8], out: &mut Vec<u8>) -> Applied {
     match write!(out, "{}", input.len()) {
+        Ok(()) if out == input => Applied::Unchanged,
         Ok(()) => Applied::Changed,
         Err(_) => Applied::NotModelled,
     }

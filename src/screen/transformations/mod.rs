@@ -206,18 +206,24 @@ impl Transformation {
         matches!(self, Self::Base64Decode | Self::CmdLine | Self::RemoveComments | Self::Utf8ToUnicode)
     }
 
-    /// Ends its result with a zero byte, whatever was behind the value (2.9).
+    /// Ends its result with a zero byte, whatever was behind the value (2.9). Paths, entities and `hexDecode` do not where
+    /// the value is empty.
     fn ends_value(self) -> bool {
-        !self.leaves_bytes_behind()
-            && !matches!(
-                self,
-                Self::Lowercase
-                    | Self::None
-                    | Self::ReplaceNulls
-                    | Self::TrimLeft
-                    | Self::Trim
-                    | Self::TrimRight
-            )
+        matches!(
+            self,
+            Self::Base64Decode
+                | Self::CmdLine
+                | Self::CssDecode
+                | Self::EscapeSeqDecode
+                | Self::HexEncode
+                | Self::JsDecode
+                | Self::Length
+                | Self::RemoveCommentsChar
+                | Self::Sha1
+                | Self::UrlDecode
+                | Self::UrlDecodeUni
+                | Self::Utf8ToUnicode
+        )
     }
 }
 

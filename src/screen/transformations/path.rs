@@ -31,11 +31,9 @@ pub(super) fn normalize(input: &[u8], windows: bool, out: &mut Vec<u8>) -> Appli
                     let end = before.get(..before.len().saturating_sub(1)).unwrap_or_default();
                     let slash = end.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
                     has_hit_root |= slash == 0;
-                    out.truncate(slash);
+                    // At the end of the value, the root of an absolute path stays.
+                    out.truncate(if next.is_none() && !is_relative { slash.max(1) } else { slash });
                     if next.is_none() {
-                        if slash == 0 && !is_relative {
-                            out.push(b'/');
-                        }
                         break;
                     }
                     (from, converted) = (tail, 1);
