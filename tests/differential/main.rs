@@ -19,6 +19,8 @@
 
 // Random requests, the engine without the agent, and the smallest request that makes a difference.
 mod random;
+// The screen's transformations against the engines' own functions.
+mod screen_transformations;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
