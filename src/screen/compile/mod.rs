@@ -13,9 +13,11 @@ mod tx;
 mod update;
 mod variables;
 
+pub(in crate::screen) use fold::number;
 pub use off::Off;
 pub use partial::Counts;
 pub use settings::Settings;
+pub(in crate::screen) use variables::{VARIABLES, variable};
 
 use crate::rules::directives::Directives;
 

@@ -19,6 +19,8 @@ pub struct Settings {
     pub json_depth: usize,
     /// What `SecPcreMatchLimit` says.
     pub pcre_match_limit: u32,
+    /// What `SecPcreMatchLimitRecursion` says.
+    pub pcre_depth_limit: u32,
     /// The audit log has a record of each transaction that a rule or its status makes relevant.
     pub is_audit_relevant: bool,
     /// `SecDataDir` is set.
@@ -26,7 +28,7 @@ pub struct Settings {
 }
 
 /// Directives that do not change what a clean request leads to.
-const HARMLESS: [&str; 42] = [
+const HARMLESS: [&str; 41] = [
     "SecRule",
     "SecAction",
     "SecMarker",
@@ -44,7 +46,6 @@ const HARMLESS: [&str; 42] = [
     "SecResponseBodyLimitAction",
     "SecResponseBodyMimeType",
     "SecResponseBodyMimeTypesClear",
-    "SecPcreMatchLimitRecursion",
     "SecAuditLog",
     "SecAuditLog2",
     "SecAuditLogDirMode",
@@ -87,6 +88,7 @@ pub(super) fn settings(directives: &Directives) -> Result<Settings, Off> {
         arguments: if version == EngineVersion::V2 { 1000 } else { usize::MAX },
         json_depth: 10_000,
         pcre_match_limit: 1500,
+        pcre_depth_limit: 1500,
         is_audit_relevant: false,
         has_data_folder: false,
     };
@@ -104,6 +106,7 @@ pub(super) fn settings(directives: &Directives) -> Result<Settings, Off> {
             "secrequestbodyjsondepthlimit" => settings.json_depth = word.parse().unwrap_or(0),
             "secargumentslimit" => settings.arguments = word.parse().unwrap_or(0),
             "secpcrematchlimit" => settings.pcre_match_limit = word.parse().unwrap_or(0),
+            "secpcrematchlimitrecursion" => settings.pcre_depth_limit = word.parse().unwrap_or(0),
             "secauditengine" => {
                 must(is("Off") || is("RelevantOnly"))?;
                 settings.is_audit_relevant = is("RelevantOnly");

@@ -2,10 +2,16 @@
 
 /// Whether rules on this variable are evaluated; its name in capitals.
 pub(super) fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name)
+    variable(name).is_some()
 }
 
-const KNOWN: [&str; 42] = [
+/// The number of the variable with this name.
+pub(in crate::screen) fn variable(name: &str) -> Option<usize> {
+    VARIABLES.iter().position(|known| *known == name)
+}
+
+/// Their names.
+pub(in crate::screen) const VARIABLES: [&str; 42] = [
     "ARGS",
     "ARGS_NAMES",
     "ARGS_GET",
