@@ -3,7 +3,7 @@
 use super::Applied;
 
 /// The byte that two hexadecimal digits stand for. Of other bytes it makes what the engines make of them.
-pub(super) fn byte(high: u8, low: u8) -> u8 {
+pub(in crate::screen) fn byte(high: u8, low: u8) -> u8 {
     digit(high).wrapping_mul(16).wrapping_add(digit(low))
 }
 

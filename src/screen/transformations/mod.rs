@@ -18,7 +18,7 @@ mod comments;
 mod digest;
 mod entities;
 mod escapes;
-mod hex;
+pub(in crate::screen) mod hex;
 mod nulls;
 mod path;
 mod unicode;
