@@ -17,7 +17,7 @@ pub(in crate::screen) use fold::number;
 pub use off::Off;
 pub use partial::Counts;
 pub use settings::Settings;
-pub(in crate::screen) use variables::{VARIABLES, variable};
+pub(in crate::screen) use variables::{VARIABLES, depends_on_body, variable};
 
 use crate::rules::directives::Directives;
 
