@@ -19,6 +19,8 @@
 
 // Random requests, the engine without the agent, and the smallest request that makes a difference.
 mod random;
+// The operators of the screen.
+mod screen_match;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
