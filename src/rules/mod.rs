@@ -3,6 +3,7 @@
 pub mod check;
 pub mod directives;
 pub mod progress;
+pub mod screening;
 pub mod sources;
 pub mod version;
 pub mod warnings;

@@ -19,8 +19,12 @@
 
 // Random requests, the engine without the agent, and the smallest request that makes a difference.
 mod random;
+// The screen against the engine that has the same rules, whole requests.
+mod screen_requests;
 // The screen's transformations against the engines' own functions.
 mod screen_transformations;
+// The operators of the screen.
+mod screen_match;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 28] = [
+const ROWS: [(&str, &str, &[&str]); 30] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
@@ -25,6 +25,8 @@ const ROWS: [(&str, &str, &[&str]); 28] = [
     ("deadline", "1s", &["soon", "5h", "0"]),
     ("queue", "10", &["0", "65537", "many"]),
     ("engine", "3", &["4", "three"]),
+    ("screen", "shadow", &["maybe", "1"]),
+    ("screen-sample", "16", &["0", "many", "1000000001"]),
     ("isolation", "thread", &["fork"]),
     ("sandbox", "off", &["maybe", "1"]),
     // Whoever runs the tests.

@@ -37,9 +37,8 @@ pub fn is_xss(value: &[u8]) -> bool {
 
 fn functions() -> Option<(Sqli, Xss)> {
     *FUNCTIONS.get_or_init(|| {
-        // SAFETY: the name is terminated. The flag only finds a library that the program has loaded already.
-        let library =
-            unsafe { libc::dlopen(c"libmodsecurity.so.3".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+        // SAFETY: the name is terminated. The program is linked with this library, so this finds the one in use.
+        let library = unsafe { libc::dlopen(c"libmodsecurity.so.3".as_ptr(), libc::RTLD_LAZY) };
         let library = NonNull::new(library)?;
         // SAFETY: the library is open and stays open, and the names are terminated.
         let find =

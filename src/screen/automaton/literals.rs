@@ -85,7 +85,13 @@ impl Factor {
                 let texts: Vec<Vec<u8>> = bytes.take(MEMBERS + 1).map(|byte| vec![byte]).collect();
                 if texts.len() > MEMBERS { Self::unknown() } else { Self::exactly(texts) }
             }
-            HirKind::Class(Class::Unicode(_)) => Self::unknown(),
+            // regex-syntax makes it from alternatives that are one character each.
+            HirKind::Class(Class::Unicode(class)) => {
+                let chars = class.iter().flat_map(|range| range.start()..=range.end());
+                let texts: Vec<Vec<u8>> =
+                    chars.take(MEMBERS + 1).map(|char| char.to_string().into_bytes()).collect();
+                if texts.len() > MEMBERS { Self::unknown() } else { Self::exactly(texts) }
+            }
             HirKind::Capture(capture) => Self::of(&capture.sub),
             HirKind::Repetition(repetition) => match (repetition.min, repetition.max) {
                 (0, Some(1)) => match Self::of(&repetition.sub).exact {
