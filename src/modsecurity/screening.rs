@@ -131,3 +131,31 @@ pub(super) fn compared(
     switch.switch_off();
     Screened::Wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_finds_something_switches_the_screen_off() {
+        let shadow = Screening { mode: ScreenMode::Shadow, sample: 1 };
+        let gives_up =
+            RuleScreen { screen: Err(Off { place: None, cause: String::new() }), gives_up: vec![7] };
+        let clean = Verdict { anomaly_score: Some(0), ..Verdict::default() };
+        for (verdict, wanted) in [
+            (clean.clone(), Screened::Agreed),
+            (Verdict { rules: vec![7], ..clean.clone() }, Screened::Agreed),
+            (Verdict { rules: vec![7, 8], ..clean.clone() }, Screened::Wrong),
+            (Verdict { anomaly_score: Some(5), ..clean.clone() }, Screened::Wrong),
+            (Verdict { anomaly_score: None, ..clean.clone() }, Screened::Wrong),
+            (Verdict { intervention: Verdict::denied(403, "").intervention, ..clean }, Screened::Wrong),
+        ] {
+            let switch = Switch::new(shadow);
+            assert_eq!(switch.mode(), ScreenMode::Shadow);
+            assert_eq!(compared(Some(0), &verdict, &switch, Some(&gives_up)), wanted, "{verdict:?}");
+            let is_off = switch.mode() == ScreenMode::Off;
+            assert_eq!(is_off, wanted == Screened::Wrong);
+        }
+        assert_eq!(Switch::new(Screening::OFF).mode(), ScreenMode::Off);
+    }
+}

@@ -86,7 +86,8 @@ impl Subject {
             Finding::Proven { score } => score,
         };
         let verdict = self.engine.inspect(&message).unwrap();
-        let is_clean = verdict.rules.is_empty() && verdict.matches.is_empty() && verdict.anomaly_score == score;
+        let is_clean =
+            verdict.rules.is_empty() && verdict.matches.is_empty() && verdict.anomaly_score == score;
         if is_clean && verdict.intervention.is_none() { Said::Agreed } else { Said::Wrong(verdict) }
     }
 }
@@ -114,7 +115,8 @@ fn compare(version: EngineVersion, level: u8) {
             Said::Agreed => subject.proven += 1,
             Said::Open(reason) => *subject.open.entry(reason).or_default() += 1,
             Said::Wrong(_) => {
-                let is_wrong = |subject: &mut Subject, request: &Request| matches!(subject.ask(request), Said::Wrong(_));
+                let is_wrong =
+                    |subject: &mut Subject, request: &Request| matches!(subject.ask(request), Said::Wrong(_));
                 let small = smallest(request, |request| is_wrong(&mut subject, request));
                 let Said::Wrong(verdict) = subject.ask(&small) else { unreachable!() };
                 panic!("proven clean, and the engine says {verdict:?}\nof\n{small}");

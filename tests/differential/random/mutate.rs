@@ -7,14 +7,55 @@ use super::words::{escape, text};
 use super::{Form, Request};
 
 const WORDS: &[&str] = &[
-    "shoes", "size 42", "Anna", "the delivery came on Tuesday", "user@shop.test", "2026-11-25", "1,299.00", "O'Brien",
-    "50% off", "a & b", "(red)", "Grüße", "日本語", "you & me", "what?", "yes!", "it's fine", "http://shop.test/a", "C:\\temp",
-    "select a size", "order by price", "drop in", "x=1", "a;b", "1-2", "3/4", "#7", "true", "null", "[1,2]", "{\"a\":1}",
-    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-_1", "GA1.2.1234.5678", "%20", "+49 30 1234", "and so on", "or else", "...",
-    "a.b.c", "file.pdf", "/img/a.png", "~me", "a_b-c", "\u{a0}", "",
+    "shoes",
+    "size 42",
+    "Anna",
+    "the delivery came on Tuesday",
+    "user@shop.test",
+    "2026-11-25",
+    "1,299.00",
+    "O'Brien",
+    "50% off",
+    "a & b",
+    "(red)",
+    "Grüße",
+    "日本語",
+    "you & me",
+    "what?",
+    "yes!",
+    "it's fine",
+    "http://shop.test/a",
+    "C:\\temp",
+    "select a size",
+    "order by price",
+    "drop in",
+    "x=1",
+    "a;b",
+    "1-2",
+    "3/4",
+    "#7",
+    "true",
+    "null",
+    "[1,2]",
+    "{\"a\":1}",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-_1",
+    "GA1.2.1234.5678",
+    "%20",
+    "+49 30 1234",
+    "and so on",
+    "or else",
+    "...",
+    "a.b.c",
+    "file.pdf",
+    "/img/a.png",
+    "~me",
+    "a_b-c",
+    "\u{a0}",
+    "",
 ];
 
-const NAMES: &[&str] = &["q", "page", "name", "comment", "email", "id", "sort", "a[]", "filter[x]", "utm_source", "_", "token"];
+const NAMES: &[&str] =
+    &["q", "page", "name", "comment", "email", "id", "sort", "a[]", "filter[x]", "utm_source", "_", "token"];
 
 const AGENTS: &[&str] = &[
     "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
@@ -24,10 +65,11 @@ const AGENTS: &[&str] = &[
 
 /// The pieces that make a clean value one that a rule may mind.
 const PIECES: &[&str] = &[
-    "'", "\"", "`", ";", "--", "/*", "*/", "#", "<", ">", "(", ")", "{", "}", "[", "]", "|", "&", "$", "%", "%00", "%0a", "%0d",
-    "%27", "%3c", "%u0027", "\\", "\\x27", "\\u0027", "&#39;", "&lt;", "..", "../", "=", "==", "+", " or ", " and ", "union",
-    "select", "script", "alert", "eval", "exec", "cat ", "/etc/", "php", ".php", "http://", "file:", "@", "!", "~", "^", "\t",
-    "\n", "\r\n", "\0", "\u{e9}", "%e9", "\u{201c}", ":", ",", "?", "admin", "sleep(", "1=1",
+    "'", "\"", "`", ";", "--", "/*", "*/", "#", "<", ">", "(", ")", "{", "}", "[", "]", "|", "&", "$", "%",
+    "%00", "%0a", "%0d", "%27", "%3c", "%u0027", "\\", "\\x27", "\\u0027", "&#39;", "&lt;", "..", "../", "=",
+    "==", "+", " or ", " and ", "union", "select", "script", "alert", "eval", "exec", "cat ", "/etc/", "php",
+    ".php", "http://", "file:", "@", "!", "~", "^", "\t", "\n", "\r\n", "\0", "\u{e9}", "%e9", "\u{201c}",
+    ":", ",", "?", "admin", "sleep(", "1=1",
 ];
 
 /// A value as a site gets it, mostly clean.
@@ -88,7 +130,9 @@ fn multipart(rng: &mut Rng) -> Vec<u8> {
     for _ in 0..rng.within(1, 4) {
         let file = if rng.one_in(3) { "; filename=\"photo.jpg\"\r\nContent-Type: image/jpeg" } else { "" };
         let name = rng.pick(&["name", "comment", "photo", "a1"]);
-        all.extend(format!("--x7x\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes());
+        all.extend(
+            format!("--x7x\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes(),
+        );
         all.extend(value(rng));
         all.extend(b"\r\n");
     }
@@ -102,7 +146,12 @@ pub fn mutated(rng: &mut Rng) -> Request {
     let mut add = |name: &str, value: Vec<u8>| headers.push((name.as_bytes().to_vec(), value));
     add("host", b"shop.test".to_vec());
     add("user-agent", rng.pick(AGENTS).as_bytes().to_vec());
-    add("accept", rng.pick(&["*/*", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"]).as_bytes().to_vec());
+    add(
+        "accept",
+        rng.pick(&["*/*", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"])
+            .as_bytes()
+            .to_vec(),
+    );
     if rng.one_in(2) {
         add("accept-language", b"de,en-US;q=0.7,en;q=0.3".to_vec());
         add("accept-encoding", b"gzip, deflate, br".to_vec());
@@ -114,12 +163,23 @@ pub fn mutated(rng: &mut Rng) -> Request {
         let mut cookies: Vec<Vec<u8>> = Vec::new();
         for number in 0..rng.within(1, 4) {
             let value = if rng.one_in(3) { value(rng) } else { b"GA1.2.1234.5678".to_vec() };
-            cookies.push([format!("c{number}=").as_bytes(), &escape(&value, |byte| byte <= b' ' || byte == b';')].concat());
+            cookies.push(
+                [format!("c{number}=").as_bytes(), &escape(&value, |byte| byte <= b' ' || byte == b';')]
+                    .concat(),
+            );
         }
         add("cookie", cookies.join(&b"; "[..]));
     }
     if rng.one_in(12) {
-        let name = rng.pick(&["x-a", "range", "origin", "authorization", "x-forwarded-for", "cache-control", "connection"]);
+        let name = rng.pick(&[
+            "x-a",
+            "range",
+            "origin",
+            "authorization",
+            "x-forwarded-for",
+            "cache-control",
+            "connection",
+        ]);
         add(name, value(rng));
     }
     let mut body = Vec::new();
@@ -149,7 +209,11 @@ pub fn mutated(rng: &mut Rng) -> Request {
     }
     let mut path = b"/".to_vec();
     for _ in 0..rng.below(4) {
-        let segment = if rng.one_in(4) { value(rng) } else { rng.pick(&["a", "shop", "img", "index.php", "api", "v1", "a.css"]).as_bytes().to_vec() };
+        let segment = if rng.one_in(4) {
+            value(rng)
+        } else {
+            rng.pick(&["a", "shop", "img", "index.php", "api", "v1", "a.css"]).as_bytes().to_vec()
+        };
         path.extend(escape(&segment, |byte| byte <= b' ' || byte >= 127 || b"?#%".contains(&byte)));
         path.push(b'/');
     }

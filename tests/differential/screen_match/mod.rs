@@ -30,8 +30,12 @@ impl Set {
         let folder = std::env::var_os("SCREEN_RULES").unwrap_or("/usr/share/modsecurity-crs/rules".into());
         let mut set = Self { written: Vec::new(), operators: Vec::new(), missing: Vec::new() };
         for written in rule_sets::operators(&PathBuf::from(folder)) {
-            let context =
-                Context { version, folder: &written.folder, match_limit: Some(500_000), depth_limit: Some(500_000) };
+            let context = Context {
+                version,
+                folder: &written.folder,
+                match_limit: Some(500_000),
+                depth_limit: Some(500_000),
+            };
             let argument = written.argument(version == EngineVersion::V2);
             match Operator::compile(&written.name, &argument, written.is_negated, &context) {
                 Ok(operator) => {
@@ -72,7 +76,8 @@ fn the_operators_of_the_core_rule_set_are_modelled() {
     for &version in EngineVersion::BUILT {
         let set = Set::read(version);
         assert!(set.operators.len() > 200, "{}", set.operators.len());
-        let unknown = set.missing.iter().filter(|text| !text.starts_with("@geoLookup") && !text.starts_with("@rbl"));
+        let unknown =
+            set.missing.iter().filter(|text| !text.starts_with("@geoLookup") && !text.starts_with("@rbl"));
         assert_eq!(unknown.count(), 0, "{version}: {:#?}", set.missing);
         let of_kind = |is_it: fn(&Pattern) -> bool| set.patterns().iter().filter(|p| is_it(p)).count();
         let unread: Vec<_> = set
@@ -105,8 +110,7 @@ fn what_matches_is_a_candidate() {
         let patterns = set.patterns();
         let scanner = Scanner::new(&patterns).unwrap();
         let (mut cache, mut own) = (OperatorCache::default(), scanner.cache());
-        let (mut candidates, mut again) =
-            (Candidates::new(patterns.len()), Candidates::new(patterns.len()));
+        let (mut candidates, mut again) = (Candidates::new(patterns.len()), Candidates::new(patterns.len()));
         let (mut matches, mut found) = (0, 0);
         for (made_for, pattern) in patterns.iter().enumerate() {
             for _ in 0..setting("SCREEN_VALUES", 60) {
