@@ -19,8 +19,10 @@
 
 // Random requests, the engine without the agent, and the smallest request that makes a difference.
 mod random;
-// The screen's transformations against the engines' own functions.
+// Random requests for what follows, and the screen's parts against the engines' own.
+mod screen_requests;
 mod screen_transformations;
+mod screen_variables;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
