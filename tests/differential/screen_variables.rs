@@ -46,6 +46,9 @@ fn limits(version: EngineVersion) -> Limits {
     }
 }
 
+/// What is seen after phase 1, and after phase 2.
+type Phases = (Vec<Seen>, Result<Vec<Seen>, HandOver>);
+
 /// A variable, a member, and its value.
 type Seen = (String, Vec<u8>, Vec<u8>);
 
@@ -104,7 +107,7 @@ fn screen(
     request: &Request,
     processor: Option<BodyProcessor>,
     room: &mut Room,
-) -> Result<(Vec<Seen>, Result<Vec<Seen>, HandOver>), HandOver> {
+) -> Result<Phases, HandOver> {
     let limits = limits(version);
     let mut variables = Variables::read(request, version, &limits, room)?;
     let kind =
@@ -294,7 +297,13 @@ fn compare(version: EngineVersion) {
                     assert_same(version, sample, 1, &answer.phases[0], &first);
                     let kind = format!("{:?}", answer.processor);
                     match second {
-                        Err(reason) => note(format!("{kind}: {reason}")),
+                        Err(reason) => {
+                            if reason == HandOver::Json {
+                                let is_error = |seen: &&Seen| seen.0 == "REQBODY_ERROR" && seen.2 == b"1";
+                                assert!(answer.phases[1].iter().any(|seen| is_error(&seen)), "{sample}");
+                            }
+                            note(format!("{kind}: {reason}"));
+                        }
                         Ok(second) => {
                             assert_same(version, sample, 2, &answer.phases[1], &second);
                             note(format!("{kind}: compared"));
@@ -305,7 +314,7 @@ fn compare(version: EngineVersion) {
         }
     }
     println!("{tally:#?}");
-    for kind in ["None", "Some(UrlEncoded)"] {
+    for kind in ["None", "Some(UrlEncoded)", "Some(Json)", "Some(Multipart)"] {
         let compared = tally.get(&format!("{kind}: compared")).copied().unwrap_or_default();
         assert!(compared > count / 20, "hardly any {kind} is compared");
     }
