@@ -182,7 +182,7 @@ haproxy_configuration() {
   MODSEC_RESPONSES=1 "${HAPROXY:-haproxy}" -c -V -dW -f deploy/haproxy.cfg
   local sample
   for sample in deploy/haproxy/*/haproxy.cfg; do
-    "${HAPROXY:-haproxy}" -c -dW -f "$sample"
+    MODSEC_SPOE_CONF=$PWD/${sample%/*}/spoe.conf "${HAPROXY:-haproxy}" -c -dW -f "$sample"
   done
   APP_SERVER=unix@/tmp/app.sock "${HAPROXY:-haproxy}" -c -V -dW -f deploy/haproxy.cfg -f deploy/demo-app.cfg
 }
@@ -234,6 +234,7 @@ step "tests" cargo test --workspace --locked --all-features
 step "tests with ModSecurity 2.9" tests_with_engine_2
 step "tests with HAProxy 3.0" tests_with_haproxy trixie
 step "tests with HAProxy 3.2" tests_with_haproxy forky
+step "tests with HAProxy 3.4" tests_with_haproxy experimental
 step "documentation" documentation
 step "fuzzing" tests/fuzz/run.sh 12
 step "demo" deploy/demo.sh --once

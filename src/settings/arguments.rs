@@ -116,6 +116,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
 
+    /// Name of this agent in the variable agent of its answers, by which HAProxy sends a response to the agent that has its
+    /// request [default: host name and port]
+    #[structopt(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+
     /// Answer for a request that was not inspected, besides the variable error: unset leaves the variable code alone,
     /// deny[=STATUS] sets it (to 503 without STATUS) [default: unset]
     #[structopt(long, value_name = "POLICY")]
@@ -176,7 +181,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 28] = [
+pub(super) const OPTIONS: [(&str, Kind); 29] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -197,6 +202,7 @@ pub(super) const OPTIONS: [(&str, Kind); 28] = [
     ("stall-limit", Kind::Value),
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
+    ("name", Kind::Value),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),
     ("responses", Kind::Value),

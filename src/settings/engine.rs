@@ -161,6 +161,7 @@ fn max_requests(arguments: &Arguments) -> Result<u32, BadOption> {
 /// The first option that is wrong, or the block page that cannot be read.
 pub(super) fn agent(
     arguments: &Arguments,
+    name: String,
     rules: &RuleSources,
     responses: RetentionLimits,
     workers: usize,
@@ -177,6 +178,7 @@ pub(super) fn agent(
     });
     Ok(AgentSettings {
         answers: Policy {
+            name,
             on_error: on_error::parse(arguments.on_error.as_deref().unwrap_or("unset"))?,
             block_page: block_page.transpose()?,
         },

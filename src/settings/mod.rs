@@ -8,6 +8,7 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod name;
 mod number;
 mod on_error;
 mod time;
@@ -100,12 +101,14 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;
     let limits = engine::limits(arguments, &tree)?;
+    let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
+    let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
         debug: arguments.debug,
         task: task(arguments)?,
-        listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
+        listen,
         isolation: engine::isolation(arguments)?,
-        agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
+        agent: engine::agent(arguments, name, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,
         limits,
         tree,

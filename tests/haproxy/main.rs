@@ -32,6 +32,8 @@ mod record_seeds;
 mod request_view;
 // Responses that leak, or that nobody inspected.
 mod responses;
+// Two agents behind one HAProxy.
+mod several_agents;
 // The status of the rule that denies, from every phase.
 mod statuses;
 // The agent, HAProxy and clients, as every program needs them.

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 28] = [
+const ROWS: [(&str, &str, &[&str]); 29] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
@@ -33,6 +33,7 @@ const ROWS: [(&str, &str, &[&str]); 28] = [
     ("stall-limit", "1s", &["99ms", "soon"]),
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
+    ("name", "agent-1.internal:12345", &["", "two words", "a/b", "\u{e4}"]),
     ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),
     ("truncated", "deny", &["maybe"]),
     ("responses", "10", &["many", "1000001"]),
