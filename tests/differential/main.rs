@@ -19,8 +19,8 @@
 
 // Random requests, the engine without the agent, and the smallest request that makes a difference.
 mod random;
-// Random requests for what follows, and the screen's parts against the engines' own.
-mod screen_requests;
+// The parts of the screen against the engines' own, and random requests for that.
+mod screen_samples;
 mod screen_transformations;
 mod screen_variables;
 // The agent, HAProxy and clients, as every program needs them.

@@ -14,7 +14,7 @@ use modsecurity_spoa::rules::version::EngineVersion;
 use modsecurity_spoa::screen::variables::{BodyRules, Collection, HandOver, Limits, Room, Scalar, Variables};
 
 use crate::random::rng::Rng;
-use crate::screen_requests::{Sample, request};
+use crate::screen_samples::{Sample, request};
 use crate::setting;
 use crate::support::agent::rule_file;
 use crate::support::direct::{compile_2_with_shim, compile_3_from};
