@@ -29,6 +29,7 @@ const WRAPPED: [&str; 16] = [
 
 fn main() {
     generate_pcre2_bindings();
+    generate_yajl_bindings();
     if env::var_os("CARGO_FEATURE_ENGINE2").is_some() {
         let prefix = find_modsecurity2();
         generate_bindings2();
@@ -60,6 +61,23 @@ fn generate_pcre2_bindings() {
         .generate()
         .expect("bindgen reads PCRE2's header (is libclang-dev installed?)")
         .write_to_file(out("pcre2.rs"))
+        .expect("OUT_DIR is writable");
+}
+
+/// yajl is what both engines read JSON with; the screen reads it with the same library.
+fn generate_yajl_bindings() {
+    let library = pkg_config::Config::new().probe("yajl").unwrap_or_else(|error| {
+        fail(&format!("yajl is needed (Debian: apt-get install libyajl-dev)\n{error}"))
+    });
+    bindgen::Builder::default()
+        .header_contents("yajl.h", "#include <yajl/yajl_parse.h>\n")
+        .clang_args(library.include_paths.iter().map(|path| format!("-I{}", path.display())))
+        .allowlist_function("yajl_(alloc|free|parse|complete_parse)")
+        .layout_tests(false)
+        .generate_comments(false)
+        .generate()
+        .expect("bindgen reads yajl's header (is libclang-dev installed?)")
+        .write_to_file(out("yajl.rs"))
         .expect("OUT_DIR is writable");
 }
 

@@ -73,12 +73,12 @@ impl Screening {
         if let Some((requests, reason)) = without {
             warn!(log, "screen is off for these rules"; "requests" => requests, "reason" => reason);
         }
-        if screened > 0 {
+        if let Some(percent) = ((proven + agreed) * 100).checked_div(screened) {
             let mut reasons: Vec<_> = reasons.into_iter().collect();
             reasons.sort_by(|(one, most), (other, more)| more.cmp(most).then(one.cmp(other)));
             let named = reasons.iter().take(NAMED).map(|(reason, count)| format!("{reason}: {count}"));
             info!(log, "requests screened"; "proven" => proven, "proven_and_compared" => agreed, "not_proven" => open,
-                "proven_percent" => (proven + agreed) * 100 / screened,
+                "proven_percent" => percent,
                 "reasons" => named.collect::<Vec<_>>().join(", "));
         }
     }

@@ -9,7 +9,9 @@ use crate::ffi::matches::{Match, Matches};
 use crate::message::HttpMessage;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::message::verdict::{Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Verdict};
+use crate::message::verdict::{
+    Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Screened, Verdict,
+};
 use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{InspectionError, LibraryError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
@@ -58,7 +60,9 @@ impl<L: Library> Inspector<L> {
         let screen = set.screen.as_ref().filter(|_| !self.parked.is_enabled());
         let application = request.application.as_deref().filter(|name| rules.knows(name));
         let compare = match self.screener.before(&rules.switch, screen, application, request) {
-            Before::Settled(verdict) => return Ok(verdict),
+            Before::Settled(anomaly_score) => {
+                return Ok(Verdict { anomaly_score, screened: Screened::Proven, ..Verdict::default() });
+            }
             Before::Ask(screened) => {
                 return self.request(request).map(|verdict| Verdict { screened, ..verdict });
             }

@@ -59,8 +59,8 @@ impl Switch {
 
 /// What the screen says before the engine inspects a request.
 pub(super) enum Before {
-    /// The engine is not asked.
-    Settled(Verdict),
+    /// The engine is not asked: the request is proven clean, with this score.
+    Settled(Option<i64>),
     /// The engine inspects the request, and the screen has said this.
     Ask(Screened),
     /// The engine inspects the request; the screen has proven it clean, with this score.
@@ -104,8 +104,7 @@ impl Screener {
                     self.unchecked = 0;
                     return Before::Compare(score);
                 }
-                let screened = Screened::Proven;
-                Before::Settled(Verdict { anomaly_score: score, screened, ..Verdict::default() })
+                Before::Settled(score)
             }
         }
     }

@@ -25,6 +25,9 @@ mod screen_requests;
 mod screen_transformations;
 // The operators of the screen.
 mod screen_match;
+// The parts of the screen against the engines' own, and random requests for that.
+mod screen_samples;
+mod screen_variables;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

@@ -163,6 +163,12 @@ impl<'a> Variables<'a> {
         self.processor
     }
 
+    /// A rule of phase 1 has chosen another parser (`ctl:requestBodyProcessor`): later rules see its name.
+    pub fn choose(&mut self, processor: Option<BodyProcessor>) {
+        self.processor = processor;
+        self.set_processor_name();
+    }
+
     /// The value of a variable that is no collection; `None` where it does not exist, and is no target of a rule. With
     /// libmodsecurity 3 all exist, and most are empty before they are set.
     #[must_use]

@@ -40,12 +40,7 @@ impl Variables<'_> {
         let (path, query) = split(uri, version);
         let name = room.add(|text| decode(path, version, text))?;
         room.set_span(Scalar::RequestFilename, Some(name));
-        let name = room.text(name);
-        let base = match memrchr2(b'/', b'\\', name).and_then(|at| name.get(at + 1..)) {
-            Some(base) => base.to_vec(),
-            None if version == EngineVersion::V3 => Vec::new(),
-            None => name.to_vec(),
-        };
+        let base = base(room.text(name), version).to_vec();
         let base = room.copy(&base)?;
         room.set_span(Scalar::RequestBasename, Some(base));
         match (version, query) {
@@ -76,6 +71,20 @@ pub(super) fn split(uri: &[u8], version: EngineVersion) -> (&[u8], Option<&[u8]>
     match memchr(b'?', uri).and_then(|at| uri.split_at_checked(at)) {
         Some((path, query)) => (path, query.get(1..)),
         None => (uri, None),
+    }
+}
+
+/// What follows the last slash or backslash. libmodsecurity 3 knows the path only up to a question mark at first, and
+/// what it finds there stays where the whole path ends in a slash.
+fn base(path: &[u8], version: EngineVersion) -> &[u8] {
+    let behind = |path| memrchr2(b'/', b'\\', path).map(|at| path.get(at + 1..).unwrap_or_default());
+    match version {
+        EngineVersion::V2 => behind(path).unwrap_or(path),
+        EngineVersion::V3 => {
+            let first = memchr(b'?', path).and_then(|end| path.get(..end)).unwrap_or_default();
+            let found = [path, first].into_iter().filter_map(behind).find(|base| !base.is_empty());
+            found.unwrap_or_default()
+        }
     }
 }
 

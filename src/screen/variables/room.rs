@@ -15,8 +15,6 @@ pub struct Room {
     flags: u8,
     /// Bytes that the texts may take.
     most: usize,
-    /// The parser of JSON keeps its place here.
-    pub(super) scratch: Vec<u8>,
 }
 
 /// The place of a text.
