@@ -21,6 +21,8 @@
 mod random;
 // The operators of the screen.
 mod screen_match;
+// The screen's transformations against the engines' own functions.
+mod screen_transformations;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

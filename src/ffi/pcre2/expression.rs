@@ -66,7 +66,12 @@ impl Expression {
 
     /// Like [`Expression::search`], and where the groups matched: the whole match first, `None` for a group that took no
     /// part, and no more than [`Room::GROUPS`].
-    pub fn captures(&self, room: &mut Room, subject: &[u8], groups: &mut Vec<Option<Range<usize>>>) -> Search {
+    pub fn captures(
+        &self,
+        room: &mut Room,
+        subject: &[u8],
+        groups: &mut Vec<Option<Range<usize>>>,
+    ) -> Search {
         groups.clear();
         let found = self.execute(room, subject);
         let count = match found {
@@ -92,9 +97,8 @@ impl Expression {
         if self.has_jit {
             // SAFETY: code and limits are live and only read, the data is live and ours alone, and the subject has as
             // many bytes as the call is told.
-            found = unsafe {
-                sys::pcre2_jit_match_8(code, subject.as_ptr(), subject.len(), 0, 0, data, limits)
-            };
+            found =
+                unsafe { sys::pcre2_jit_match_8(code, subject.as_ptr(), subject.len(), 0, 0, data, limits) };
         }
         if found == sys::PCRE2_ERROR_JIT_STACKLIMIT {
             // SAFETY: as above.

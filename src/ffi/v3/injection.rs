@@ -41,7 +41,8 @@ fn functions() -> Option<(Sqli, Xss)> {
         let library = unsafe { libc::dlopen(c"libmodsecurity.so.3".as_ptr(), libc::RTLD_LAZY) };
         let library = NonNull::new(library)?;
         // SAFETY: the library is open and stays open, and the names are terminated.
-        let find = |name: &std::ffi::CStr| NonNull::new(unsafe { libc::dlsym(library.as_ptr(), name.as_ptr()) });
+        let find =
+            |name: &std::ffi::CStr| NonNull::new(unsafe { libc::dlsym(library.as_ptr(), name.as_ptr()) });
         let (sqli, xss) = (find(c"libinjection_sqli")?, find(c"libinjection_xss")?);
         // SAFETY: these are functions of libinjection with these types (libinjection.h of version 3.9.2; that of 4.0
         // returns an enumeration in place of the number).

@@ -24,7 +24,8 @@ impl Literals {
     /// These literals, cut to their rarest windows; `None` if there are too many or one of them is empty.
     #[must_use]
     pub fn new(literals: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
-        let mut literals: Vec<Vec<u8>> = literals.into_iter().map(|literal| rarest_window(&literal)).collect();
+        let mut literals: Vec<Vec<u8>> =
+            literals.into_iter().map(|literal| rarest_window(&literal)).collect();
         literals.sort_unstable();
         literals.dedup();
         if literals.is_empty() || literals.len() > MOST || literals.first().is_some_and(Vec::is_empty) {
@@ -112,7 +113,8 @@ impl Factor {
     fn of_alternatives(alternatives: &[Hir]) -> Self {
         let factors: Vec<Self> = alternatives.iter().map(Self::of).collect();
         if factors.iter().all(|factor| factor.exact.is_some()) {
-            let texts: Vec<Vec<u8>> = factors.into_iter().filter_map(|factor| factor.exact).flatten().collect();
+            let texts: Vec<Vec<u8>> =
+                factors.into_iter().filter_map(|factor| factor.exact).flatten().collect();
             return if texts.len() > MOST { Self::unknown() } else { Self::exactly(texts) };
         }
         let mut all = Vec::new();
@@ -174,7 +176,12 @@ fn product(starts: &[Vec<u8>], ends: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
     if starts.len().saturating_mul(ends.len()) > PRODUCT.max(starts.len()).max(ends.len()) {
         return None;
     }
-    Some(starts.iter().flat_map(|start| ends.iter().map(move |end| [start.as_slice(), end].concat())).collect())
+    Some(
+        starts
+            .iter()
+            .flat_map(|start| ends.iter().map(move |end| [start.as_slice(), end].concat()))
+            .collect(),
+    )
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -35,7 +35,10 @@ pub(super) struct StatesCache {
 }
 
 impl States {
-    pub(super) fn new(patterns: Vec<(usize, Hir)>, total: usize) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub(super) fn new(
+        patterns: Vec<(usize, Hir)>,
+        total: usize,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let (numbers, languages): (Vec<usize>, Vec<Hir>) = patterns.into_iter().unzip();
         let config = thompson::Config::new()
             .utf8(false)

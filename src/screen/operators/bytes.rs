@@ -63,7 +63,9 @@ fn has_broken_escape(value: &[u8]) -> bool {
     loop {
         match rest {
             [] => return false,
-            [b'%', high, low, behind @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest = behind,
+            [b'%', high, low, behind @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                rest = behind
+            }
             [b'%', ..] => return true,
             [_, behind @ ..] => rest = behind,
         }

@@ -88,7 +88,8 @@ fn long(text: &[u8]) -> (i64, bool) {
     let mut number: i64 = 0;
     for digit in rest.iter().take_while(|byte| byte.is_ascii_digit()).map(|byte| i64::from(byte - b'0')) {
         let next = number.checked_mul(10);
-        let next = next.and_then(|next| if is_negative { next.checked_sub(digit) } else { next.checked_add(digit) });
+        let next =
+            next.and_then(|next| if is_negative { next.checked_sub(digit) } else { next.checked_add(digit) });
         match next {
             Some(next) => number = next,
             None => return (if is_negative { i64::MIN } else { i64::MAX }, false),

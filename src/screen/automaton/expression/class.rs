@@ -37,22 +37,23 @@ impl Reader<'_> {
                 byte => byte,
             };
             is_first = false;
-            let high = if self.rest().first() == Some(&b'-') && !matches!(self.rest().get(1), None | Some(b']')) {
-                self.at += 1;
-                match self.next() {
-                    Some(b'\\') => match self.member()? {
-                        Ok(byte) => byte,
-                        Err(_) => return Err(self.unknown("a range up to a class")),
-                    },
-                    Some(b'[') if matches!(self.peek(), Some(b':' | b'.' | b'=')) => {
-                        return Err(self.unknown("a range up to a class"));
+            let high =
+                if self.rest().first() == Some(&b'-') && !matches!(self.rest().get(1), None | Some(b']')) {
+                    self.at += 1;
+                    match self.next() {
+                        Some(b'\\') => match self.member()? {
+                            Ok(byte) => byte,
+                            Err(_) => return Err(self.unknown("a range up to a class")),
+                        },
+                        Some(b'[') if matches!(self.peek(), Some(b':' | b'.' | b'=')) => {
+                            return Err(self.unknown("a range up to a class"));
+                        }
+                        Some(byte) => byte,
+                        None => return Err(self.unknown("a class without end")),
                     }
-                    Some(byte) => byte,
-                    None => return Err(self.unknown("a class without end")),
-                }
-            } else {
-                low
-            };
+                } else {
+                    low
+                };
             if high < low {
                 self.at = start;
                 return Err(self.unknown("a range from high to low"));

@@ -32,7 +32,9 @@ impl Reader<'_> {
             b'r' => Escape::Byte(b'\r'),
             b't' => Escape::Byte(b'\t'),
             b'x' => Escape::Byte(self.hexadecimal()?),
-            b'd' | b'D' | b'h' | b'H' | b's' | b'S' | b'v' | b'V' | b'w' | b'W' => Escape::Class(shorthand(byte)),
+            b'd' | b'D' | b'h' | b'H' | b's' | b'S' | b'v' | b'V' | b'w' | b'W' => {
+                Escape::Class(shorthand(byte))
+            }
             b'b' if in_class => Escape::Byte(0x08),
             b'b' => Escape::Look(Look::WordAscii),
             b'B' if !in_class => Escape::Look(Look::WordAsciiNegate),
@@ -108,7 +110,11 @@ impl Reader<'_> {
             self.at += 1;
             number = number.saturating_mul(10).saturating_add(digit as usize);
         }
-        if number < 10 && number <= self.total { Ok(Escape::Reference(number)) } else { Err(self.unknown("a number")) }
+        if number < 10 && number <= self.total {
+            Ok(Escape::Reference(number))
+        } else {
+            Err(self.unknown("a number"))
+        }
     }
 }
 

@@ -85,8 +85,14 @@ pub fn read(expression: &[u8], options: Options) -> Result<Hir, Unknown> {
     if expression.len() > LENGTH {
         return Err(Unknown { what: "an expression this long", offset: LENGTH });
     }
-    let mut reader =
-        Reader { text: expression, at: 0, options, groups: Vec::new(), total: group::count(expression), depth: 0 };
+    let mut reader = Reader {
+        text: expression,
+        at: 0,
+        options,
+        groups: Vec::new(),
+        total: group::count(expression),
+        depth: 0,
+    };
     let language = reader.alternatives()?;
     if reader.at < expression.len() {
         return Err(reader.unknown("a parenthesis that closes nothing"));
@@ -185,7 +191,11 @@ impl Reader<'_> {
 
     /// Without either option it also matches before a last line feed, of which "before any" is the superset.
     fn dollar(&self) -> Hir {
-        Hir::look(if self.options.dollar_endonly && !self.options.multiline { Look::End } else { Look::EndLF })
+        Hir::look(if self.options.dollar_endonly && !self.options.multiline {
+            Look::End
+        } else {
+            Look::EndLF
+        })
     }
 
     /// What stands behind a backslash, outside a class.
@@ -203,7 +213,8 @@ impl Reader<'_> {
                 class_of(&ranges(&[(0x0A, 0x0D), (0x85, 0x85)])),
             ]),
             Escape::Quoted => {
-                let length = self.rest().windows(2).position(|two| two == b"\\E").unwrap_or(self.rest().len());
+                let length =
+                    self.rest().windows(2).position(|two| two == b"\\E").unwrap_or(self.rest().len());
                 if length == 0 {
                     // Nothing is quoted, and what follows repeats what stood before: rare enough to be unknown.
                     self.at = start;

@@ -46,8 +46,9 @@ impl Reader<'_> {
         let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
         if !is_number(low) || !high.is_none_or(|high| high.is_empty() || is_number(high)) {
             // Newer versions of PCRE2 read `{,5}` and `{ 2 }` as repetitions, older ones as text.
-            let may_count = inside.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b' ' | b'\t'))
-                && inside.iter().any(u8::is_ascii_digit);
+            let may_count =
+                inside.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b' ' | b'\t'))
+                    && inside.iter().any(u8::is_ascii_digit);
             return if may_count { Err(self.unknown("a brace of either meaning")) } else { Ok(None) };
         }
         let number = |text: &[u8]| {

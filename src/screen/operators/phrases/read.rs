@@ -85,9 +85,10 @@ fn line2(line: &[u8]) -> Result<Option<Vec<u8>>, NotModelled> {
 fn line3(line: &[u8]) -> Option<Vec<u8>> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let is_comment = line.is_empty()
-        || line.iter().position(|&byte| byte == b'#').is_some_and(|number_sign| {
-            line.iter().take(number_sign).all(|byte| is_space(*byte))
-        });
+        || line
+            .iter()
+            .position(|&byte| byte == b'#')
+            .is_some_and(|number_sign| line.iter().take(number_sign).all(|byte| is_space(*byte)));
     Some(line).filter(|_| !is_comment).map(<[u8]>::to_vec)
 }
 
