@@ -19,10 +19,16 @@ const VALUES: [(&str, &str); 12] = [
     ("word", "checkout"),
     ("number", "1234567"),
     ("path", "/products/shoes/running-shoe-42.html"),
-    ("user agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"),
+    (
+        "user agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    ),
     ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
     ("cookie", "GA1.2.1466532712.1718793622"),
-    ("token", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIn0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"),
+    (
+        "token",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIn0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c",
+    ),
     ("mail", "jane.doe@example.com"),
     ("sentence", "I would like to order two of the blue ones, and please send the invoice to my office."),
     ("referer", "https://www.example.com/shop/category?page=2&sort=price"),
@@ -44,7 +50,8 @@ fn read(version: EngineVersion) -> Rules {
     let folder = std::env::var_os("SCREEN_RULES").unwrap_or("/usr/share/modsecurity-crs/rules".into());
     let mut rules = Rules { written: Vec::new(), operators: Vec::new() };
     for written in rule_sets::operators(&PathBuf::from(folder)) {
-        let context = Context { version, folder: &written.folder, match_limit: Some(500_000), depth_limit: None };
+        let context =
+            Context { version, folder: &written.folder, match_limit: Some(500_000), depth_limit: None };
         let argument = written.argument(version == EngineVersion::V2);
         if let Ok(operator) = Operator::compile(&written.name, &argument, written.is_negated, &context) {
             rules.operators.push(operator);
@@ -84,17 +91,24 @@ fn main() {
         scanner.scan(&mut own, b"", &mut always);
         println!(
             "\n{version}: {} operators compiled in {compiled:?}, scanner built in {built:?}: literals, states, always {:?}, {} KB",
-            rules.operators.len(), scanner.kinds(), scanner.memory() / 1024
+            rules.operators.len(),
+            scanner.kinds(),
+            scanner.memory() / 1024
         );
-        println!("{:12} {:>6} {:>9} {:>8} {:>11} {:>9}", "value", "bytes", "scan ns", "ns/byte", "candidates", "verify ns");
+        println!(
+            "{:12} {:>6} {:>9} {:>8} {:>11} {:>9}",
+            "value", "bytes", "scan ns", "ns/byte", "candidates", "verify ns"
+        );
         for (name, value) in VALUES {
             let value = if value.is_empty() { TEXT.repeat(4) } else { value.to_owned() };
             let first = Instant::now();
             scanner.scan(&mut own, value.as_bytes(), &mut candidates);
             let first = first.elapsed();
             let scan = time(|| scanner.scan(&mut own, black_box(value.as_bytes()), &mut candidates));
-            let worth: Vec<usize> =
-                candidates.iter().filter(|&number| !always.contains(number) && !matches!(patterns[number], Pattern::Always)).collect();
+            let worth: Vec<usize> = candidates
+                .iter()
+                .filter(|&number| !always.contains(number) && !matches!(patterns[number], Pattern::Always))
+                .collect();
             let verify = time(|| {
                 for &number in &worth {
                     black_box(rules.operators[number].matches(&mut cache, value.as_bytes()));
@@ -102,14 +116,21 @@ fn main() {
             });
             println!(
                 "{name:12} {:6} {scan:9.0} {:8.2} {:11} {verify:9.0}   first {first:?}",
-                value.len(), scan / value.len() as f64, worth.len()
+                value.len(),
+                scan / value.len() as f64,
+                worth.len()
             );
             if is_verbose {
                 for number in worth {
                     let found = rules.operators[number].matches(&mut cache, value.as_bytes());
                     let is = if found == Match::No { "no " } else { "YES" };
-                    let cost = time(|| { black_box(rules.operators[number].matches(&mut cache, value.as_bytes())); });
-                    println!("    {is} {cost:6.0} {}", rules.written[number].text().chars().take(150).collect::<String>());
+                    let cost = time(|| {
+                        black_box(rules.operators[number].matches(&mut cache, value.as_bytes()));
+                    });
+                    println!(
+                        "    {is} {cost:6.0} {}",
+                        rules.written[number].text().chars().take(150).collect::<String>()
+                    );
                 }
             }
         }

@@ -65,7 +65,22 @@ fn append(language: &Hir, rng: &mut Rng, text: &mut Vec<u8>, depth: usize) {
 /// The text in some case, with something around it.
 pub fn dressed(text: &[u8], rng: &mut Rng) -> Vec<u8> {
     const AROUND: [&[u8]; 16] = [
-        b" ", b"\n", b"a", b"Z9", b"_", b"=", b"'", b"\x85", b"\x00", b"\xe2\x80\x98", b"/", b"..", b"<", b";", b"\r\n", b"x y",
+        b" ",
+        b"\n",
+        b"a",
+        b"Z9",
+        b"_",
+        b"=",
+        b"'",
+        b"\x85",
+        b"\x00",
+        b"\xe2\x80\x98",
+        b"/",
+        b"..",
+        b"<",
+        b";",
+        b"\r\n",
+        b"x y",
     ];
     let mut value = Vec::new();
     if rng.one_in(3) {
@@ -73,9 +88,11 @@ pub fn dressed(text: &[u8], rng: &mut Rng) -> Vec<u8> {
     }
     match rng.below(4) {
         0 => value.extend(text.iter().map(u8::to_ascii_uppercase)),
-        1 => value.extend(text.iter().map(|&byte| {
-            if rng.one_in(2) { byte.to_ascii_uppercase() } else { byte }
-        })),
+        1 => value.extend(text.iter().map(
+            |&byte| {
+                if rng.one_in(2) { byte.to_ascii_uppercase() } else { byte }
+            },
+        )),
         _ => value.extend(text),
     }
     if rng.one_in(3) {

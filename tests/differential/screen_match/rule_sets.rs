@@ -84,5 +84,10 @@ fn in_rule(rule: &str, folder: &Path) -> Option<Written> {
         Some(named) => named.split_once(' ').unwrap_or((named, "")),
         None => ("rx", text),
     };
-    Some(Written { name: name.to_owned(), is_negated, argument: argument.to_owned(), folder: folder.to_owned() })
+    Some(Written {
+        name: name.to_owned(),
+        is_negated,
+        argument: argument.to_owned(),
+        folder: folder.to_owned(),
+    })
 }
