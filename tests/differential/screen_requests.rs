@@ -39,7 +39,7 @@ struct Subject {
 enum Said {
     Open(String),
     Agreed,
-    Wrong(Verdict),
+    Wrong(Box<Verdict>),
 }
 
 /// The Core Rule Set at this level, in this engine, in detection only.
@@ -88,7 +88,7 @@ impl Subject {
         let verdict = self.engine.inspect(&message).unwrap();
         let is_clean =
             verdict.rules.is_empty() && verdict.matches.is_empty() && verdict.anomaly_score == score;
-        if is_clean && verdict.intervention.is_none() { Said::Agreed } else { Said::Wrong(verdict) }
+        if is_clean && verdict.intervention.is_none() { Said::Agreed } else { Said::Wrong(Box::new(verdict)) }
     }
 }
 
