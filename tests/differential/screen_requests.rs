@@ -2,7 +2,7 @@
 //! before the engine with the same rules, in this process.
 //!
 //! `SCREEN_SEED` gives other requests (without it they are new in each run, and the seed is printed), `SCREEN_REQUESTS` more of
-//! them for each set of rules.
+//! them for each set of rules. `SCREEN_RULES` names the folder of another Core Rule Set, with crs-setup.conf beside it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,10 +50,19 @@ fn rules(version: EngineVersion, level: u8) -> (Vec<tempfile::TempDir>, Vec<Path
     }
     let text = text.replace("SecRuleEngine On", "SecRuleEngine DetectionOnly");
     let (first, settings) = rule_file(&text);
-    let more =
-        format!("SecAction \"id:900000,phase:1,nolog,pass,t:none,setvar:tx.paranoia_level={level}\"\n");
-    let (second, more) = rule_file(&more);
-    (vec![first, second], core_rule_set(settings, Some(more)))
+    let levels = ["paranoia_level", "blocking_paranoia_level", "detection_paranoia_level"];
+    let set = levels.map(|name| format!("setvar:tx.{name}={level}")).join(",");
+    let (second, more) = rule_file(&format!("SecAction \"id:900000,phase:1,nolog,pass,t:none,{set}\"\n"));
+    let files = match std::env::var_os("SCREEN_RULES").map(PathBuf::from) {
+        None => core_rule_set(settings, Some(more)),
+        Some(folder) => {
+            let mut rules: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+            rules.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+            rules.sort();
+            [vec![settings, folder.with_file_name("crs-setup.conf"), more], rules].concat()
+        }
+    };
+    (vec![first, second], files)
 }
 
 impl Subject {

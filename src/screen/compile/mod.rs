@@ -1,5 +1,6 @@
 //! The rules as the engine reads them, evaluated as far as they do not depend on a request. What is left are guards.
 
+mod compare;
 mod effects;
 mod fold;
 pub(in crate::screen) mod ir;
@@ -37,6 +38,7 @@ pub(in crate::screen) struct Compiled {
 pub(in crate::screen) fn compile(directives: &Directives, in_engine: &[i64]) -> Result<Compiled, Off> {
     let settings = settings::settings(directives)?;
     let mut items = model::items(directives, in_engine)?;
+    compare::order(&items, directives, in_engine)?;
     update::apply(&mut items, directives)?;
     let rules = partial::evaluate_all(&items, directives.version(), settings.is_audit_relevant)?;
     // ModSecurity 2 then has messages of its own on each request, which make the transaction one for the audit log.
