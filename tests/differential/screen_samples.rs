@@ -186,7 +186,15 @@ fn json(rng: &mut Rng) -> Vec<u8> {
     if rng.one_in(12) {
         out.extend_from_slice(b"\xef\xbb\xbf");
     }
-    value(rng, 0, &mut out);
+    // Now and then about as deep as is allowed.
+    let mut ends = Vec::new();
+    for _ in 0..if rng.one_in(8) { rng.within(5, 10) } else { 0 } {
+        let (start, end): (&[u8], u8) = if rng.one_in(2) { (b"[", b']') } else { (b"{\"k\":", b'}') };
+        out.extend_from_slice(start);
+        ends.push(end);
+    }
+    value(rng, ends.len(), &mut out);
+    out.extend(ends.into_iter().rev());
     match rng.below(20) {
         0 => drop(out.pop()),
         1 => out.push(b' '),

@@ -176,15 +176,22 @@ const PIECES: &[&[u8]] = &[
     b"UNION",
 ];
 
+/// Neighbours among the pieces, which belong together, of which a value is made.
+const FAMILY: usize = 14;
+
 fn value(rng: &mut Rng) -> Vec<u8> {
     let mut value = Vec::new();
     let alphabet = rng.below(4);
-    for _ in 0..rng.below(9) {
+    let first = rng.below(PIECES.len() - FAMILY);
+    // Long ones now and then: plain values are looked at in blocks.
+    let most = if rng.one_in(10) { 60 } else { 9 };
+    for _ in 0..rng.below(most) {
         match (alphabet, rng.below(8)) {
-            (0, _) | (_, 0) => value.push(rng.number() as u8),
-            // Few pieces, so that they meet.
-            (1, _) => value.extend_from_slice(PIECES[rng.below(PIECES.len() / 12) * 12 % PIECES.len()]),
-            (_, _) => value.extend_from_slice(PIECES[rng.below(PIECES.len())]),
+            (0, _) => value.push(rng.number() as u8),
+            (1, _) => value.extend_from_slice(PIECES[first + rng.below(FAMILY)]),
+            (3, 1..) if most > 9 => value.extend_from_slice(b"plain"),
+            (_, 0) => value.push(rng.number() as u8),
+            _ => value.extend_from_slice(PIECES[rng.below(PIECES.len())]),
         }
     }
     if rng.one_in(4) {

@@ -1,10 +1,10 @@
 //! `lowercase`: A to Z, in the C locale.
 
-use super::Applied;
+use super::{Applied, leading};
 
 /// `lowercase`.
 pub(super) fn lower(input: &[u8], out: &mut Vec<u8>) -> Applied {
-    if !input.iter().any(u8::is_ascii_uppercase) {
+    if leading(input, |byte| !byte.is_ascii_uppercase()) == input.len() {
         return Applied::Unchanged;
     }
     out.extend_from_slice(input);

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::Applied;
+use super::{Applied, leading};
 use crate::rules::version::EngineVersion;
 
 /// `cmdLine`. With 2.9 the result ends at the first zero byte.
@@ -11,8 +11,19 @@ pub(super) fn normalize(version: EngineVersion, input: &[u8], out: &mut Vec<u8>)
         EngineVersion::V2 => memchr(0, input).and_then(|end| input.get(..end)).unwrap_or(input),
         EngineVersion::V3 => input,
     };
+    // What follows a byte of these may be changed as well.
+    let is_plain = |byte: u8| {
+        !byte.is_ascii_uppercase()
+            && !matches!(byte, b'"' | b'\'' | b'\\' | b'^' | b' ' | b',' | b';' | b'\t' | b'\r' | b'\n')
+    };
+    let plain = leading(text, is_plain);
+    let Some((plain, rest)) = text.split_at_checked(plain) else { return Applied::Unchanged };
+    if plain.len() == input.len() {
+        return Applied::Unchanged;
+    }
+    out.extend_from_slice(plain);
     let mut is_after_blank = false;
-    for &byte in text {
+    for &byte in rest {
         match byte {
             b'"' | b'\'' | b'\\' | b'^' => continue,
             b' ' | b',' | b';' | b'\t' | b'\r' | b'\n' => {

@@ -227,6 +227,15 @@ impl Transformation {
     }
 }
 
+/// How many bytes at the start are of a kind; for the longer part in blocks, which the compiler makes vector code of.
+fn leading(text: &[u8], is_kind: impl Fn(u8) -> bool) -> usize {
+    let (blocks, _) = text.as_chunks::<32>();
+    let of_kind = |block: &&[u8; 32]| block.iter().fold(true, |all, &byte| all & is_kind(byte));
+    let skipped = 32 * blocks.iter().take_while(of_kind).count();
+    let rest = text.get(skipped..).unwrap_or_default();
+    skipped + rest.iter().take_while(|&&byte| is_kind(byte)).count()
+}
+
 /// Whether a byte is white space to isspace(3) in the C locale, which the engines ask.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ')

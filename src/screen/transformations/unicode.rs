@@ -1,11 +1,11 @@
 //! `utf8toUnicode`: characters above ASCII become `%uXXXX`. The engines agree on valid characters up to U+FFFF.
 
-use super::{Applied, hex};
+use super::{Applied, hex, leading};
 use crate::rules::version::EngineVersion;
 
 /// `utf8toUnicode`.
 pub(super) fn escape(version: EngineVersion, input: &[u8], out: &mut Vec<u8>) -> Applied {
-    let plain = input.iter().take_while(|byte| matches!(byte, 0x01..=0x7F)).count();
+    let plain = leading(input, |byte| matches!(byte, 0x01..=0x7F));
     let Some((before, rest @ [_, ..])) = input.split_at_checked(plain) else { return Applied::Unchanged };
     out.extend_from_slice(before);
     match version {

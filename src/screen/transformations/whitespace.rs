@@ -1,6 +1,6 @@
 //! `compressWhitespace`, `removeWhitespace` and the three of `trim`.
 
-use super::{Applied, is_space};
+use super::{Applied, is_space, leading};
 use crate::rules::version::EngineVersion;
 
 /// The non-breaking space of Latin-1, which in UTF-8 follows 0xC2.
@@ -9,8 +9,11 @@ const NO_BREAK: u8 = 0xA0;
 /// `compressWhitespace`: each run of white space becomes one blank. 2.9 takes 0xA0 for white space.
 pub(super) fn compress(version: EngineVersion, input: &[u8], out: &mut Vec<u8>) -> Applied {
     let is_white = |byte: u8| is_space(byte) || byte == NO_BREAK && version == EngineVersion::V2;
+    let plain = leading(input, |byte| !is_white(byte));
+    let Some((plain, rest @ [_, ..])) = input.split_at_checked(plain) else { return Applied::Unchanged };
+    out.extend_from_slice(plain);
     let mut is_in_run = false;
-    for &byte in input {
+    for &byte in rest {
         let is_white = is_white(byte);
         if !is_white {
             out.push(byte);
@@ -26,10 +29,10 @@ pub(super) fn compress(version: EngineVersion, input: &[u8], out: &mut Vec<u8>) 
 pub(super) fn remove(version: EngineVersion, input: &[u8], out: &mut Vec<u8>) -> Applied {
     let is_kept =
         |byte: u8| !is_space(byte) && byte != NO_BREAK && (byte != 0xC2 || version == EngineVersion::V2);
-    if input.iter().all(|&byte| is_kept(byte)) {
-        return Applied::Unchanged;
-    }
-    out.extend(input.iter().copied().filter(|&byte| is_kept(byte)));
+    let kept = leading(input, is_kept);
+    let Some((kept, rest @ [_, ..])) = input.split_at_checked(kept) else { return Applied::Unchanged };
+    out.extend_from_slice(kept);
+    out.extend(rest.iter().copied().filter(|&byte| is_kept(byte)));
     Applied::Changed
 }
 

@@ -93,8 +93,9 @@ impl Names2 {
     fn enter(&mut self, event: Event<'_>) -> Result<(), HandOver> {
         match event {
             Event::Key(key) => {
-                let key = key.split(|&byte| byte == 0).next().unwrap_or_default();
-                self.key = Some(key.to_vec());
+                let kept = self.key.get_or_insert_default();
+                kept.clear();
+                kept.extend_from_slice(key.split(|&byte| byte == 0).next().unwrap_or_default());
             }
             Event::StartArray => {
                 if self.key.is_none() && self.prefix.is_none() {

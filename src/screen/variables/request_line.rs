@@ -1,5 +1,7 @@
 //! The request line: method, protocol, and the pieces of the URI.
 
+use std::ops::Range;
+
 use memchr::{memchr, memrchr2};
 
 use super::{EngineVersion, HandOver, Scalar, Variables};
@@ -40,9 +42,8 @@ impl Variables<'_> {
         let (path, query) = split(uri, version);
         let name = room.add(|text| decode(path, version, text))?;
         room.set_span(Scalar::RequestFilename, Some(name));
-        let base = base(room.text(name), version).to_vec();
-        let base = room.copy(&base)?;
-        room.set_span(Scalar::RequestBasename, Some(base));
+        let base = base(room.text(name), version);
+        room.set_span(Scalar::RequestBasename, Some(name.part(base)));
         match (version, query) {
             (EngineVersion::V2, None) => room.set_span(Scalar::QueryString, None),
             (_, query) => {
@@ -76,13 +77,13 @@ pub(super) fn split(uri: &[u8], version: EngineVersion) -> (&[u8], Option<&[u8]>
 
 /// What follows the last slash or backslash. libmodsecurity 3 knows the path only up to a question mark at first, and
 /// what it finds there stays where the whole path ends in a slash.
-fn base(path: &[u8], version: EngineVersion) -> &[u8] {
-    let behind = |path| memrchr2(b'/', b'\\', path).map(|at| path.get(at + 1..).unwrap_or_default());
+fn base(path: &[u8], version: EngineVersion) -> Range<usize> {
+    let behind = |end| Some(memrchr2(b'/', b'\\', path.get(..end)?)? + 1..end);
     match version {
-        EngineVersion::V2 => behind(path).unwrap_or(path),
+        EngineVersion::V2 => behind(path.len()).unwrap_or(0..path.len()),
         EngineVersion::V3 => {
-            let first = memchr(b'?', path).and_then(|end| path.get(..end)).unwrap_or_default();
-            let found = [path, first].into_iter().filter_map(behind).find(|base| !base.is_empty());
+            let first = memchr(b'?', path).unwrap_or(0);
+            let found = [path.len(), first].into_iter().filter_map(behind).find(|base| !base.is_empty());
             found.unwrap_or_default()
         }
     }

@@ -152,6 +152,14 @@ impl Origin {
 }
 
 impl Span {
+    /// The place of a part of this text.
+    pub(super) fn part(self, range: Range<usize>) -> Self {
+        let at = |offset: usize| {
+            self.start.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)).min(self.end)
+        };
+        Self { start: at(range.start), end: at(range.end) }
+    }
+
     fn len(self) -> usize {
         self.end.saturating_sub(self.start) as usize
     }
