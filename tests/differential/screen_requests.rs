@@ -109,7 +109,7 @@ fn message(request: &Request) -> Result<HttpMessage, String> {
 }
 
 fn compare(version: EngineVersion, level: u8) {
-    let count = setting("SCREEN_REQUESTS", 2000);
+    let count = setting("SCREEN_REQUESTS", 500);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
     let seed = setting("SCREEN_SEED", now);
     println!("SCREEN_SEED={seed} SCREEN_REQUESTS={count} {version:?} level {level}");
@@ -136,7 +136,7 @@ fn compare(version: EngineVersion, level: u8) {
     open.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     open.truncate(25);
     println!("{version:?} level {level}: proven {} of {count}; {open:?}", subject.proven);
-    assert!(subject.proven > count / 20, "hardly any is proven");
+    assert!(subject.proven > count / 50, "hardly any is proven");
 }
 
 #[test]

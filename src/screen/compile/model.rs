@@ -96,6 +96,10 @@ pub(super) fn items(directives: &Directives, in_engine: &[i64]) -> Result<Vec<It
                 let Some(Item::Rule(chain)) = items.last_mut() else {
                     return Err(Off::at(&directive.place, "a link without the first rule of its chain"));
                 };
+                // libmodsecurity 3 leaves a chain open over what stands between two of its links.
+                if chain.links.last().is_none_or(|link| link.values("chain").next().is_none()) {
+                    return Err(Off::at(&directive.place, "a link that does not follow its chain"));
+                }
                 chain.links.push(link(&rule, version)?);
                 continue;
             }

@@ -131,6 +131,9 @@ pub(super) fn settings(directives: &Directives) -> Result<Settings, Off> {
             _ => off("is not modelled")?,
         }
     }
+    if settings.is_audit_relevant && relevant_status.is_none() && version == EngineVersion::V3 {
+        return Err(Off::new("without SecAuditLogRelevantStatus every request is one for the audit log"));
+    }
     if let (true, Some(directive)) = (settings.is_audit_relevant, relevant_status) {
         let text = directive.first_word(version);
         if regex_lite::Regex::new(&text).map_or(true, |status| status.is_match("200")) {

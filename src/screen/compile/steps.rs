@@ -98,6 +98,8 @@ fn parts(link: &Link, tx: &Tx, before: &Before, version: EngineVersion) -> (Vec<
                 let is_known = before.has_match && !is_counted && target.selector.is_empty();
                 parts.push(part(if is_known { source } else { Source::Unknown }, Selector::All));
             }
+            // How many there are differs between the engines.
+            "FILES_NAMES" if is_counted => parts.push(part(Source::Unknown, Selector::All)),
             _ if variables::is_known(&name) => parts.push(part(Source::Request(name), selector(target))),
             _ => parts.push(part(Source::Unknown, Selector::All)),
         }

@@ -69,6 +69,7 @@ fn what_every_request_leaves_behind_keeps_the_screen_off() {
             on_all("exec:/bin/true"),
             on_all("expirevar:ip.x=1"),
             "SecAuditEngine On".to_owned(),
+            "SecAuditEngine RelevantOnly\nSecAuditLogRelevantStatus \"^(?:2|5)\"".to_owned(),
             "SecDebugLogLevel 1".to_owned(),
             "SecRuleEngine Off".to_owned(),
             "SecSomethingNew On".to_owned(),
@@ -78,6 +79,14 @@ fn what_every_request_leaves_behind_keeps_the_screen_off() {
             assert!(left(version, &rules).is_err(), "{version:?} {rules}");
         }
         assert_eq!(left(version, &on_all("setvar:tx.x=1")), Ok(0));
+        let relevant = "SecAuditEngine RelevantOnly\nSecAuditLogRelevantStatus \"^(?:5|4(?!04))\"\n";
+        assert!(left(version, &relevant.replace("(?!04)", "")).is_ok());
+        let is_none = left(version, "SecAuditEngine RelevantOnly").is_err();
+        assert_eq!(
+            is_none,
+            version == EngineVersion::V3,
+            "libmodsecurity 3 then takes every request for relevant"
+        );
     }
 }
 
