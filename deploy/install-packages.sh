@@ -14,6 +14,7 @@ packages=(
   ca-certificates    # cargo's downloads
   haproxy curl       # the demo and the tests
   dpkg-dev           # unpacks the source package that has the Core Rule Set's tests (tests/crs)
+  strace             # a kernel without Landlock (tests/faults)
   "$@"
 )
 

@@ -6,6 +6,7 @@ mod generation;
 mod misconfiguration;
 pub mod policy;
 pub mod recycling;
+mod screening;
 mod verdict_log;
 mod worker_engine;
 
@@ -29,6 +30,7 @@ use cut_bodies::CutBodies;
 use generation::Shared;
 use policy::{Applications, Truncated};
 use recycling::Recycling;
+use screening::Screening;
 pub use worker_engine::WorkerEngine;
 
 /// The agent that HAProxy talks to, shared by all connections and workers of the tree.
@@ -38,6 +40,7 @@ pub struct ModSecurityAgent {
     ids: IdSource,
     watch: misconfiguration::Watch,
     cut_bodies: CutBodies,
+    screening: Screening,
 }
 
 /// The operator's settings for answers and engines.
@@ -61,9 +64,9 @@ impl ModSecurityAgent {
     pub fn new(isolation: Isolation, settings: AgentSettings) -> Self {
         let policy = settings.answers.clone();
         let shared = Arc::new(Shared::new(isolation, settings));
-        let (ids, watch, cut_bodies) =
-            (IdSource::default(), misconfiguration::Watch::default(), CutBodies::default());
-        Self { shared, policy, ids, watch, cut_bodies }
+        let (ids, watch) = (IdSource::default(), misconfiguration::Watch::default());
+        let (cut_bodies, screening) = (CutBodies::default(), Screening::default());
+        Self { shared, policy, ids, watch, cut_bodies, screening }
     }
 
     /// Engines that start from now on run at `isolation`. Returns the number of the new rules; the first are 1.
@@ -136,6 +139,7 @@ impl Agent for ModSecurityAgent {
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         self.watch.verdict(verdict);
+        self.screening.record(message, verdict, log);
         verdict_log::record(message, verdict, log);
     }
 
@@ -147,5 +151,6 @@ impl Agent for ModSecurityAgent {
         let now = Instant::now();
         self.watch.review(log, now);
         self.cut_bodies.review(log, now);
+        self.screening.review(log, now);
     }
 }

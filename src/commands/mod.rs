@@ -1,10 +1,11 @@
-//! The commands of the program (serve, `--check`, `--help`, `--version`) and its exit status: 0 done, 1 failed, 2 wrong
+//! The commands of the program (serve, `reload`, `--check`, `--help`, `--version`) and its exit status: 0 done, 1 failed, 2 wrong
 //! option.
 //!
 //! Every option is checked before the first thread starts, and the first wrong one is reported in one line.
 
 mod check;
 mod describe;
+mod reload;
 mod serve;
 
 use std::fmt::Display;
@@ -26,6 +27,9 @@ pub fn run() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     if invoked_as_zygote(&args) {
         return ExitCode::from(run_zygote(&args) as u8);
+    }
+    if args.get(1).is_some_and(|word| word == reload::NAME) {
+        return reload::reload(args.get(2..).unwrap_or_default());
     }
     successor::keep_name(&args);
     let engines: Vec<_> = EngineVersion::BUILT.iter().map(ToString::to_string).collect();

@@ -14,6 +14,8 @@ use crate::message::verdict::{Action, Intervention, Verdict};
 /// The operator's choices for answers.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
+    /// The agent's name in its answers to requests (`--name`).
+    pub name: String,
     /// The answer when nobody inspected the message.
     pub on_error: OnError,
     /// The page in place of a denied message; `None` without `--block-page`.
@@ -107,6 +109,9 @@ pub fn answer(
         None => {}
     }
     actions.end_essential();
+    if matches!(message, Some(HttpMessage::Request(_))) {
+        actions.set_var(Scope::Transaction, "agent", Value::String(policy.name.as_bytes()));
+    }
     if let Ok(verdict) = outcome {
         let denied = verdict.intervention.as_ref().filter(|_| !detect_only);
         let page = policy.block_page.as_ref().zip(denied).zip(message);

@@ -2,7 +2,9 @@
 
 pub mod check;
 pub mod directives;
+pub mod files;
 pub mod progress;
+pub mod screening;
 pub mod sources;
 pub mod version;
 pub mod warnings;

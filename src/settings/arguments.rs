@@ -20,6 +20,8 @@ use super::environment::{Variables, spelled_out, with_prefix};
     after_help = "Every option can be given in the environment too, as MODSECURITY_SPOA_ and its long name in capitals\n\
                   with _ for -: MODSECURITY_SPOA_WORKERS=8. Options that may be repeated take several values, separated by\n\
                   commas, with or without blanks; switches take 1 or 0. The command line wins.\n\n\
+                  modsecurity-spoa reload PID has the agent with that process id read its rules anew, waits until it has, and\n\
+                  says whether it could. Both need the same RUNTIME_DIRECTORY, as ExecReload= of systemd has it.\n\n\
                   Exit status: 0 stopped or rules fine, 1 could not start or rules wrong, 2 bad option.",
     global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever]
 )]
@@ -31,6 +33,10 @@ pub(super) struct Arguments {
     /// ModSecurity configuration file; may be repeated. Without it: built-in settings and the installed Core Rule Set
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) rules: Vec<PathBuf>,
+
+    /// Reads rules and certificates anew when their files change, as SIGHUP does
+    #[structopt(long)]
+    pub(super) watch: bool,
 
     /// File of rules for requests whose argument app is NAME; may be repeated, also for the same NAME
     #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
@@ -82,6 +88,15 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "VERSION")]
     pub(super) engine: Option<String>,
 
+    /// What the screen does, which proves requests clean without the engine: off (there is none), shadow (the engine
+    /// inspects all requests, and is compared with the screen) or on (proven requests are not inspected) [default: off]
+    #[structopt(long, value_name = "MODE")]
+    pub(super) screen: Option<String>,
+
+    /// With --screen on, one in NUM proven requests is inspected as well, to be compared [default: 256]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) screen_sample: Option<String>,
+
     /// Where engines run: process (each in a process of its own, so that a crash ends only that one) or thread (all in the
     /// agent's process) [default: process]
     #[structopt(long, value_name = "FORM")]
@@ -115,6 +130,16 @@ pub(super) struct Arguments {
     /// Address to listen on, instead of -p: 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock; may be repeated
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
+
+    /// Name of this agent in the variable agent of its answers, by which HAProxy sends a response to the agent that has its
+    /// request [default: host name and port]
+    #[structopt(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+
+    /// TLS for links over TCP: files of the certificate and its key in PEM, as CERT,KEY; with CERT,KEY,client-ca=CA links
+    /// need a certificate of that authority. SIGHUP reads them anew
+    #[structopt(long, value_name = "FILES", parse(from_os_str))]
+    pub(super) tls: Option<OsString>,
 
     /// Answer for a request that was not inspected, besides the variable error: unset leaves the variable code alone,
     /// deny[=STATUS] sets it (to 503 without STATUS) [default: unset]
@@ -176,9 +201,10 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 28] = [
+pub(super) const OPTIONS: [(&str, Kind); 33] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
+    ("watch", Kind::Switch),
     ("app", Kind::List),
     ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),
@@ -190,6 +216,8 @@ pub(super) const OPTIONS: [(&str, Kind); 28] = [
     ("deadline", Kind::Value),
     ("queue", Kind::Value),
     ("engine", Kind::Value),
+    ("screen", Kind::Value),
+    ("screen-sample", Kind::Value),
     ("isolation", Kind::Value),
     ("sandbox", Kind::Value),
     ("engine-user", Kind::Value),
@@ -197,6 +225,8 @@ pub(super) const OPTIONS: [(&str, Kind); 28] = [
     ("stall-limit", Kind::Value),
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
+    ("name", Kind::Value),
+    ("tls", Kind::Value),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),
     ("responses", Kind::Value),
@@ -256,7 +286,7 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 4] = ["rules", "app", "listen", "block-page"];
+    const NOT_TEXTS: [&str; 5] = ["rules", "app", "listen", "tls", "block-page"];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

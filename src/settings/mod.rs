@@ -8,9 +8,11 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod name;
 mod number;
 mod on_error;
 mod time;
+mod tls;
 mod tree;
 
 use std::ffi::OsString;
@@ -23,6 +25,7 @@ use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
+pub use tls::TlsFiles;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -35,6 +38,12 @@ pub struct Settings {
     pub rules: RuleSources,
     /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
+    /// No option says where to listen: sockets of the service manager are enough, if there are any.
+    pub is_listen_default: bool,
+    /// The files of TLS for links over TCP; `None`: they are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Whether a change of the files that were read is a reload (`--watch`).
+    pub watch: bool,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -100,12 +109,17 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let tree = tree::check(arguments)?;
     let rules = engine::rules(arguments)?;
     let limits = engine::limits(arguments, &tree)?;
+    let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
+    let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
         debug: arguments.debug,
         task: task(arguments)?,
-        listen: listen::parse_all(&arguments.listen, arguments.port.as_deref())?,
+        listen,
+        is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
+        tls: arguments.tls.as_deref().map(tls::parse).transpose()?,
+        watch: arguments.watch,
         isolation: engine::isolation(arguments)?,
-        agent: engine::agent(arguments, &rules, limits.responses, tree.workers, &tree.limits)?,
+        agent: engine::agent(arguments, name, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,
         limits,
         tree,

@@ -8,6 +8,7 @@ use crate::straight::{FRAME, Rules, changes, in_parallel, parse};
 use crate::support::PATIENCE;
 use crate::support::agent::Agent;
 use crate::support::haproxy::Haproxy;
+use crate::support::waiting::uninterrupted;
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +86,7 @@ fn send(server: SocketAddr, request: &[u8]) -> SocketAddr {
     let mut response = Vec::new();
     let mut buffer = [0; 4096];
     while !response.ends_with(b"the application") {
-        match stream.read(&mut buffer) {
+        match uninterrupted(|| stream.read(&mut buffer)) {
             Ok(0) | Err(_) => break,
             Ok(count) => response.extend_from_slice(&buffer[..count]),
         }

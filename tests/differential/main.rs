@@ -19,8 +19,10 @@
 
 // Random requests, the engine without the agent, and the smallest request that makes a difference.
 mod random;
-// The operators of the screen.
+// The operators of the screen against the engines' own.
 mod screen_match;
+// The screen against the engine that has the same rules, whole requests.
+mod screen_requests;
 // The screen's transformations against the engines' own functions.
 mod screen_transformations;
 // The agent, HAProxy and clients, as every program needs them.

@@ -73,11 +73,14 @@ impl Subject {
         all
     }
 
-    /// The zygote, which must be there.
+    /// The zygote, which must be there or come. A spare is called a zygote, too, until it has given itself its name.
     pub fn zygote(&self) -> Process {
-        let zygotes = self.zygotes();
-        assert_eq!(zygotes.len(), 1, "{zygotes:?}");
-        zygotes[0].clone()
+        let mut zygotes = Vec::new();
+        wait_until("the zygote", || {
+            zygotes = self.zygotes();
+            zygotes.len() == 1
+        });
+        zygotes.remove(0)
     }
 
     /// The children of the zygote, zombies among them.

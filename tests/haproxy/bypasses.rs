@@ -4,6 +4,7 @@ use crate::support::client::Answer;
 use crate::support::haproxy::{Haproxy, version};
 use crate::support::site::shared;
 use crate::support::spop::{Ack, Message};
+use crate::support::waiting::uninterrupted;
 use crate::support::wire::{Value, headers, text};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -157,7 +158,7 @@ fn serve(mut stream: TcpStream, sender: &mpsc::Sender<String>) {
     let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         // HAProxy's health checks connect and say nothing.
-        let Ok(1..) = stream.read(&mut buffer).inspect(|&length| {
+        let Ok(1..) = uninterrupted(|| stream.read(&mut buffer)).inspect(|&length| {
             request.extend_from_slice(&buffer[..length]);
         }) else {
             return;

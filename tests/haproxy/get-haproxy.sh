@@ -4,6 +4,7 @@
 #
 #   get-haproxy.sh trixie FOLDER     HAProxy 3.0, the last with fragmentation and async
 #   get-haproxy.sh forky FOLDER      HAProxy 3.2, with a SPOP multiplexer in place of these
+#   get-haproxy.sh experimental FOLDER   HAProxy 3.4, with large buffers
 set -euo pipefail
 
 suite=${1:?suite}
@@ -19,11 +20,22 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{lists/partial,archives/partial,root}
 : >"$work/status"
 
+# experimental is no whole suite: what it lacks comes from unstable.
+suites=$suite target=()
+if [[ $suite == experimental ]]; then
+  suites="unstable experimental" target=(--target-release experimental)
+fi
+
 # The mirrors that this machine uses. apt believes only what Debian has signed.
 key=/usr/share/keyrings/debian-archive-keyring.gpg
 # shellcheck disable=SC2016 # The dollars are apt's.
-apt-get indextargets --no-release-info --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
-  sed -nE "s|^([^ ]*/debian)/? main\$|deb [signed-by=$key] \1 $suite main|p" | sort -u >"$work/sources.list"
+mirrors=$(apt-get indextargets --no-release-info --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
+  sed -nE "s|^([^ ]*/debian)/? main\$|\1|p" | sort -u)
+for mirror in $mirrors; do
+  for each in $suites; do
+    echo "deb [signed-by=$key] $mirror $each main"
+  done
+done >"$work/sources.list"
 if [[ ! -s $work/sources.list ]]; then
   echo "get-haproxy: apt knows no Debian mirror" >&2
   exit 1
@@ -35,7 +47,7 @@ apt=(apt-get -qq -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourc
   -o Dir::Cache="$work" -o Debug::NoLocking=1 -o APT::Sandbox::User=root -o APT::Install-Recommends=0
   -o Acquire::Retries=3)
 "${apt[@]}" update >&2
-"${apt[@]}" --yes --download-only install haproxy >&2
+"${apt[@]}" --yes --download-only "${target[@]}" install haproxy >&2
 for package in "$work"/archives/*.deb; do
   dpkg-deb --extract "$package" "$work/root"
 done

@@ -1,6 +1,7 @@
 //! The HTTP client (curl, or bytes as they are), and what it gets back.
 
 use super::PATIENCE;
+use super::waiting::uninterrupted;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -118,7 +119,7 @@ pub fn read_response(stream: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();
     while !complete(&bytes) {
         let mut buffer = [0; 4096];
-        match stream.read(&mut buffer) {
+        match uninterrupted(|| stream.read(&mut buffer)) {
             Ok(0) => break,
             Ok(count) => bytes.extend_from_slice(&buffer[..count]),
             Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&bytes)),

@@ -5,7 +5,7 @@
 
 use super::agent::{Agent, CpuTime};
 use super::spop::{Ack, Link, Message};
-use super::waiting::SetAtEnd;
+use super::waiting::{SetAtEnd, uninterrupted};
 use super::wire::Frame;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -139,7 +139,7 @@ fn send(streams: &[TcpStream], frames: &[Vec<u8>], rate: f64) -> (Vec<Instant>, 
 fn read_acks(mut stream: &TcpStream, missing: &AtomicUsize, end: Instant) -> Vec<(Instant, Ack)> {
     let (mut acks, mut input, mut buffer) = (Vec::new(), Vec::new(), vec![0; 65536]);
     while missing.load(Ordering::Relaxed) > 0 && Instant::now() < end {
-        let read = match stream.read(&mut buffer) {
+        let read = match uninterrupted(|| stream.read(&mut buffer)) {
             Ok(0) => break,
             Ok(read) => read,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,

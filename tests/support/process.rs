@@ -42,6 +42,16 @@ pub fn guarded_as(user: u32, program: &str) -> Command {
     command
 }
 
+/// Whether a test is left out because the machine or the user `lacks` what it needs, which is told. In CI (`CI` in the
+/// environment) none is: there that is a failure.
+pub fn is_left_out(lacks: bool, needs: &str) -> bool {
+    if lacks {
+        assert!(std::env::var_os("CI").is_none(), "this test needs {needs}");
+        println!("left out: needs {needs}");
+    }
+    lacks
+}
+
 /// Starts a command of [`guarded`] from the thread that lives as long as this process.
 pub fn spawn(command: Command) -> Child {
     static FORKER: OnceLock<Sender<Order>> = OnceLock::new();

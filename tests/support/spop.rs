@@ -1,6 +1,7 @@
 //! A SPOP client: HAProxy's side of a link to the agent.
 
 use super::PATIENCE;
+use super::waiting::uninterrupted;
 use super::wire::{ACK, AGENT_DISCONNECT, AGENT_HELLO, DISCONNECT, Frame, HELLO, NOTIFY, Reader, Value};
 use super::wire::{headers, pairs, sized, text};
 use std::io::{ErrorKind, Read, Write};
@@ -64,6 +65,11 @@ impl Link {
         Self(Box::new(stream))
     }
 
+    /// The same through anything that carries bytes, such as TLS.
+    pub fn through(stream: impl Read + Write + Send + 'static) -> Self {
+        Self(Box::new(stream))
+    }
+
     /// Sends bytes as they are. A peer that has closed is no error here: what it said is read afterwards.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         drop(self.0.write_all(bytes));
@@ -77,7 +83,7 @@ impl Link {
     /// What one single read gives, at most 64 KiB.
     pub fn read_once(&mut self) -> Vec<u8> {
         let mut buffer = vec![0; 65536];
-        let count = self.0.read(&mut buffer).unwrap();
+        let count = uninterrupted(|| self.0.read(&mut buffer)).unwrap();
         buffer.truncate(count);
         buffer
     }
@@ -85,7 +91,7 @@ impl Link {
     /// The next frame; none when the agent has closed the link between two frames.
     pub fn receive(&mut self) -> Option<Frame> {
         let mut length = [0; 4];
-        let first = self.0.read(&mut length[..1]);
+        let first = uninterrupted(|| self.0.read(&mut length[..1]));
         match first {
             Ok(0) => return None,
             Ok(_) => {}

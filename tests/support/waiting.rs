@@ -1,6 +1,7 @@
 //! Waiting for what tells nobody that it has changed (processes, /proc, counters), and for threads that wait for a test.
 
 use super::PATIENCE;
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +23,17 @@ pub fn comes_true(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
             return false;
         }
         thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What a system call gives that a signal may interrupt. The socket calls of a process that was stopped for a while (a machine
+/// that is moved or saved) end so, if the socket has a timeout (signal(7)).
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

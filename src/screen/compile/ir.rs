@@ -22,6 +22,7 @@ pub(in crate::screen) struct Name {
 #[derive(Clone, Debug)]
 pub(in crate::screen) struct Writer {
     pub(in crate::screen) rule: Name,
+    pub(in crate::screen) phase: u8,
     /// The last one has the effect.
     pub(in crate::screen) steps: Vec<Step>,
     pub(in crate::screen) effect: Effect,

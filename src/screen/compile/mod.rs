@@ -17,9 +17,10 @@ pub(in crate::screen) use fold::number;
 pub use off::Off;
 pub use partial::Counts;
 pub use settings::Settings;
-pub(in crate::screen) use variables::{VARIABLES, variable};
+pub(in crate::screen) use variables::{VARIABLES, depends_on_body, variable};
 
 use crate::rules::directives::Directives;
+use crate::rules::directives::targets::targets;
 
 /// What is left of a configuration.
 #[derive(Debug)]
@@ -45,6 +46,23 @@ pub(in crate::screen) fn compile(directives: &Directives, in_engine: &[i64]) -> 
         return Err(Off::new("collections without SecDataDir make a record of every request"));
     }
     Ok(Compiled { settings, rules })
+}
+
+/// The ids of rules that look at `TX:MSC_…`: they deny what the engine could not evaluate, which the screen has.
+#[must_use]
+pub fn gives_up(directives: &Directives) -> Vec<i64> {
+    let version = directives.version();
+    let rules = directives.rules();
+    let looks = rules.iter().filter(|rule| {
+        let words = rule.directive.words(version);
+        let list = words.first().map(|word| word.as_read_by(version)).unwrap_or_default();
+        targets(&list, version).iter().any(|target| {
+            let expression = target.expression.as_deref().unwrap_or(&target.selector);
+            let name = expression.trim_start_matches('^').to_ascii_uppercase();
+            target.name.eq_ignore_ascii_case("TX") && name.starts_with("MSC_")
+        })
+    });
+    looks.filter_map(|rule| rule.id).collect()
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ impl Walk {
             }
             changes.extend(others);
             if steps.is_empty() {
-                self.write_always(name(), &written, tx);
+                self.write_always((name(), rule.phase), &written, tx);
                 has_written |= !written.is_empty();
                 before.written.extend(written.iter().filter(|write| write.name.fixed().is_none()).map(reach));
             } else if !is_last {
@@ -169,7 +169,7 @@ impl Walk {
                 } else if let Some(step) = steps.last_mut() {
                     step.writes.extend(written.iter().cloned());
                 }
-                self.writer(name(), &steps, &written);
+                self.writer((name(), rule.phase), &steps, &written);
             } else {
                 changes.push(Change::Tx(written));
             }
@@ -187,7 +187,7 @@ impl Walk {
     }
 
     /// Every request comes to these.
-    fn write_always(&mut self, rule: Name, writes: &[Write], tx: &mut Tx) {
+    fn write_always(&mut self, rule: (Name, u8), writes: &[Write], tx: &mut Tx) {
         let depends: Vec<Write> = writes.iter().filter(|write| !effects::apply(write, tx)).cloned().collect();
         self.writer(rule, &[], &depends);
     }
@@ -203,7 +203,7 @@ impl Walk {
     }
 
     /// Keeps what others read of these.
-    fn writer(&mut self, rule: Name, steps: &[Step], writes: &[Write]) {
+    fn writer(&mut self, (rule, phase): (Name, u8), steps: &[Step], writes: &[Write]) {
         let is_read = |write: &&Write| match write.name.fixed() {
             Some(name) => self.readers.read(&name),
             None => self.readers.read_prefix(write.name.prefix()),
@@ -211,7 +211,7 @@ impl Walk {
         let read: Vec<Write> = writes.iter().filter(is_read).cloned().collect();
         if !read.is_empty() {
             let steps = steps.to_vec();
-            self.found.writers.push(super::ir::Writer { rule, steps, effect: Effect::Tx(read) });
+            self.found.writers.push(super::ir::Writer { rule, phase, steps, effect: Effect::Tx(read) });
         }
     }
 
@@ -259,8 +259,12 @@ impl Walk {
                 Change::ForcesBody if self.version == EngineVersion::V3 => {}
                 Change::ForcesBody => {
                     let name = Name { id: rule.id, place: rule.place.clone() };
-                    let writer =
-                        super::ir::Writer { rule: name, steps: Vec::new(), effect: Effect::ForceBody };
+                    let writer = super::ir::Writer {
+                        rule: name,
+                        phase: rule.phase,
+                        steps: Vec::new(),
+                        effect: Effect::ForceBody,
+                    };
                     self.found.writers.push(writer);
                 }
                 Change::Processor(_) => {
@@ -310,13 +314,14 @@ impl Walk {
                 Change::OpensCollection => self.found.opens_collections = true,
                 Change::Tx(written) => {
                     written.iter().for_each(|write| self.may_write(write, tx));
-                    self.writer(name(), &steps, &written);
+                    self.writer((name(), rule.phase), &steps, &written);
                 }
                 Change::SkipAfter(marker) => self.skip(marker, tx.clone()),
                 Change::Removes(removal) => self.removals.push((guard(&steps), removal)),
                 Change::ForcesBody if self.version == EngineVersion::V3 => {}
                 Change::ForcesBody => self.found.writers.push(super::ir::Writer {
                     rule: name(),
+                    phase: rule.phase,
                     steps: steps.clone(),
                     effect: Effect::ForceBody,
                 }),
@@ -330,6 +335,7 @@ impl Walk {
                     self.pillar(rule);
                     self.found.writers.push(super::ir::Writer {
                         rule: name(),
+                        phase: rule.phase,
                         steps: steps.clone(),
                         effect: Effect::Processor(processor),
                     });

@@ -13,6 +13,8 @@ pub struct Settings {
     pub body_limit: u64,
     /// Bytes of the longest body without files.
     pub no_files_limit: u64,
+    /// Bytes of the longest body that the engine keeps in memory.
+    pub in_memory_limit: u64,
     /// Arguments up to which the engine takes all.
     pub arguments: usize,
     /// Depth of JSON that the engine follows.
@@ -28,7 +30,7 @@ pub struct Settings {
 }
 
 /// Directives that do not change what a clean request leads to.
-const HARMLESS: [&str; 41] = [
+const HARMLESS: [&str; 40] = [
     "SecRule",
     "SecAction",
     "SecMarker",
@@ -39,7 +41,6 @@ const HARMLESS: [&str; 41] = [
     "SecRuleUpdateTargetById",
     "SecRuleUpdateTargetByTag",
     "SecRuleUpdateTargetByMsg",
-    "SecRequestBodyInMemoryLimit",
     "SecRequestBodyLimitAction",
     "SecResponseBodyAccess",
     "SecResponseBodyLimit",
@@ -83,8 +84,9 @@ pub(super) fn settings(directives: &Directives) -> Result<Settings, Off> {
     let version = directives.version();
     let mut settings = Settings {
         has_body_access: false,
-        body_limit: DEFAULT_LIMIT,
-        no_files_limit: 1_048_576,
+        body_limit: if version == EngineVersion::V2 { DEFAULT_LIMIT } else { u64::MAX },
+        no_files_limit: if version == EngineVersion::V2 { 1_048_576 } else { u64::MAX },
+        in_memory_limit: 131_072,
         arguments: if version == EngineVersion::V2 { 1000 } else { usize::MAX },
         json_depth: 10_000,
         pcre_match_limit: 1500,
@@ -104,6 +106,7 @@ pub(super) fn settings(directives: &Directives) -> Result<Settings, Off> {
             "secrequestbodylimit" => settings.body_limit = word.parse().unwrap_or(0),
             "secrequestbodynofileslimit" => settings.no_files_limit = word.parse().unwrap_or(0),
             "secrequestbodyjsondepthlimit" => settings.json_depth = word.parse().unwrap_or(0),
+            "secrequestbodyinmemorylimit" => settings.in_memory_limit = word.parse().unwrap_or(0),
             "secargumentslimit" => settings.arguments = word.parse().unwrap_or(0),
             "secpcrematchlimit" => settings.pcre_match_limit = word.parse().unwrap_or(0),
             "secpcrematchlimitrecursion" => settings.pcre_depth_limit = word.parse().unwrap_or(0),

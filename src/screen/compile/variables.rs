@@ -11,7 +11,7 @@ pub(in crate::screen) fn variable(name: &str) -> Option<usize> {
 }
 
 /// Their names.
-pub(in crate::screen) const VARIABLES: [&str; 42] = [
+pub(in crate::screen) const VARIABLES: [&str; 35] = [
     "ARGS",
     "ARGS_NAMES",
     "ARGS_GET",
@@ -22,12 +22,9 @@ pub(in crate::screen) const VARIABLES: [&str; 42] = [
     "FILES",
     "FILES_NAMES",
     "FILES_COMBINED_SIZE",
-    "FILES_SIZES",
     "MULTIPART_PART_HEADERS",
     "MULTIPART_STRICT_ERROR",
     "MULTIPART_UNMATCHED_BOUNDARY",
-    "MULTIPART_FILENAME",
-    "MULTIPART_NAME",
     "QUERY_STRING",
     "REMOTE_ADDR",
     "REMOTE_PORT",
@@ -47,11 +44,26 @@ pub(in crate::screen) const VARIABLES: [&str; 42] = [
     "REQUEST_PROTOCOL",
     "REQUEST_URI",
     "REQUEST_URI_RAW",
-    "SERVER_ADDR",
     "SERVER_PORT",
-    "UNIQUE_ID",
+    "URLENCODED_ERROR",
     "XML",
-    "PATH_INFO",
-    "AUTH_TYPE",
-    "REMOTE_USER",
 ];
+
+/// Whether what is in the variable, or how much, differs between phase 1 and later ones.
+pub(in crate::screen) fn depends_on_body(name: &str, is_counted: bool) -> bool {
+    let is_collection = ["ARGS", "FILES", "MULTIPART_PART"].iter().any(|start| name.starts_with(start));
+    match name {
+        "ARGS_COMBINED_SIZE"
+        | "FILES_COMBINED_SIZE"
+        | "REQBODY_ERROR"
+        | "REQBODY_PROCESSOR"
+        | "REQBODY_PROCESSOR_ERROR"
+        | "REQUEST_BODY"
+        | "REQUEST_BODY_LENGTH"
+        | "MULTIPART_STRICT_ERROR"
+        | "MULTIPART_UNMATCHED_BOUNDARY"
+        | "URLENCODED_ERROR"
+        | "XML" => true,
+        _ => is_collection && is_counted,
+    }
+}

@@ -370,6 +370,11 @@ impl Part {
             && !self.exclusions.iter().any(|exclusion| exclusion.surely_matches(name, operators))
     }
 
+    /// Whether the part has an element of this name for certain; it has no exclusions.
+    pub(super) fn surely_covers(&self, name: &[u8], operators: &mut OperatorCache) -> bool {
+        self.selector.surely_matches(name, operators)
+    }
+
     /// The number of its elements; `None`: it is not known.
     fn count<'a>(
         &self,

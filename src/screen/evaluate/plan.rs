@@ -81,13 +81,14 @@ impl Plan {
     /// When the automaton would be too large.
     pub(super) fn new(guards: &[Guard]) -> Result<Self, TooLarge> {
         let is_head = |guard: &Guard| {
-            guard.steps.first().is_some_and(|step| {
-                let all_plain = step
-                    .parts
-                    .iter()
-                    .all(|part| matches!(part.source, Source::Request(_)) && !part.is_counted);
-                all_plain && step.pipeline.is_some() && matches!(step.operator, Test::Fixed(_))
-            })
+            !guard.is_early
+                && guard.steps.first().is_some_and(|step| {
+                    let all_plain = step
+                        .parts
+                        .iter()
+                        .all(|part| matches!(part.source, Source::Request(_)) && !part.is_counted);
+                    all_plain && step.pipeline.is_some() && matches!(step.operator, Test::Fixed(_))
+                })
         };
         let (heads, others): (Vec<usize>, Vec<usize>) =
             (0..guards.len()).partition(|index| guards.get(*index).is_some_and(is_head));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::rules::version::EngineVersion;
 use crate::screen::compile::ir;
-use crate::screen::compile::{Compiled, Settings};
+use crate::screen::compile::{Compiled, Settings, depends_on_body};
 use crate::screen::operators::{Context, Operator};
 use crate::screen::transformations::Transformation;
 
@@ -12,12 +12,16 @@ use crate::screen::transformations::Transformation;
 #[derive(Debug)]
 pub(super) struct Guard {
     pub(super) rule: ir::Name,
+    /// It reads what differs between phase 1 and later ones, and stands in phase 1.
+    pub(super) is_early: bool,
     pub(super) steps: Vec<Step>,
 }
 
 /// A rule with an effect that others depend on.
 #[derive(Debug)]
 pub(super) struct Writer {
+    /// It reads what differs between phase 1 and later ones.
+    pub(super) is_early: bool,
     pub(super) steps: Vec<Step>,
     pub(super) effect: ir::Effect,
 }
@@ -93,14 +97,18 @@ pub(super) struct Maker<'a> {
 impl Maker<'_> {
     pub(super) fn guards(&self, compiled: &Compiled) -> Vec<Guard> {
         let guards = compiled.rules.guards.iter();
-        guards
-            .map(|guard| Guard { rule: guard.rule.clone(), steps: self.steps(&guard.steps, &guard.rule) })
-            .collect()
+        let bound = guards.map(|guard| Guard {
+            rule: guard.rule.clone(),
+            is_early: guard.phase == 1 && guard.steps.iter().any(reads_body),
+            steps: self.steps(&guard.steps, &guard.rule),
+        });
+        bound.collect()
     }
 
     pub(super) fn writers(&self, compiled: &Compiled) -> Vec<Writer> {
         let writers = compiled.rules.writers.iter();
         let bound = writers.map(|writer| Writer {
+            is_early: writer.phase == 1 && writer.steps.iter().any(reads_body),
             steps: self.steps(&writer.steps, &writer.rule),
             effect: writer.effect.clone(),
         });
@@ -175,6 +183,13 @@ impl Maker<'_> {
             exclusions: part.exclusions.iter().map(selector).collect(),
         }
     }
+}
+
+fn reads_body(step: &ir::Step) -> bool {
+    step.parts.iter().any(|part| match &part.source {
+        ir::Source::Request(name) => depends_on_body(name, part.is_counted),
+        _ => false,
+    })
 }
 
 /// An operator whose argument is known only now; `None`: it would take too long to make, or is not modelled.

@@ -77,7 +77,7 @@ fn check(message: &HttpMessage, len: usize) {
 /// Nobody inspected it: `error` is set as its dialect has it, and `code` is not set, or denies.
 fn answers(dialect: Dialect, message: Option<&HttpMessage>, failure: &Failure) {
     for on_error in [OnError::Unset, OnError::Deny(503)] {
-        let policy = Policy { on_error, block_page: None };
+        let policy = Policy { name: "agent".to_owned(), on_error, block_page: None };
         let actions = answer(dialect, message, Err(failure), &policy).into_payload();
         let all = variables(actions.within(usize::MAX));
         // They are not among what may be left out.
