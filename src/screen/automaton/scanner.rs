@@ -120,7 +120,8 @@ impl Scanner {
         let marked = self.words.scan(&cache.folded, &self.marks, &mut cache.found);
         let has_all = |number: usize| self.needs.get(number).is_some_and(|need| need & !marked == 0);
         candidates.extend(cache.found.iter().filter(|number| has_all(*number)));
-        candidates.extend(self.others.iter().map(|number| *number as usize).filter(|number| has_all(*number)));
+        candidates
+            .extend(self.others.iter().map(|number| *number as usize).filter(|number| has_all(*number)));
     }
 
     /// Bytes of memory that all users share.

@@ -21,7 +21,9 @@ pub(super) struct Words {
 
 impl Words {
     /// An automaton for the literals of these patterns; each is a pattern's number with one of its literals.
-    pub(super) fn new<'a>(literals: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self, Box<dyn Error>> {
+    pub(super) fn new<'a>(
+        literals: impl IntoIterator<Item = (usize, &'a [u8])>,
+    ) -> Result<Self, Box<dyn Error>> {
         let mut owners: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
         for (pattern, literal) in literals {
             owners.entry(literal).or_default().push(u32::try_from(pattern).unwrap_or(u32::MAX));
