@@ -47,9 +47,9 @@ impl Candidates {
         self.words.clone_from(&other.words);
     }
 
-    /// Adds all of `other`.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
+    /// Makes it the empty set.
+    pub(super) fn clear(&mut self) {
+        self.words.fill(0);
     }
 }
 

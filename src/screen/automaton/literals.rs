@@ -9,7 +9,7 @@ const PRODUCT: usize = 128;
 /// Members of a class that is taken apart into literals.
 const MEMBERS: usize = 12;
 /// Bytes of a literal that are searched for; of a longer one, the rarest window of this length.
-const WINDOW: usize = 12;
+const WINDOW: usize = 8;
 
 /// A set of literals, and how often one of them is likely to stand at a given place of a clean value.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,7 +199,7 @@ fn share(literal: &[u8]) -> f64 {
 }
 
 /// How often a byte is likely to be in a clean value, capitals being small. Estimated; only speed depends on it.
-fn frequency(byte: u8) -> f64 {
+pub(super) fn frequency(byte: u8) -> f64 {
     match byte {
         b'e' | b'a' | b'i' | b'o' | b'n' | b't' | b's' | b'r' => 0.06,
         b'l' | b'c' | b'd' | b'm' | b'p' | b'u' | b'h' => 0.03,

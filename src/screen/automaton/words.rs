@@ -1,10 +1,12 @@
 //! The patterns that require literals, searched by one Aho-Corasick automaton. It is built once and never grows, so that
 //! processes that are forked share it.
 
-use aho_corasick::automaton::Automaton;
-use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, BuildError, StartKind};
 use std::collections::BTreeMap;
+use std::error::Error;
+
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, StartKind};
 
 use super::candidates::Candidates;
 
@@ -12,26 +14,32 @@ use super::candidates::Candidates;
 #[derive(Debug)]
 pub(super) struct Words {
     automaton: DFA,
+    start: StateID,
     /// The patterns of each literal.
     owners: Vec<Box<[u32]>>,
 }
 
 impl Words {
     /// An automaton for the literals of these patterns; each is a pattern's number with one of its literals.
-    pub(super) fn new<'a>(literals: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self, BuildError> {
+    pub(super) fn new<'a>(
+        literals: impl IntoIterator<Item = (usize, &'a [u8])>,
+    ) -> Result<Self, Box<dyn Error>> {
         let mut owners: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
         for (pattern, literal) in literals {
             owners.entry(literal).or_default().push(u32::try_from(pattern).unwrap_or(u32::MAX));
         }
         let automaton =
             DFA::builder().start_kind(StartKind::Unanchored).prefilter(false).build(owners.keys())?;
-        Ok(Self { automaton, owners: owners.into_values().map(Vec::into_boxed_slice).collect() })
+        let start = automaton.start_state(Anchored::No)?;
+        Ok(Self { automaton, start, owners: owners.into_values().map(Vec::into_boxed_slice).collect() })
     }
 
-    /// Adds the patterns of which `folded` has a literal.
-    pub(super) fn scan(&self, folded: &[u8], candidates: &mut Candidates) {
-        let Ok(mut state) = self.automaton.start_state(Anchored::No) else { return };
+    /// Adds the patterns of which `folded` has a literal, and returns the marks of its bytes together.
+    pub(super) fn scan(&self, folded: &[u8], marks: &[u128; 256], candidates: &mut Candidates) -> u128 {
+        let mut marked = 0;
+        let mut state = self.start;
         for &byte in folded {
+            marked |= marks.get(usize::from(byte)).copied().unwrap_or_default();
             state = self.automaton.next_state(Anchored::No, state, byte);
             if self.automaton.is_special(state) && self.automaton.is_match(state) {
                 for index in 0..self.automaton.match_len(state) {
@@ -41,6 +49,7 @@ impl Words {
                 }
             }
         }
+        marked
     }
 
     /// How many patterns require literals.

@@ -14,6 +14,19 @@ const DEFAULT_LIMIT: u32 = 1500;
 /// Steps of one search, of which a clean value takes few. Where the engine would go on, it has to.
 const MOST: u32 = 20_000;
 
+/// Values as clean requests have them. An expression that matches more than [`FEW`] of them is asked about every value.
+const TYPICAL: [&str; 8] = [
+    "checkout",
+    "1234567",
+    "/products/shoes/running-shoe-42.html",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "GA1.2.1466532712.1718793622",
+    "jane.doe@example.com",
+    "I'd like to order two of the blue ones (size 42), and please send the invoice to my office; thanks.",
+];
+const FEW: usize = 2;
+
 /// A regular expression.
 #[derive(Debug)]
 pub(super) struct Rx {
@@ -59,8 +72,14 @@ impl Rx {
         found(self.expression.captures(room, value, groups))
     }
 
+    /// What matches clean values as well, like `^.`, is not worth a search before PCRE2's.
     pub(super) fn pattern(&self) -> Pattern {
-        self.language.clone().map_or(Pattern::Always, Pattern::Language)
+        let mut room = Room::new();
+        let matching = TYPICAL.iter().filter(|value| self.matches(&mut room, value.as_bytes()) != Match::No);
+        match &self.language {
+            Some(language) if matching.count() <= FEW => Pattern::Language(language.clone()),
+            _ => Pattern::Always,
+        }
     }
 }
 

@@ -30,7 +30,10 @@ impl Written {
     /// As a rule has it.
     pub fn text(&self) -> String {
         let sign = if self.is_negated { "!" } else { "" };
-        format!("{sign}@{} {}", self.name, self.argument).trim_end().to_owned()
+        match self.argument.as_str() {
+            "" => format!("{sign}@{}", self.name),
+            argument => format!("{sign}@{} {argument}", self.name),
+        }
     }
 }
 
