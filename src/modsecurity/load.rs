@@ -9,6 +9,7 @@ use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
+use crate::modsecurity::log_files::LogFiles;
 use crate::modsecurity::screening::{RuleScreen, Switch};
 use crate::rules::check::check;
 use crate::rules::directives::needs::Needs;
@@ -39,6 +40,8 @@ pub struct RuleSet<L> {
     pub needs: Needs,
     /// The screen, where one is asked for.
     pub screen: Option<RuleScreen>,
+    /// The log files that they name.
+    logs: LogFiles,
 }
 
 /// A summary of loaded rules, for the log.
@@ -84,11 +87,12 @@ pub fn load<L: Library>(
     let warnings = warnings::find(&directives, &remaining(&directives, &ids), &settings_in_engine);
     let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
     let needs = Needs::of(&directives);
+    let logs = LogFiles::new(audit::files(&directives, L::VERSION));
     let screen = (screening.mode != ScreenMode::Off).then(|| RuleScreen {
         screen: Screen::compile(&directives, &ids),
         gives_up: screen::compile::gives_up(&directives),
     });
-    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit), needs, screen }, summary))
+    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit), needs, logs, screen }, summary))
 }
 
 /// The tags of each rule with the action `multiMatch`, separated by commas, by the rule's id. Tags with macros are left
@@ -153,6 +157,13 @@ impl<L> RuleSets<L> {
         let mut needs = self.default.needs.clone();
         self.applications.values().for_each(|rules| needs.add(&rules.needs));
         needs
+    }
+
+    /// The log files that all of them name.
+    pub(crate) fn log_files(&self) -> LogFiles {
+        let mut logs = self.default.logs.clone();
+        self.applications.values().for_each(|rules| logs.add(&rules.logs));
+        logs
     }
 }
 

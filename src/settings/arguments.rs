@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, ArgMatches, Error, ErrorKind};
 
-use super::BadOption;
 pub use super::environment::UnknownVariable;
 use super::environment::{Variables, spelled_out, with_prefix};
+use super::subcommand::Subcommand;
+use super::{BadOption, manual};
 
 /// The command line as structopt reads it. Values are checked and defaults are filled in by the other files of this module:
 /// with a default, clap 2 would accept an option that lacks its value.
@@ -23,12 +24,32 @@ use super::environment::{Variables, spelled_out, with_prefix};
                   modsecurity-spoa reload PID has the agent with that process id read its rules anew, waits until it has, and\n\
                   says whether it could. Both need the same RUNTIME_DIRECTORY, as ExecReload= of systemd has it.\n\n\
                   Exit status: 0 stopped or rules fine, 1 could not start or rules wrong, 2 bad option.",
-    global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever]
+    global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever],
+    settings = &[AppSettings::DisableHelpSubcommand, AppSettings::VersionlessSubcommands]
 )]
 pub(super) struct Arguments {
     /// Logs at level debug: each link, each health check
     #[structopt(short, long)]
     pub(super) debug: bool,
+
+    /// Where the log goes: stderr, json:stderr, FILE, json:FILE (FILE with a /), syslog[:SOCKET] or journal[:SOCKET],
+    /// which may be followed by ,level=LEVEL; may be repeated [default: stderr]
+    #[structopt(long, value_name = "TARGET", number_of_values = 1, parse(from_os_str))]
+    pub(super) log: Vec<OsString>,
+
+    /// Least important level that is logged (error, warn, info, debug), and exceptions for modules: LEVEL,MODULE=LEVEL,…
+    /// [default: info]
+    #[structopt(long, value_name = "LEVELS")]
+    pub(super) log_level: Option<String>,
+
+    /// What is logged of rules that match: full (a line each), ids (their ids in one line) or none (their ids where the
+    /// request is denied) [default: full]
+    #[structopt(long, value_name = "DETAIL")]
+    pub(super) log_matches: Option<String>,
+
+    /// Most records of denials, matches and level debug in a second, for each target; 0: any number [default: 1000]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) log_limit: Option<String>,
 
     /// ModSecurity configuration file; may be repeated. Without it: built-in settings and the installed Core Rule Set
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
@@ -175,6 +196,9 @@ pub(super) struct Arguments {
     /// Prints the rules that apply without -f, for the engine of --engine, as a file to begin your own with, and exits
     #[structopt(long)]
     pub(super) print_rules: bool,
+
+    #[structopt(subcommand)]
+    pub(super) subcommand: Option<Subcommand>,
 }
 
 /// The outcome of reading the command line and the environment.
@@ -188,7 +212,7 @@ pub(super) enum Parsed {
         /// The variables that have the program's prefix but belong to no option.
         unknown_variables: Vec<UnknownVariable>,
     },
-    /// A text to print: the help or the version.
+    /// A text to print: the help, the version, the manual page or completions.
     Print(String),
 }
 
@@ -201,8 +225,12 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 33] = [
+pub(super) const OPTIONS: [(&str, Kind); 37] = [
     ("debug", Kind::Switch),
+    ("log", Kind::List),
+    ("log-level", Kind::Value),
+    ("log-matches", Kind::Value),
+    ("log-limit", Kind::Value),
     ("rules", Kind::List),
     ("watch", Kind::Switch),
     ("app", Kind::List),
@@ -259,7 +287,9 @@ pub(super) fn parse(
     let mut variables = Variables::default();
     for (name, kind) in OPTIONS {
         let Some(value) = found.take(name).filter(|_| !is_given(&given, name)) else { continue };
-        args.extend(spelled_out(name, kind, &value)?);
+        // Before all others: those behind a command are the command's.
+        let first = args.len().min(1);
+        args.splice(first..first, spelled_out(name, kind, &value)?);
         variables.gives(name);
     }
     let matches = match app().get_matches_from_safe(&args) {
@@ -267,11 +297,15 @@ pub(super) fn parse(
         Err(error) => return refused(error),
     };
     are_texts(&matches).map_err(|error| variables.blamed(error))?;
-    Ok(Parsed::Arguments {
-        arguments: Box::new(Arguments::from_clap(&matches)),
-        variables,
-        unknown_variables: found.unknown(),
-    })
+    let arguments = Arguments::from_clap(&matches);
+    match arguments.subcommand {
+        Some(Subcommand::Man) => return Ok(Parsed::Print(manual::page(app(), version))),
+        Some(Subcommand::Completions { shell }) => {
+            return Ok(Parsed::Print(manual::completions(app(), shell)));
+        }
+        Some(Subcommand::Probe { .. }) | None => {}
+    }
+    Ok(Parsed::Arguments { arguments: Box::new(arguments), variables, unknown_variables: found.unknown() })
 }
 
 /// Whether clap can read the name of a long option; clap panics over bytes that are not UTF-8.
@@ -286,7 +320,7 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 5] = ["rules", "app", "listen", "tls", "block-page"];
+    const NOT_TEXTS: [&str; 6] = ["rules", "app", "listen", "tls", "block-page", "log"];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

@@ -8,30 +8,35 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod log;
+mod manual;
 mod name;
 mod number;
 mod on_error;
+mod subcommand;
 mod time;
 mod tls;
 mod tree;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
+use crate::logging::target::LogSettings;
 use crate::rules::sources::RuleSources;
 pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
+use subcommand::Subcommand;
 pub use tls::TlsFiles;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether the log has level debug (`--debug`).
-    pub debug: bool,
+    /// Where the log goes, and what is in it.
+    pub log: LogSettings,
     /// What to do.
     pub task: Task,
     /// The sets of rules, and the engine that loads them.
@@ -75,7 +80,9 @@ pub enum Task {
 pub enum Command {
     /// Do the task of these settings.
     Run(Box<Settings>),
-    /// Print this text, the help or the version, and exit.
+    /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
+    Probe(Vec<ListenAddress>),
+    /// Print this text (help, version, manual page or completions) and exit.
     Print(String),
 }
 
@@ -93,6 +100,10 @@ pub fn read(
     match arguments::parse(args, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
         Parsed::Arguments { arguments, variables, unknown_variables } => {
+            if let Some(Subcommand::Probe { address }) = &arguments.subcommand {
+                let addresses = probed(&arguments, address.as_deref());
+                return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
+            }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
                 SettingsError::BlockPage { setting, path, cause } => {
@@ -112,7 +123,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
     let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
-        debug: arguments.debug,
+        log: log::check(arguments)?,
         task: task(arguments)?,
         listen,
         is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
@@ -125,6 +136,14 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         tree,
         unknown_variables,
     })
+}
+
+/// The addresses that `probe` asks: the one that it is given, else those where an agent with the same options listens.
+fn probed(arguments: &Arguments, address: Option<&OsStr>) -> Result<Vec<ListenAddress>, BadOption> {
+    match address {
+        Some(address) => Ok(vec![listen::parse("probe", address)?]),
+        None => listen::parse_all(&arguments.listen, arguments.port.as_deref()),
+    }
 }
 
 /// What to do.

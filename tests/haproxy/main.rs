@@ -11,6 +11,8 @@ mod async_acks;
 mod bypasses;
 // Who the client is behind a CDN or a balancer.
 mod clients;
+// The files for containers and Kubernetes.
+mod containers;
 // The deployed configuration as it is, and without an agent.
 mod deployed;
 // The configurations that were written for other agents.

@@ -24,7 +24,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
         "daemon",
         &["settings", "logging", "agent", "isolation", "modsecurity", "screen", "rules", "message", "ffi"],
     ),
-    ("settings", &["agent", "isolation", "modsecurity", "screen", "rules", "message"]),
+    ("settings", &["logging", "agent", "isolation", "modsecurity", "screen", "rules", "message"]),
     ("logging", &[]),
     ("agent", &["isolation", "modsecurity", "screen", "rules", "message", "ffi"]),
     ("isolation", &["modsecurity", "screen", "rules", "message", "ffi"]),
