@@ -108,7 +108,9 @@ fn compare(version: EngineVersion, kinds: &[(&str, HttpMessage)]) {
     for (name, message) in kinds {
         let HttpMessage::Request(request) = message else { unreachable!() };
         let found = screen.examine(&mut scratch, request);
-        let screened = least(300, || drop(std::hint::black_box(screen.examine(&mut scratch, request))));
+        let screened = least(300, || {
+            std::hint::black_box(screen.examine(&mut scratch, request));
+        });
         let inspected = least(30, || drop(std::hint::black_box(engine.inspect(message).unwrap())));
         let ratio = inspected / screened;
         let said = if let Finding::NotProven(reason) = found {

@@ -10,11 +10,11 @@ const LENGTH: usize = 400;
 /// A text of a language, without regard to what stands around it.
 pub fn text_of(language: &Hir, rng: &mut Rng) -> Vec<u8> {
     let mut text = Vec::new();
-    append(language, rng, &mut text, 0);
+    append(language, rng, &mut text);
     text
 }
 
-fn append(language: &Hir, rng: &mut Rng, text: &mut Vec<u8>, depth: usize) {
+fn append(language: &Hir, rng: &mut Rng, text: &mut Vec<u8>) {
     match language.kind() {
         HirKind::Empty => {}
         // What makes it true or false at random.
@@ -52,13 +52,13 @@ fn append(language: &Hir, rng: &mut Rng, text: &mut Vec<u8>, depth: usize) {
             };
             for _ in 0..times {
                 if text.len() < LENGTH || text.len() < min {
-                    append(&repetition.sub, rng, text, depth + 1);
+                    append(&repetition.sub, rng, text);
                 }
             }
         }
-        HirKind::Capture(capture) => append(&capture.sub, rng, text, depth + 1),
-        HirKind::Concat(parts) => parts.iter().for_each(|part| append(part, rng, text, depth + 1)),
-        HirKind::Alternation(parts) => append(&parts[rng.below(parts.len())], rng, text, depth + 1),
+        HirKind::Capture(capture) => append(&capture.sub, rng, text),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| append(part, rng, text)),
+        HirKind::Alternation(parts) => append(&parts[rng.below(parts.len())], rng, text),
     }
 }
 
