@@ -46,6 +46,16 @@ pub(super) fn with_prefix(environment: impl IntoIterator<Item = (OsString, OsStr
 }
 
 impl Found {
+    /// The value of the variable of this option.
+    pub(super) fn peek(&self, name: &str) -> Option<OsString> {
+        self.0.get(OsStr::new(&variable(name))).cloned()
+    }
+
+    /// Has these variables take the place of those of the same names.
+    pub(super) fn count_before(&mut self, variables: Vec<(OsString, OsString)>) {
+        self.0.extend(with_prefix(variables).0);
+    }
+
     /// Takes the variable of this option out, and returns its value.
     pub(super) fn take(&mut self, name: &str) -> Option<OsString> {
         self.0.remove(OsStr::new(&variable(name)))

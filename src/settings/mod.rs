@@ -13,6 +13,7 @@ mod manual;
 mod name;
 mod number;
 mod on_error;
+mod options_file;
 mod subcommand;
 mod time;
 mod tls;
@@ -82,6 +83,8 @@ pub enum Command {
     Run(Box<Settings>),
     /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
     Probe(Vec<ListenAddress>),
+    /// Have the agent with this process id read its rules anew.
+    Reload(i32),
     /// Print this text (help, version, manual page or completions) and exit.
     Print(String),
 }
@@ -104,8 +107,12 @@ pub fn read(
                 let addresses = probed(&arguments, address.as_deref());
                 return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
             }
+            if let Some(Subcommand::Reload { pid }) = &arguments.subcommand {
+                return Ok(Command::Reload(number::parse("reload", pid, 2, i32::MAX)?));
+            }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
+                error @ SettingsError::OptionsFile { .. } => error,
                 SettingsError::BlockPage { setting, path, cause } => {
                     SettingsError::BlockPage { setting: variables.named(setting), path, cause }
                 }

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists, CERTIFICATES
 /// the value of `--tls` for some that do. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 37] = [
+const ROWS: [(&str, &str, &[&str]); 38] = [
     ("debug", "yes", &["perhaps"]),
     ("log", "json:stderr,level=warn", &["sylog", "json:", "/tmp/", "stderr,level=loud"]),
     ("log-level", "warn,actors=debug", &["loud", "info,nobody=debug", "info,debug"]),
@@ -53,6 +53,7 @@ const ROWS: [(&str, &str, &[&str]); 37] = [
     ("responses", "10", &["many", "1000001"]),
     ("response-ttl", "30s", &["soon", "5h"]),
     ("block-page", "RULES", &["/nowhere/page.html"]),
+    ("options", "/dev/null", &["/nowhere/options"]),
     ("check", "yes", &["perhaps"]),
     ("strict", "no", &["perhaps"]),
     ("print-rules", "no", &["perhaps"]),
@@ -248,7 +249,8 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "listen", "tls", "block-page", "log"].contains(&option.long.as_str()) {
+        if !["rules", "app", "listen", "tls", "block-page", "log", "options"].contains(&option.long.as_str())
+        {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");
             let said = refused(&[], &[(&option.variable(), bytes)]);
