@@ -29,6 +29,7 @@ const WRAPPED: [&str; 16] = [
 
 fn main() {
     generate_pcre2_bindings();
+    generate_yajl_bindings();
     if env::var_os("CARGO_FEATURE_ENGINE2").is_some() {
         let prefix = find_modsecurity2();
         generate_bindings2();
@@ -50,13 +51,33 @@ fn generate_pcre2_bindings() {
     bindgen::Builder::default()
         .header_contents("pcre2_8.h", "#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>\n")
         .clang_args(library.include_paths.iter().map(|path| format!("-I{}", path.display())))
-        .allowlist_function("pcre2_(compile|code_free|get_error_message)_8")
-        .allowlist_var("PCRE2_(CASELESS|DOLLAR_ENDONLY|DOTALL|MULTILINE)")
+        .allowlist_function("pcre2_(compile|code_free|config|get_error_message|get_ovector_pointer)_8")
+        .allowlist_function("pcre2_(jit_compile|jit_match|match|set_match_limit|set_depth_limit)_8")
+        .allowlist_function("pcre2_match_(context|data)_(create|free)_8")
+        .allowlist_var("PCRE2_(CASELESS|DOLLAR_ENDONLY|DOTALL|MULTILINE|NO_JIT|JIT_COMPLETE)")
+        .allowlist_var("PCRE2_(CONFIG_NEWLINE|NEWLINE_LF|ERROR_NOMATCH|ERROR_JIT_STACKLIMIT)")
         .layout_tests(false)
         .generate_comments(false)
         .generate()
         .expect("bindgen reads PCRE2's header (is libclang-dev installed?)")
         .write_to_file(out("pcre2.rs"))
+        .expect("OUT_DIR is writable");
+}
+
+/// yajl is what both engines read JSON with; the screen reads it with the same library.
+fn generate_yajl_bindings() {
+    let library = pkg_config::Config::new().probe("yajl").unwrap_or_else(|error| {
+        fail(&format!("yajl is needed (Debian: apt-get install libyajl-dev)\n{error}"))
+    });
+    bindgen::Builder::default()
+        .header_contents("yajl.h", "#include <yajl/yajl_parse.h>\n")
+        .clang_args(library.include_paths.iter().map(|path| format!("-I{}", path.display())))
+        .allowlist_function("yajl_(alloc|free|parse|complete_parse)")
+        .layout_tests(false)
+        .generate_comments(false)
+        .generate()
+        .expect("bindgen reads yajl's header (is libclang-dev installed?)")
+        .write_to_file(out("yajl.rs"))
         .expect("OUT_DIR is writable");
 }
 
@@ -99,7 +120,7 @@ fn generate_bindings2() {
 
 fn compile_shim2(prefix: &Path) {
     let mut build = cc::Build::new();
-    for file in ["load.c", "names.c", "transaction.c", "wraps.c", "internal.h"] {
+    for file in ["injection.c", "load.c", "names.c", "transaction.c", "wraps.c", "internal.h"] {
         let path = format!("{SHIM2}/{file}");
         println!("cargo:rerun-if-changed={path}");
         if file.ends_with(".c") {

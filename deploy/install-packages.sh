@@ -8,6 +8,7 @@ set -euo pipefail
 packages=(
   libmodsecurity-dev # the engine, with its headers
   libpcre2-dev       # regular expressions are compiled before an engine has them
+  libyajl-dev        # JSON is read with the engines' own library
   modsecurity-crs    # the OWASP Core Rule Set
   libclang-dev       # bindgen reads the engine's headers with it
   g++ pkg-config     # the C++ shim, and where the engine is

@@ -12,6 +12,7 @@
 //! | [`agent`] | the program's side of the contract with the supervision tree (the `actors` crate) |
 //! | [`isolation`] | where engines run (processes or threads), and the watchdog |
 //! | [`modsecurity`] | the two engines, side by side, behind one trait |
+//! | [`screen`] | proves requests clean without an engine |
 //! | [`rules`] | rule files before an engine loads them |
 //! | [`message`] | the messages that HAProxy sends, and the answers to them |
 //! | [`ffi`] | the only unsafe code: bindings and safe wrappers |
@@ -28,4 +29,5 @@ pub mod logging;
 pub mod message;
 pub mod modsecurity;
 pub mod rules;
+pub mod screen;
 pub mod settings;

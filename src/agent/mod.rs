@@ -7,6 +7,7 @@ mod match_data;
 mod misconfiguration;
 pub mod policy;
 pub mod recycling;
+mod screening;
 mod verdict_log;
 mod worker_engine;
 
@@ -30,6 +31,7 @@ use cut_bodies::CutBodies;
 use generation::Shared;
 use policy::{Applications, Truncated, UnknownApplication};
 use recycling::Recycling;
+use screening::Screening;
 pub use verdict_log::MatchDetail;
 pub use worker_engine::WorkerEngine;
 
@@ -40,6 +42,7 @@ pub struct ModSecurityAgent {
     ids: IdSource,
     watch: misconfiguration::Watch,
     cut_bodies: CutBodies,
+    screening: Screening,
 }
 
 /// The operator's settings for answers and engines.
@@ -65,9 +68,9 @@ impl ModSecurityAgent {
     pub fn new(isolation: Isolation, applications: Applications, settings: AgentSettings) -> Self {
         let policy = settings.answers.clone();
         let shared = Arc::new(Shared::new(isolation, applications, settings));
-        let (ids, watch, cut_bodies) =
-            (IdSource::default(), misconfiguration::Watch::default(), CutBodies::default());
-        Self { shared, policy, ids, watch, cut_bodies }
+        let (ids, watch) = (IdSource::default(), misconfiguration::Watch::default());
+        let (cut_bodies, screening) = (CutBodies::default(), Screening::default());
+        Self { shared, policy, ids, watch, cut_bodies, screening }
     }
 
     /// Engines that start from now on run at `isolation`, where these applications have rules of their own. Returns the
@@ -148,6 +151,7 @@ impl Agent for ModSecurityAgent {
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         self.watch.verdict(verdict);
+        self.screening.record(message, verdict, log);
         verdict_log::record(message, verdict, self.shared.settings.matches, log);
     }
 
@@ -159,5 +163,6 @@ impl Agent for ModSecurityAgent {
         let now = Instant::now();
         self.watch.review(log, now);
         self.cut_bodies.review(log, now);
+        self.screening.review(log, now);
     }
 }

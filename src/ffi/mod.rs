@@ -21,3 +21,4 @@ pub(crate) mod signal_forwarding;
 pub mod v2;
 #[cfg(feature = "engine3")]
 pub mod v3;
+pub(crate) mod yajl;

@@ -32,6 +32,26 @@ pub struct Verdict {
     pub rewritten: Option<Vec<u8>>,
     /// Audit records that were lost since the engine's last verdict, that of this message among them.
     pub audit_losses: AuditLosses,
+    /// What the screen said of the request.
+    pub screened: Screened,
+}
+
+/// What the screen said of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Screened {
+    /// It was not asked.
+    #[default]
+    NotAsked,
+    /// No request is proven with these rules, for this reason.
+    Off(String),
+    /// It is not proven, for this reason.
+    Open(String),
+    /// It is proven clean, and no engine was asked.
+    Proven,
+    /// It is proven clean, and the engine found nothing.
+    Agreed,
+    /// It was proven clean, and the engine found something.
+    Wrong,
 }
 
 /// Audit records that an engine could not write.

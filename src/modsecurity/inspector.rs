@@ -9,12 +9,15 @@ use crate::ffi::matches::{Match, Matches};
 use crate::message::HttpMessage;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::message::verdict::{Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Verdict};
+use crate::message::verdict::{
+    Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Screened, Verdict,
+};
 use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{InspectionError, LibraryError};
 use crate::modsecurity::library::{Inspected, Library, Transaction};
 use crate::modsecurity::load::RuleSets;
 use crate::modsecurity::parked::{Parked, ParkedTransactions, RetentionLimits};
+use crate::modsecurity::screening::{Before, Screener, compared};
 
 /// The engine of one worker. The engines of all workers share the rules.
 pub struct Inspector<L: Library> {
@@ -22,6 +25,7 @@ pub struct Inspector<L: Library> {
     parked: ParkedTransactions<L::Transaction>,
     /// Audit records that were lost since the last verdict.
     losses: AuditLosses,
+    screener: Screener,
     /// Declared last and so dropped last: the parked transactions are in this memory.
     memory: L::Memory,
 }
@@ -37,6 +41,7 @@ impl<L: Library> Inspector<L> {
             rules,
             parked: ParkedTransactions::new(limits, L::release_memory),
             losses: AuditLosses::default(),
+            screener: Screener::default(),
             memory,
         })
     }
@@ -45,6 +50,27 @@ impl<L: Library> Inspector<L> {
     /// due; `None`: not before the next message.
     pub fn housekeeping(&mut self) -> Option<Duration> {
         self.parked.tidy(Instant::now(), &mut self.losses)
+    }
+
+    /// Puts a request before the screen, and before the engine unless the screen settles it.
+    fn screened(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
+        let rules = Arc::clone(&self.rules);
+        let set = rules.of(request.application.as_deref());
+        // A transaction that is kept for its response must be the engine's.
+        let screen = set.screen.as_ref().filter(|_| !self.parked.is_enabled());
+        let application = request.application.as_deref().filter(|name| rules.knows(name));
+        let compare = match self.screener.before(&rules.switch, screen, application, request) {
+            Before::Settled(anomaly_score) => {
+                return Ok(Verdict { anomaly_score, screened: Screened::Proven, ..Verdict::default() });
+            }
+            Before::Ask(screened) => {
+                return self.request(request).map(|verdict| Verdict { screened, ..verdict });
+            }
+            Before::Compare(score) => score,
+        };
+        let verdict = self.request(request)?;
+        let screened = compared(compare, &verdict, &rules.switch, screen);
+        Ok(Verdict { screened, ..verdict })
     }
 
     fn request(&mut self, request: &Request) -> Result<Verdict, InspectionError> {
@@ -99,7 +125,7 @@ impl<L: Library> Inspector<L> {
     /// When the library gives up on the message, or the message has what the library cannot take. The engine goes on.
     pub fn inspect(&mut self, message: &HttpMessage) -> Result<Verdict, InspectionError> {
         let mut verdict = match message {
-            HttpMessage::Request(request) => self.request(request),
+            HttpMessage::Request(request) => self.screened(request),
             HttpMessage::Response(response) => self.response(response),
         }?;
         verdict.audit_losses = std::mem::take(&mut self.losses);

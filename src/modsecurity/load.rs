@@ -10,13 +10,16 @@ use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
 use crate::modsecurity::log_files::LogFiles;
+use crate::modsecurity::screening::{RuleScreen, Switch};
 use crate::rules::check::check;
 use crate::rules::directives::needs::Needs;
 use crate::rules::directives::{Counts, Directives, compare, remaining};
 use crate::rules::progress;
+use crate::rules::screening::{ScreenMode, Screening};
 use crate::rules::sources::{RuleSource, RuleSources, core_rule_set, include_core_rule_set};
 use crate::rules::version::EngineVersion;
 use crate::rules::warnings::{self, Warnings};
+use crate::screen::{self, Screen};
 
 /// The program's name and version, as audit logs have it.
 pub(super) const CONNECTOR: &CStr =
@@ -35,6 +38,8 @@ pub struct RuleSet<L> {
     pub audit: Arc<AuditLog>,
     /// What they need of the operating system.
     pub needs: Needs,
+    /// The screen, where one is asked for.
+    pub screen: Option<RuleScreen>,
     /// The log files that they name.
     logs: LogFiles,
 }
@@ -55,7 +60,10 @@ pub struct Summary {
 /// # Errors
 /// When a file cannot be read, a log cannot be written to, a directive is wrong, the engine refuses one, or the engine has
 /// fewer rules than the files.
-pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), LoadError> {
+pub fn load<L: Library>(
+    source: &RuleSource,
+    screening: Screening,
+) -> Result<(RuleSet<L>, Summary), LoadError> {
     let (settings, files, last) = match source {
         RuleSource::Default => {
             let files = core_rule_set().map_err(LoadError::NoCoreRuleSet)?;
@@ -80,7 +88,11 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
     let needs = Needs::of(&directives);
     let logs = LogFiles::new(audit::files(&directives, L::VERSION));
-    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit), needs, logs }, summary))
+    let screen = (screening.mode != ScreenMode::Off).then(|| RuleScreen {
+        screen: Screen::compile(&directives, &ids),
+        gives_up: screen::compile::gives_up(&directives),
+    });
+    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit), needs, logs, screen }, summary))
 }
 
 /// The tags of each rule with the action `multiMatch`, separated by commas, by the rule's id. Tags with macros are left
@@ -122,6 +134,8 @@ fn read(
 pub struct RuleSets<L> {
     default: RuleSet<L>,
     applications: HashMap<Vec<u8>, RuleSet<L>>,
+    /// How the screen takes part.
+    pub switch: Switch,
 }
 
 impl<L> RuleSets<L> {
@@ -129,6 +143,12 @@ impl<L> RuleSets<L> {
     #[must_use]
     pub fn of(&self, application: Option<&[u8]>) -> &RuleSet<L> {
         application.and_then(|name| self.applications.get(name)).unwrap_or(&self.default)
+    }
+
+    /// Whether an application of this name has rules of its own.
+    #[must_use]
+    pub fn knows(&self, application: &[u8]) -> bool {
+        self.applications.contains_key(application)
     }
 
     /// What all of them need of the operating system.
@@ -156,14 +176,16 @@ pub(super) fn load_all<L: Library>(
     sources: &RuleSources,
 ) -> Result<(RuleSets<L>, Vec<Summary>), ApplicationError> {
     let failed = |application| move |cause| ApplicationError::Load { application, cause };
-    let (default, summary) = load(&sources.default).map_err(failed(None))?;
+    let (default, summary) = load(&sources.default, sources.screening).map_err(failed(None))?;
     let (mut applications, mut summaries) = (HashMap::new(), vec![summary]);
     for (name, files) in &sources.applications {
-        let (rules, summary) = load(&RuleSource::Files(files.clone())).map_err(failed(Some(name.clone())))?;
+        let (rules, summary) =
+            load(&RuleSource::Files(files.clone()), sources.screening).map_err(failed(Some(name.clone())))?;
         applications.insert(name.clone().into_bytes(), rules);
         summaries.push(summary);
     }
-    Ok((RuleSets { default, applications }, summaries))
+    let switch = Switch::new(sources.screening);
+    Ok((RuleSets { default, applications, switch }, summaries))
 }
 
 #[cfg(all(test, feature = "engine2"))]
@@ -173,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_last_rules_of_modsecurity_2_are_the_last_of_their_phases() {
-        let (rules, _) = load::<Ruleset>(&RuleSource::Default).unwrap();
+        let (rules, _) = load::<Ruleset>(&RuleSource::Default, Screening::OFF).unwrap();
         // The phases follow one another, the first and the second one first.
         let (_, ids) = rules.library.contents().unwrap();
         let behind = |rule| ids[ids.iter().position(|id| *id == rule).unwrap() + 1];

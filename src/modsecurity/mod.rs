@@ -10,6 +10,7 @@ mod log_files;
 pub mod parked;
 mod patience;
 mod resident;
+pub mod screening;
 mod truncated_body;
 #[cfg(feature = "engine2")]
 mod v2;
@@ -30,6 +31,7 @@ use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::directives::needs::Needs;
 use crate::rules::sources::RuleSources;
 use crate::rules::version::EngineVersion;
+use crate::screen::{Off, Screen};
 
 /// The rules of all applications, in one version of ModSecurity.
 #[derive(Clone, Debug)]
@@ -76,6 +78,18 @@ impl Rules {
             #[cfg(not(all(feature = "engine2", feature = "engine3")))]
             version => Err(ApplicationError::NotBuilt(version)),
         }
+    }
+
+    /// The screen of an application's rules, or why there is none; `None` where none is asked for.
+    #[must_use]
+    pub fn screen(&self, application: Option<&[u8]>) -> Option<&Result<Screen, Off>> {
+        let screen = match self {
+            #[cfg(feature = "engine2")]
+            Self::Two(rules) => &rules.of(application).screen,
+            #[cfg(feature = "engine3")]
+            Self::Three(rules) => &rules.of(application).screen,
+        };
+        screen.as_ref().map(|rules| &rules.screen)
     }
 
     /// What all of them need of the operating system while requests are inspected.

@@ -81,6 +81,7 @@ mod tests {
             engine: EngineVersion::BUILT[0],
             default: RuleSource::Files(vec![at("main.conf")]),
             applications: vec![("shop".to_owned(), vec![at("shop.conf")])],
+            screening: crate::rules::screening::Screening::OFF,
         };
         let expected = ["a.data", "b.data", "main.conf", "more.conf", "none.conf", "shop.conf"].map(at);
         assert_eq!(of(&sources), expected);

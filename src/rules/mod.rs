@@ -4,6 +4,7 @@ pub mod check;
 pub mod directives;
 pub mod files;
 pub mod progress;
+pub mod screening;
 pub mod sources;
 pub mod version;
 pub mod warnings;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::rules::screening::Screening;
 use crate::rules::version::EngineVersion;
 
 /// The parts of the Core Rule Set as Debian's `modsecurity-crs` installs it: set-up, exclusions before, rules,
@@ -43,6 +44,8 @@ pub struct RuleSources {
     pub default: RuleSource,
     /// The name of each application and its rule files.
     pub applications: Vec<(String, Vec<PathBuf>)>,
+    /// How the screen takes part.
+    pub screening: Screening,
 }
 
 /// Why the folder of applications cannot be used.

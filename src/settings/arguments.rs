@@ -112,6 +112,15 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "VERSION")]
     pub(super) engine: Option<String>,
 
+    /// What the screen does, which proves requests clean without the engine: off (there is none), shadow (the engine
+    /// inspects all requests, and is compared with the screen) or on (proven requests are not inspected) [default: off]
+    #[structopt(long, value_name = "MODE")]
+    pub(super) screen: Option<String>,
+
+    /// With --screen on, one in NUM proven requests is inspected as well, to be compared [default: 256]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) screen_sample: Option<String>,
+
     /// Where engines run: process (each in a process of its own, so that a crash ends only that one) or thread (all in the
     /// agent's process) [default: process]
     #[structopt(long, value_name = "FORM")]
@@ -256,7 +265,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 44] = [
+pub(super) const OPTIONS: [(&str, Kind); 46] = [
     ("debug", Kind::Switch),
     ("log", Kind::List),
     ("log-level", Kind::Value),
@@ -276,6 +285,8 @@ pub(super) const OPTIONS: [(&str, Kind); 44] = [
     ("deadline", Kind::Value),
     ("queue", Kind::Value),
     ("engine", Kind::Value),
+    ("screen", Kind::Value),
+    ("screen-sample", Kind::Value),
     ("isolation", Kind::Value),
     ("sandbox", Kind::Value),
     ("engine-user", Kind::Value),

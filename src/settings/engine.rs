@@ -16,6 +16,7 @@ use crate::isolation::{EngineLimits, IsolationMode};
 use crate::message::answer::Policy;
 use crate::message::block_page::BlockPage;
 use crate::modsecurity::parked::RetentionLimits;
+use crate::rules::screening::{ScreenMode, Screening};
 use crate::rules::sources::{RuleSource, RuleSources};
 use crate::rules::version::EngineVersion;
 
@@ -37,7 +38,23 @@ pub(super) fn rules(arguments: &Arguments) -> Result<RuleSources, BadOption> {
             false => RuleSource::Files(arguments.rules.clone()),
         },
         applications: app::parse_all(&arguments.app)?,
+        screening: screening(arguments)?,
     })
+}
+
+/// The largest `--screen-sample`.
+const MAX_SAMPLE: u32 = 1_000_000_000;
+
+/// Returns how the screen takes part.
+///
+/// # Errors
+/// When `--screen` or `--screen-sample` is wrong.
+fn screening(arguments: &Arguments) -> Result<Screening, BadOption> {
+    let word = arguments.screen.as_deref().unwrap_or("off");
+    let mode = ScreenMode::of_name(word)
+        .ok_or_else(|| BadOption(format!("--screen: {word:?} is neither off, shadow nor on")))?;
+    let sample = arguments.screen_sample.as_deref().unwrap_or("256");
+    Ok(Screening { mode, sample: number::parse("--screen-sample", sample, 1, MAX_SAMPLE)? })
 }
 
 /// Returns the version with this number, or the default one without a number.

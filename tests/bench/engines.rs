@@ -23,6 +23,7 @@ use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
 use modsecurity_spoa::modsecurity::parked::RetentionLimits;
 use modsecurity_spoa::modsecurity::{ModSecurity, Rules};
+use modsecurity_spoa::rules::screening::Screening;
 use modsecurity_spoa::rules::sources::RuleSource;
 use modsecurity_spoa::rules::sources::RuleSources;
 use modsecurity_spoa::rules::version::EngineVersion;
@@ -122,7 +123,7 @@ struct Here(ModSecurity);
 impl Here {
     fn new(engine: EngineVersion, file: PathBuf) -> Self {
         let default = RuleSource::Files(vec![file]);
-        let sources = RuleSources { engine, default, applications: Vec::new() };
+        let sources = RuleSources { engine, default, applications: Vec::new(), screening: Screening::OFF };
         Self(ModSecurity::new(&Rules::load(&sources).unwrap().0, RetentionLimits::NONE).unwrap())
     }
 

@@ -24,6 +24,7 @@ use modsecurity_spoa::message::HttpMessage;
 use modsecurity_spoa::message::decode::decode;
 use modsecurity_spoa::modsecurity::parked::RetentionLimits;
 use modsecurity_spoa::modsecurity::{ModSecurity, Rules};
+use modsecurity_spoa::rules::screening::Screening;
 use modsecurity_spoa::rules::sources::RuleSource;
 use modsecurity_spoa::rules::sources::RuleSources;
 use modsecurity_spoa::rules::version::EngineVersion;
@@ -90,7 +91,7 @@ fn compare(version: EngineVersion) {
     let file = folder.path().join("none.conf");
     fs::write(&file, "SecRuleEngine On\nSecRequestBodyAccess On\n").unwrap();
     let default = RuleSource::Files(vec![file]);
-    let rules = RuleSources { engine: version, default, applications: Vec::new() };
+    let rules = RuleSources { engine: version, default, applications: Vec::new(), screening: Screening::OFF };
     let log = Logger::root(Discard, o!());
     let sandbox = SandboxSettings { is_on: true, user: EngineUser::Own };
     let (zygote_host, _) = ZygoteHost::start(&rules, RetentionLimits::NONE, sandbox, &log).unwrap();

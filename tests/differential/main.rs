@@ -19,6 +19,15 @@
 
 // Random requests, the engine without the agent, and the smallest request that makes a difference.
 mod random;
+// The screen against the engine that has the same rules, whole requests.
+mod screen_requests;
+// The screen's transformations against the engines' own functions.
+mod screen_transformations;
+// The operators of the screen.
+mod screen_match;
+// The parts of the screen against the engines' own, and random requests for that.
+mod screen_samples;
+mod screen_variables;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

@@ -35,6 +35,8 @@ mod rule_check;
 mod rule_warnings;
 // The engine has every rule of the files.
 mod rules_loaded;
+// A screen before the engine changes no answer.
+mod screen;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,17 +4,32 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room, from the top down, and the rooms that it may use.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     (
         "commands",
-        &["daemon", "settings", "logging", "agent", "isolation", "modsecurity", "rules", "message", "ffi"],
+        &[
+            "daemon",
+            "settings",
+            "logging",
+            "agent",
+            "isolation",
+            "modsecurity",
+            "screen",
+            "rules",
+            "message",
+            "ffi",
+        ],
     ),
-    ("daemon", &["settings", "logging", "agent", "isolation", "modsecurity", "rules", "message", "ffi"]),
-    ("settings", &["logging", "agent", "isolation", "modsecurity", "rules", "message"]),
+    (
+        "daemon",
+        &["settings", "logging", "agent", "isolation", "modsecurity", "screen", "rules", "message", "ffi"],
+    ),
+    ("settings", &["logging", "agent", "isolation", "modsecurity", "screen", "rules", "message"]),
     ("logging", &[]),
-    ("agent", &["isolation", "modsecurity", "rules", "message", "ffi"]),
-    ("isolation", &["modsecurity", "rules", "message", "ffi"]),
-    ("modsecurity", &["rules", "message", "ffi"]),
+    ("agent", &["isolation", "modsecurity", "screen", "rules", "message", "ffi"]),
+    ("isolation", &["modsecurity", "screen", "rules", "message", "ffi"]),
+    ("modsecurity", &["screen", "rules", "message", "ffi"]),
+    ("screen", &["rules", "message", "ffi"]),
     ("rules", &["ffi"]),
     ("message", &[]),
     ("ffi", &[]),

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists and FOLDER its folder,
 /// CERTIFICATES the value of `--tls` for some that exist. A switch takes its values from the environment alone; OWN and GROUP
 /// are the numbers of the user that runs the tests and of its group.
-const ROWS: [(&str, &str, &[&str]); 44] = [
+const ROWS: [(&str, &str, &[&str]); 46] = [
     ("debug", "yes", &["perhaps"]),
     ("log", "json:stderr,level=warn", &["sylog", "json:", "/tmp/", "stderr,level=loud"]),
     ("log-level", "warn,actors=debug", &["loud", "info,nobody=debug", "info,debug"]),
@@ -34,6 +34,8 @@ const ROWS: [(&str, &str, &[&str]); 44] = [
     ("deadline", "1s", &["soon", "5h", "0"]),
     ("queue", "10", &["0", "65537", "many"]),
     ("engine", "3", &["4", "three"]),
+    ("screen", "shadow", &["maybe", "1"]),
+    ("screen-sample", "16", &["0", "many", "1000000001"]),
     ("isolation", "thread", &["fork"]),
     ("sandbox", "off", &["maybe", "1"]),
     // Whoever runs the tests.

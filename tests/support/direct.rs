@@ -51,11 +51,41 @@ pub fn compile_3(program: &Path) {
     assert!(command.arg("-lmodsecurity").status().expect("cannot start cc").success());
 }
 
+/// With libmodsecurity 3 in C++.
+pub fn compile_3_from(file: &str, program: &Path) {
+    let mut command = Command::new("c++");
+    command.args(["-std=c++17", "-O1", "-Wall", "-Werror", "-o"]).arg(program).arg(source(file));
+    assert!(command.arg("-lmodsecurity").status().expect("cannot start c++").success());
+}
+
 /// What ModSecurity 2.9 needs.
 const LIBRARIES: [&str; 6] = ["apr-util-1", "apr-1", "libxml-2.0", "libpcre2-8", "yajl", "libcurl"];
 
 /// With ModSecurity 2.9 as deploy/modsecurity2.sh has built it, and nothing else of the project.
 pub fn compile_2(program: &Path) {
+    compile_2_from("direct2.c", program);
+}
+
+/// The same of another file of tests/data.
+pub fn compile_2_from(file: &str, program: &Path) {
+    compile_2_with(file, &[], program);
+}
+
+/// The same with the program's own shim: its C files, and what it replaces in the engine.
+pub fn compile_2_with_shim(file: &str, program: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shim = root.join("src/ffi/v2");
+    let mut more = vec![format!("-I{}", shim.display()), "-std=gnu11".to_owned()];
+    more.extend(
+        ["load.c", "names.c", "transaction.c", "wraps.c"].map(|file| shim.join(file).display().to_string()),
+    );
+    let build = std::fs::read_to_string(root.join("build.rs")).unwrap();
+    let list = build.split_once("const WRAPPED").unwrap().1.split_once("];").unwrap().0;
+    more.extend(list.split('"').skip(1).step_by(2).map(|name| format!("-Wl,--wrap={name}")));
+    compile_2_with(file, &more, program);
+}
+
+fn compile_2_with(file: &str, more: &[String], program: &Path) {
     let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/modsecurity2");
     let prefix = std::env::var_os("MODSECURITY2").map_or(usual, PathBuf::from);
     let defines = std::fs::read_to_string(prefix.join("defines")).expect("run deploy/modsecurity2.sh first");
@@ -64,7 +94,7 @@ pub fn compile_2(program: &Path) {
     for folder in ["include/modsecurity2", "include/httpd"] {
         command.arg("-I").arg(prefix.join(folder));
     }
-    command.args(pkg_config("--cflags")).arg(source("direct2.c"));
+    command.args(pkg_config("--cflags")).arg(source(file)).args(more);
     command.arg(prefix.join("lib/libmodsecurity2.a")).args(pkg_config("--libs")).arg("-lm");
     assert!(command.status().expect("cannot start cc").success());
 }

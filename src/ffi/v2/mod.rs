@@ -3,6 +3,7 @@
 //! All threads share a [`Ruleset`] once it is loaded; it lives until the process ends. A [`Transaction`] takes one
 //! request and its response through the phases, on one thread, in the memory of an [`Arena`].
 
+pub mod injection;
 mod matches;
 mod rules;
 mod transaction;

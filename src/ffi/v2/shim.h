@@ -123,4 +123,8 @@ void ms2_matches(const ms2_transaction *transaction, size_t skip, void (*visit)(
 /* The text of TX:name; its start is NULL when the variable does not exist. */
 ms2_bytes ms2_tx(const ms2_transaction *transaction, ms2_bytes name);
 
+/* What libinjection finds, or that its parser failed: not 0. */
+int ms2_is_sqli(ms2_bytes value);
+int ms2_is_xss(ms2_bytes value);
+
 #endif

@@ -3,6 +3,7 @@
 //! A [`Ruleset`] is the library with its rules, which all threads share once the rules are loaded. A [`Transaction`]
 //! takes one request and its response through the phases, on one thread. C++ exceptions become [`Exception`]s.
 
+pub mod injection;
 mod matches;
 mod output;
 mod rules;

@@ -11,7 +11,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::ffi::matches::{MAX_MATCHES, MAX_RULES};
 use crate::message::HttpMessage;
-use crate::message::verdict::{Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Verdict};
+use crate::message::verdict::{
+    Action, AuditLosses, Intervention, RequestSummary, RuleMatch, Screened, Verdict,
+};
 use crate::modsecurity::error::InspectionError;
 
 /// Bytes of the longest verdict that the worker accepts.
@@ -114,6 +116,16 @@ fn encode_verdict(verdict: &Verdict, out: &mut BytesMut) {
     out.put_u8(verdict.has_no_request.into());
     varint::encode(verdict.audit_losses.records, out);
     encode_bytes(cut(verdict.audit_losses.cause.as_bytes()), out);
+    let (kind, reason) = match &verdict.screened {
+        Screened::NotAsked => (0, ""),
+        Screened::Off(reason) => (1, reason.as_str()),
+        Screened::Open(reason) => (2, reason.as_str()),
+        Screened::Proven => (3, ""),
+        Screened::Agreed => (4, ""),
+        Screened::Wrong => (5, ""),
+    };
+    out.put_u8(kind);
+    encode_bytes(cut(reason.as_bytes()), out);
     // A body is not cut. One that is too large for an answer is left out, and the server's body stands.
     let rewritten = verdict.rewritten.as_ref().filter(|body| body.len() <= MAX_BODY);
     out.put_u8(rewritten.is_some().into());
@@ -195,6 +207,17 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         records: reader.varint("the number of lost records")?,
         cause: String::from_utf8_lossy(reader.bytes("why they are lost")?).into_owned(),
     };
+    let screened = reader.byte("what the screen said")?;
+    let reason = String::from_utf8_lossy(reader.bytes("why")?).into_owned();
+    let screened = match screened {
+        0 => Screened::NotAsked,
+        1 => Screened::Off(reason),
+        2 => Screened::Open(reason),
+        3 => Screened::Proven,
+        4 => Screened::Agreed,
+        5 => Screened::Wrong,
+        _ => return Err(Malformed::WrongType("what the screen said")),
+    };
     let rewritten = match reader.byte("whether it is rewritten")? {
         0 => None,
         _ => Some(reader.bytes("a body")?.to_vec()),
@@ -231,6 +254,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
         has_no_request,
         rewritten,
         audit_losses,
+        screened,
     })
 }
 
@@ -266,6 +290,7 @@ mod tests {
             has_no_request: true,
             rewritten: Some(b"<p>".to_vec()),
             audit_losses: AuditLosses { records: 3, cause: "a full disk".to_owned() },
+            screened: Screened::Open("rule 942100".to_owned()),
         }
     }
 

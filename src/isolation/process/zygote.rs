@@ -25,6 +25,7 @@ use super::sandbox::{Sandbox, SandboxSettings};
 use crate::ffi::processes::{self, Twin};
 use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{LogFiles, Rules};
+use crate::rules::screening::{ScreenMode, Screening};
 use crate::rules::sources::{RuleSource, RuleSources};
 use crate::rules::version::EngineVersion;
 
@@ -41,7 +42,7 @@ pub fn invoked_as_zygote(args: &[OsString]) -> bool {
 }
 
 /// The arguments of a zygote, in this order: the version of ModSecurity, how many transactions an engine may park and
-/// for how many milliseconds, the engines' sandbox, the number of files with default rules, these files, and then for each file of an
+/// for how many milliseconds, the engines' sandbox, the screen's mode and sample, the number of files with default rules, these files, and then for each file of an
 /// application the application's name and the file.
 pub(super) fn args(
     sources: &RuleSources,
@@ -57,6 +58,8 @@ pub(super) fn args(
         limits.count.to_string().into(),
         limits.ttl.as_millis().to_string().into(),
         sandbox.to_argument().into(),
+        sources.screening.mode.name().into(),
+        sources.screening.sample.to_string().into(),
         files.len().to_string().into(),
     ];
     args.extend(files.iter().map(|file| file.clone().into_os_string()));
@@ -67,11 +70,13 @@ pub(super) fn args(
 }
 
 fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits, SandboxSettings)> {
-    let [_, engine, count, ttl, sandbox, files, rest @ ..] = args else { return None };
+    let [_, engine, count, ttl, sandbox, mode, sample, files, rest @ ..] = args else { return None };
     let engine = EngineVersion::of_number(engine.to_str()?)?;
     let count = count.to_str()?.parse().ok()?;
     let ttl = Duration::from_millis(ttl.to_str()?.parse().ok()?);
     let sandbox = SandboxSettings::of_argument(sandbox.to_str()?)?;
+    let mode = ScreenMode::of_name(mode.to_str()?)?;
+    let sample = sample.to_str()?.parse().ok()?;
     let (files, rest) = rest.split_at_checked(files.to_str()?.parse().ok()?)?;
     let default = match files {
         [] => RuleSource::Default,
@@ -86,7 +91,8 @@ fn read_args(args: &[OsString]) -> Option<(RuleSources, RetentionLimits, Sandbox
             None => applications.push((name.to_owned(), vec![file.into()])),
         }
     }
-    Some((RuleSources { engine, default, applications }, RetentionLimits { count, ttl, engines: 1 }, sandbox))
+    let sources = RuleSources { engine, default, applications, screening: Screening { mode, sample } };
+    Some((sources, RetentionLimits { count, ttl, engines: 1 }, sandbox))
 }
 
 /// Runs a zygote, whose control socket is its standard input, until the front lets it go. Returns the exit status.

@@ -70,25 +70,30 @@ pub fn names(version: EngineVersion) -> impl Iterator<Item = &'static str> {
 
 /// The operator of a rule, which stands in the second of its words and, in libmodsecurity 3, may have its argument in the
 /// third.
-pub(super) struct Operator {
+pub(crate) struct Operator {
     /// The name behind the `@`; without one it is `rx`.
     name: Option<String>,
-    argument: String,
+    /// What stands behind the name.
+    pub(crate) argument: String,
+    /// A `!` stands before it: the rule matches where the operator does not.
+    pub(crate) is_negated: bool,
     /// The word that has the rule's actions.
-    pub(super) actions: usize,
+    pub(crate) actions: usize,
 }
 
 impl Operator {
-    pub(super) fn read(words: &[Word], version: EngineVersion) -> Option<Self> {
+    /// The operator among the words of a rule, as this engine reads them.
+    pub(crate) fn read(words: &[Word], version: EngineVersion) -> Option<Self> {
         let word = words.get(1)?;
         let text = word.as_read_by(version);
         let text = match version {
             EngineVersion::V2 => &text,
             EngineVersion::V3 => text.trim_start_matches([' ', '\t']),
         };
+        let is_negated = text.starts_with('!');
         let text = text.strip_prefix('!').map_or(text, str::trim_ascii_start);
         let Some(named) = text.strip_prefix('@').filter(|named| is_name(named, version)) else {
-            return Some(Self { name: None, argument: text.to_owned(), actions: 2 });
+            return Some(Self { name: None, argument: text.to_owned(), is_negated, actions: 2 });
         };
         let end = named.find(|char| ends_name(char, version)).unwrap_or(named.len());
         let (name, rest) = named.split_at_checked(end)?;
@@ -97,7 +102,8 @@ impl Operator {
             // One blank separates the two, others belong to the argument.
             EngineVersion::V3 => rest.strip_prefix(' ').unwrap_or(rest),
         };
-        let mut operator = Self { name: Some(name.to_owned()), argument: rest.to_owned(), actions: 2 };
+        let mut operator =
+            Self { name: Some(name.to_owned()), argument: rest.to_owned(), is_negated, actions: 2 };
         let is_apart = version == EngineVersion::V3 && word.quote.is_none();
         if let (true, Some(next)) = (is_apart && operator.kind() != Some(Nothing), words.get(2)) {
             operator.argument = next.raw().to_owned();
@@ -106,7 +112,8 @@ impl Operator {
         Some(operator)
     }
 
-    fn name(&self) -> &str {
+    /// The name behind the `@`, as it is written; `rx` without one.
+    pub(crate) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("rx")
     }
 

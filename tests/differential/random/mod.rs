@@ -4,6 +4,7 @@ pub mod body;
 pub mod direct;
 pub mod fingerprints;
 pub mod generate;
+pub mod mutate;
 pub mod rng;
 pub mod shrink;
 pub mod words;

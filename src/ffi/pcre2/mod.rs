@@ -1,5 +1,7 @@
 //! PCRE2 (8 bit), the library that both engines compile their regular expressions with.
 
+mod expression;
+
 #[allow(missing_docs, unreachable_pub, non_camel_case_types, non_upper_case_globals, clippy::all)]
 mod sys {
     include!(concat!(env!("OUT_DIR"), "/pcre2.rs"));
@@ -7,7 +9,10 @@ mod sys {
 
 use std::fmt;
 use std::ops::BitOr;
-use std::ptr;
+use std::ptr::{self, NonNull};
+
+use expression::Code;
+pub use expression::{Expression, Room, Search};
 
 /// How a pattern is compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,11 +54,30 @@ impl fmt::Display for CompileError {
 
 impl std::error::Error for CompileError {}
 
+impl CompileError {
+    fn no_memory(offset: usize) -> Self {
+        Self { offset, cause: "no memory".to_owned() }
+    }
+}
+
 /// Whether the pattern compiles, as bytes.
 ///
 /// # Errors
 /// When it does not.
 pub fn check(pattern: &[u8], options: Options) -> Result<(), CompileError> {
+    compile(pattern, options).map(drop)
+}
+
+/// Whether a line feed alone ends a line, as PCRE2 is built by default: `^`, `$` and `.` depend on it.
+#[must_use]
+pub fn lines_end_with_line_feed() -> bool {
+    let mut newline: u32 = 0;
+    // SAFETY: for this question the library writes one number of 32 bits.
+    unsafe { sys::pcre2_config_8(sys::PCRE2_CONFIG_NEWLINE, (&raw mut newline).cast()) };
+    newline == sys::PCRE2_NEWLINE_LF
+}
+
+fn compile(pattern: &[u8], options: Options) -> Result<Code, CompileError> {
     let (mut code, mut offset) = (0, 0);
     // SAFETY: the pattern is as many live bytes as the call is told, the two numbers are live, and no context is given.
     let compiled = unsafe {
@@ -66,12 +90,7 @@ pub fn check(pattern: &[u8], options: Options) -> Result<(), CompileError> {
             ptr::null_mut(),
         )
     };
-    if compiled.is_null() {
-        return Err(CompileError { offset, cause: text(code) });
-    }
-    // SAFETY: the call has just made it, and nobody else has it.
-    unsafe { sys::pcre2_code_free_8(compiled) };
-    Ok(())
+    NonNull::new(compiled).map(Code).ok_or_else(|| CompileError { offset, cause: text(code) })
 }
 
 /// The library's text for an error.
