@@ -17,7 +17,7 @@
 //! | `queue/` | the lanes between Connections and Workers: jobs, admission, quarantine |
 //! | `pool`, `worker/`, `restart` | supervision |
 //! | [`spop`] | the wire protocol, on bytes alone |
-//! | `peer_log`, `timer` | bounded log lines, and timers |
+//! | `peer_log`, `pulse`, `timer` | bounded log lines, whether the tree answers, and timers |
 //!
 //! actix gives life cycles and mailboxes. It does not restart an actor after a panic (neither `Supervisor` nor `SyncArbiter`
 //! does), so supervision is done here: see `pool.rs` and `worker/mod.rs`.
@@ -36,6 +36,7 @@ mod failure;
 mod listener;
 mod peer_log;
 mod pool;
+mod pulse;
 mod queue;
 pub mod restart;
 pub mod root;
@@ -47,6 +48,7 @@ mod worker;
 pub use agent::Agent;
 pub use engine::{CauseOfEnd, Engine, EngineError, StartError, one_by_one};
 pub use failure::{Failure, FailureKind};
+pub use pulse::Ping;
 pub use queue::ClientKey;
 pub use root::{ReloadEngines, Root, Stop, TreeEvent, TreeSettings};
-pub use stream::Socket;
+pub use stream::{Socket, TlsServer};

@@ -16,6 +16,7 @@ use crate::connection::ConnectionContext;
 use crate::listener::{Close, Listener, ListenerClosed};
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, ReloadPool, StopPool};
+use crate::pulse::Pulse;
 use crate::queue::Admission;
 use crate::queue::Queue;
 use crate::restart::RestartPolicy;
@@ -52,14 +53,15 @@ pub struct TreeSettings {
 pub struct Root<A: Agent> {
     settings: TreeSettings,
     agent: Arc<A>,
-    queue: Queue<A>,
+    pub(crate) queue: Queue<A>,
     peer_log: Arc<PeerLog>,
     log: Logger,
     /// The sockets, until their Listeners start.
     acceptors: Vec<Acceptor>,
-    listeners: Vec<Addr<Listener<A>>>,
+    pub(crate) listeners: Vec<Addr<Listener<A>>>,
     open_listeners: usize,
-    pool: Option<Addr<Pool<A>>>,
+    pub(crate) pool: Option<Addr<Pool<A>>>,
+    pub(crate) pulse: Pulse,
     owner: Option<Recipient<TreeEvent>>,
     stopping: bool,
 }
@@ -72,6 +74,11 @@ pub enum TreeEvent {
     Ready,
     /// Before that an engine did not start: which, and why. The tree stops by itself; [`TreeEvent::Stopped`] follows.
     Failed(String),
+    /// The Pool and each Listener have answered a [`Ping`](crate::Ping).
+    Alive {
+        /// The number of verdicts since the start.
+        verdicts: u64,
+    },
     /// Every actor of the tree has ended after [`Stop`], or a Worker that does not end was left behind.
     Stopped,
 }
@@ -93,6 +100,7 @@ impl<A: Agent> Root<A> {
             listeners: Vec::new(),
             open_listeners: 0,
             pool: None,
+            pulse: Pulse::default(),
             owner: None,
             stopping: false,
         })
@@ -104,7 +112,7 @@ impl<A: Agent> Root<A> {
         self.start()
     }
 
-    fn tell(&self, event: TreeEvent) {
+    pub(crate) fn tell(&self, event: TreeEvent) {
         if let Some(owner) = &self.owner {
             owner.do_send(event);
         }

@@ -203,6 +203,23 @@ tests_with_haproxy() {
   HAPROXY=$program cargo test --locked --all-features --test haproxy
 }
 
+# systemd takes the units without a word, and rates the service's exposure below 2.0.
+systemd_units() {
+  local folder complaints
+  folder=$(mktemp -d)
+  # shellcheck disable=SC2064 # The folder of now.
+  trap "rm -rf '$folder'" EXIT
+  cp deploy/systemd/*.service deploy/systemd/*.socket "$folder"
+  # The program need not be installed for that.
+  sed -i 's|/usr/bin/modsecurity-spoa|/bin/true|' "$folder"/*.service
+  complaints=$(systemd-analyze verify --man=no "$folder"/*.service "$folder"/*.socket 2>&1 || true)
+  if [[ -n $complaints ]]; then
+    echo "$complaints" >&2
+    return 1
+  fi
+  systemd-analyze security --offline=true --threshold=19 --no-pager deploy/systemd/modsecurity-spoa.service | tail -n 1
+}
+
 # -dW: a warning is a failure.
 haproxy_configuration() {
   # Not head: it ends first, and a haproxy that still writes then dies of SIGPIPE.
@@ -247,11 +264,12 @@ elif (($#)); then
   exit 2
 fi
 
-step "packages" deploy/install-packages.sh shellcheck mmdebstrap iproute2
+step "packages" deploy/install-packages.sh shellcheck systemd mmdebstrap iproute2
 step "cargo's tools" cargo_tools
 step "README's commands" readme_commands
 step "shell scripts" shellcheck deploy/*.sh deploy/*/*.sh deploy/debian/{postinst,prerm,postrm} tests/*/*.sh .ci/run
 step "HAProxy's configuration" haproxy_configuration
+step "systemd's units" systemd_units
 step "format" cargo fmt --all --check
 step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 step "dependencies" dependencies

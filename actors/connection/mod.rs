@@ -229,7 +229,12 @@ impl<A: Agent> Connection<A> {
             }
             self.stalls.written();
         }
-        Poll::Ready(Ok(()))
+        let flushed = self.stream.poll_flush(task);
+        match flushed {
+            Poll::Pending => self.stalls.blocked(),
+            Poll::Ready(_) => self.stalls.written(),
+        }
+        flushed
     }
 
     /// Handles the frames in the input that are whole.
@@ -358,6 +363,10 @@ impl<A: Agent> ActorFuture<Connection<A>> for Io {
             connection.watch(ctx);
             match ready!(io) {
                 Ok(()) => debug!(connection.log, "link closed"),
+                // Only TLS finds what is read to be wrong.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    connection.context.peer_log.rejection(&connection.peer, &format_args!("TLS: {error}"));
+                }
                 // HAProxy often closes an idle link with a reset.
                 Err(error) => debug!(connection.log, "link closed"; "error" => %error),
             }

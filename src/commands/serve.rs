@@ -4,15 +4,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use actix::System;
+use actors::TlsServer;
 use slog::{error, info, warn};
 use tokio::sync::Notify;
 
 use super::describe::describe;
 use super::fail;
 use crate::agent::ModSecurityAgent;
-use crate::daemon::service::{Ending, Service};
+use crate::daemon::inherited::Bound;
+use crate::daemon::service::{Ending, Service, Surroundings};
+use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::successor::Successor;
-use crate::daemon::{descriptors, sockets};
+use crate::daemon::watch::Watch;
+use crate::daemon::{descriptors, sockets, tls};
 use crate::isolation::process::sandbox;
 use crate::isolation::{self, IsolationMode};
 use crate::logging;
@@ -20,12 +24,18 @@ use crate::settings::Settings;
 
 /// Runs the agent until a signal stops it, or a new process replaces this one.
 pub(super) fn serve(settings: Settings) -> ExitCode {
-    let (sockets, files) = match sockets::bind(&settings.listen) {
+    let (sockets, files) = match sockets::bind(&settings.listen, settings.is_listen_default) {
         Ok(bound) => bound,
+        Err(error) => return fail(1, &error),
+    };
+    let tls = match settings.tls.as_ref().map(tls::load).transpose() {
+        Ok(config) => config.map(TlsServer::new),
         Err(error) => return fail(1, &error),
     };
     let (log, last_words) = logging::start(settings.debug);
     descriptors::raise(&log);
+    let manager = ServiceManager::find(&log);
+    let watch = settings.watch.then(|| Watch::new(&settings));
     let tainted = Arc::new(Notify::new());
     let on_taint = {
         let tainted = Arc::clone(&tainted);
@@ -40,6 +50,12 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
     if settings.isolation == IsolationMode::Process {
         sandbox::describe(&log, settings.limits.sandbox);
     }
+    if tls.is_none() {
+        for address in sockets.iter().filter_map(Bound::exposed_address) {
+            warn!(log, "listening beyond this machine without TLS: what HAProxy and the agent tell each other can be read and \
+                changed on the way (--tls)"; "address" => %address);
+        }
+    }
     let agent = Arc::new(ModSecurityAgent::new(isolation, settings.agent.clone()));
     let settings = Arc::new(settings);
     let ended = System::new().block_on(async {
@@ -47,9 +63,10 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             IsolationMode::Thread => Some(Successor::new(&sockets)?),
             IsolationMode::Process => None,
         };
-        Ok::<_, std::io::Error>(
-            Service::start(settings, agent, summaries, sockets, successor, tainted, &log)?.ended().await,
-        )
+        let sockets = sockets.into_iter().map(|bound| bound.with_tls(tls.as_ref())).collect();
+        let surroundings = Surroundings { successor, tainted, tls, watch, manager };
+        let service = Service::start(settings, agent, summaries, sockets, surroundings, &log)?;
+        Ok::<_, std::io::Error>(service.ended().await)
     });
     match ended {
         Ok(Ending::Stopped) => {

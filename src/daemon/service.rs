@@ -7,15 +7,17 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
+use actors::{Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
 use slog::{Logger, debug, error, info};
 use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
 use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::rules_report;
+use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
+use crate::daemon::watch::{FilesChanged, Watch};
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
@@ -32,6 +34,20 @@ pub(crate) enum Ending {
     Replaced(Successor),
 }
 
+/// What the service has to do with beside the tree.
+pub(crate) struct Surroundings {
+    /// What becomes of this process when it is replaced: to load new rules, or after a taint.
+    pub(crate) successor: Option<Successor>,
+    /// Is notified when an engine has faulted in this process.
+    pub(crate) tainted: Arc<Notify>,
+    /// The certificates that listeners use.
+    pub(crate) tls: Option<TlsServer>,
+    /// The files whose change is a reload.
+    pub(crate) watch: Option<Watch>,
+    /// Who is told what goes on.
+    pub(crate) manager: ServiceManager,
+}
+
 /// A running service.
 pub(crate) struct Service {
     /// Keeps the actor alive: an actor ends when nobody holds its address.
@@ -40,8 +56,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the tree; the summaries are of the rules that the agent has loaded. With a `successor`, this process can be replaced by a new one: to load new rules, or when `tainted`
-    /// is notified because an engine has faulted in this process.
+    /// Starts the tree; the summaries are of the rules that the agent has loaded.
     ///
     /// # Errors
     /// When the tree cannot be started, or signals cannot be received.
@@ -50,10 +65,10 @@ impl Service {
         agent: Arc<ModSecurityAgent>,
         summaries: Vec<Summary>,
         sockets: Vec<Socket>,
-        successor: Option<Successor>,
-        tainted: Arc<Notify>,
+        surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
+        let Surroundings { successor, tainted, tls, watch, manager } = surroundings;
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
@@ -74,8 +89,13 @@ impl Service {
                 },
             ));
             let root = root.spawn(ctx.address().recipient());
+            if let Some(period) = manager.period() {
+                ctx.run_interval(period, |service: &mut ServiceActor, _| service.root.do_send(Ping));
+            }
             ServiceActor {
                 root,
+                manager,
+                tls,
                 settings,
                 agent,
                 summaries,
@@ -87,6 +107,9 @@ impl Service {
                 log: log.clone(),
             }
         });
+        if let Some(watch) = watch {
+            watch.start(actor.clone().recipient(), log.clone())?;
+        }
         Ok(Self { _actor: actor, ending })
     }
 
@@ -100,6 +123,8 @@ impl Service {
 /// The actor above Root. It passes signals on to the tree, and the end of the tree on to [`Service::ended`].
 struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
+    manager: ServiceManager,
+    tls: Option<TlsServer>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
     /// What is known of the rules in use.
@@ -137,6 +162,7 @@ impl ServiceActor {
                     // This closes the sockets, so that nobody can connect any more.
                     service.successor = None;
                     info!(service.log, "stopping"; "signal" => name);
+                    service.manager.stopping();
                     service.root.do_send(Stop);
                 }
                 OnSignal::Reload(name) => {
@@ -153,6 +179,7 @@ impl ServiceActor {
     fn reload(&mut self, ctx: &Context<Self>) {
         if self.reloading == Reloading::No {
             self.reloading = Reloading::Yes;
+            self.manager.reloading();
             reload::start(Arc::clone(&self.settings), self.log.clone(), ctx.address().recipient());
         } else {
             self.reloading = Reloading::Again;
@@ -188,13 +215,17 @@ impl Handler<Reloaded> for ServiceActor {
 
     fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
         match outcome {
-            Ok(Reload::Engines(isolation, summaries)) => {
+            Ok(Reload::Engines(isolation, summaries, config)) => {
+                if let (Some(tls), Some(config)) = (&self.tls, config) {
+                    tls.replace(config);
+                }
                 let generation = self.agent.replace(isolation);
                 info!(self.log, "rules reloaded"; "rules" => total(&summaries),
                     "rules_before" => total(&self.summaries), "generation" => generation);
                 rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.summaries = summaries;
                 self.root.do_send(ReloadEngines);
+                self.manager.reloaded(None);
             }
             Ok(Reload::Process(summaries)) => {
                 info!(self.log, "rules are right, replacing the process"; "rules" => total(&summaries),
@@ -203,7 +234,8 @@ impl Handler<Reloaded> for ServiceActor {
                 self.replace();
             }
             Err(cause) => {
-                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string())
+                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string());
+                self.manager.reloaded(Some(cause.to_string()));
             }
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
@@ -212,12 +244,28 @@ impl Handler<Reloaded> for ServiceActor {
     }
 }
 
+impl Handler<FilesChanged> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, FilesChanged { file }: FilesChanged, ctx: &mut Self::Context) {
+        info!(self.log, "reloading, a file has changed"; "file" => ?file);
+        self.reload(ctx);
+    }
+}
+
 impl Handler<TreeEvent> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, event: TreeEvent, ctx: &mut Self::Context) {
         match event {
-            TreeEvent::Ready => return,
+            TreeEvent::Ready => {
+                self.manager.ready();
+                return;
+            }
+            TreeEvent::Alive { verdicts } => {
+                self.manager.alive(verdicts);
+                return;
+            }
             TreeEvent::Failed(cause) => {
                 self.failure = Some(cause);
                 return;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use actors::Socket;
 use nix::sys::stat::{Mode, umask};
 
-use crate::daemon::successor;
+use crate::daemon::inherited::{Bound, InheritError};
+use crate::daemon::{activation, successor};
 use crate::settings::ListenAddress;
 
 /// Why there are no sockets to listen on.
@@ -18,17 +19,15 @@ use crate::settings::ListenAddress;
 pub(crate) enum BindError {
     /// An address cannot be bound.
     Address(ListenAddress, io::Error),
-    /// The sockets of the predecessor cannot be taken over.
-    Inherited(io::Error),
+    /// A socket of another process cannot be taken over.
+    Inherited(InheritError),
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address, cause) => write!(f, "cannot listen on {address}: {cause}"),
-            Self::Inherited(cause) => {
-                write!(f, "cannot take over the sockets of the process before: {cause}")
-            }
+            Self::Inherited(error) => error.fmt(f),
         }
     }
 }
@@ -36,7 +35,8 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Address(_, cause) | Self::Inherited(cause) => Some(cause),
+            Self::Address(_, cause) => Some(cause),
+            Self::Inherited(error) => error.source(),
         }
     }
 }
@@ -61,37 +61,42 @@ impl SocketFiles {
     }
 }
 
-/// Binds all addresses, or takes over the sockets that a predecessor has bound to them.
+/// Binds the addresses, but takes over those sockets of the service manager or of a predecessor that are bound to them
+/// already. All sockets of the manager are listened on; with some, the default address is not.
 ///
 /// # Errors
 /// When one of the addresses cannot be bound, or a socket not be taken over; no socket stays open then.
-pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFiles), BindError> {
+pub(crate) fn bind(
+    addresses: &[ListenAddress],
+    is_default: bool,
+) -> Result<(Vec<Bound>, SocketFiles), BindError> {
     let mut files = SocketFiles::default();
     let mut sockets = Vec::new();
-    let inherited = successor::inherited().map_err(BindError::Inherited)?;
-    let mut inherited = inherited.map(Vec::into_iter);
-    for address in addresses {
-        let taken = match &mut inherited {
-            Some(sockets) => {
-                let missing = || BindError::Inherited(io::ErrorKind::NotFound.into());
-                Some(sockets.next().ok_or_else(missing)?)
-            }
-            None => None,
+    let inherited = successor::inherited().and_then(|sockets| sockets.map_or_else(activation::received, Ok));
+    let mut inherited = inherited.map_err(BindError::Inherited)?;
+    let is_activated = inherited.iter().any(|socket| socket.is_managers);
+    for address in addresses.iter().filter(|_| !(is_default && is_activated)) {
+        let taken = inherited.iter().position(|socket| socket.is_at(address));
+        let bound = match taken {
+            Some(index) => inherited.swap_remove(index),
+            None => bind_to(address).map_err(|cause| BindError::Address(address.clone(), cause))?,
         };
-        let socket = match (address, taken) {
-            (ListenAddress::Tcp(_), Some(socket)) => Ok(Socket::Tcp(socket.into())),
-            (ListenAddress::Tcp(address), None) => TcpListener::bind(address).map(Socket::Tcp),
-            (ListenAddress::Unix(path), taken) => {
-                let bound = taken.map_or_else(|| bind_unix(path), |socket| Ok(socket.into()));
-                bound.map(|socket| {
-                    files.0.push(path.clone());
-                    Socket::Unix(socket)
-                })
-            }
-        };
-        sockets.push(socket.map_err(|cause| BindError::Address(address.clone(), cause))?);
+        if let (ListenAddress::Unix(path), false) = (address, bound.is_managers) {
+            files.0.push(path.clone());
+        }
+        sockets.push(bound);
     }
+    // Those of a predecessor that no option names any more are closed here.
+    sockets.extend(inherited.into_iter().filter(|socket| socket.is_managers));
     Ok((sockets, files))
+}
+
+fn bind_to(address: &ListenAddress) -> io::Result<Bound> {
+    let socket = match address {
+        ListenAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address)?),
+        ListenAddress::Unix(path) => Socket::Unix(bind_unix(path)?),
+    };
+    Ok(Bound { socket, is_managers: false })
 }
 
 /// Binds a Unix socket to which owner and group may connect, in place of a socket that a dead process left behind.

@@ -16,11 +16,16 @@ use actors::Socket;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl;
 
+use crate::daemon::activation;
+use crate::daemon::inherited::{Bound, InheritError};
 use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
 /// The environment variable with the numbers of the sockets, separated by commas. It is not for operators, so it lacks the
 /// prefix of the variables that are.
 const VARIABLE: &str = "_MODSECURITY_SPOA_SOCKETS";
+
+/// What stands behind the number of a socket that the service manager has too.
+const MANAGERS: &str = "m";
 
 /// The program of this process.
 const RUNNING: &str = "/proc/self/exe";
@@ -28,7 +33,8 @@ const RUNNING: &str = "/proc/self/exe";
 /// The arguments, with the program's name in front, and the listening sockets for the new process.
 pub(crate) struct Successor {
     args: Vec<OsString>,
-    sockets: Vec<OwnedFd>,
+    /// Each socket, and whether the service manager has it too.
+    sockets: Vec<(OwnedFd, bool)>,
 }
 
 impl Successor {
@@ -36,10 +42,13 @@ impl Successor {
     ///
     /// # Errors
     /// When a socket cannot be duplicated.
-    pub(crate) fn new(sockets: &[Socket]) -> io::Result<Self> {
-        let keep = |socket: &Socket| match socket {
-            Socket::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
-            Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+    pub(crate) fn new(sockets: &[Bound]) -> io::Result<Self> {
+        let keep = |bound: &Bound| {
+            let kept = match &bound.socket {
+                Socket::Tcp(socket) | Socket::Tls(socket, _) => socket.as_fd().try_clone_to_owned(),
+                Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+            };
+            Ok((kept?, bound.is_managers))
         };
         Ok(Self {
             args: std::env::args_os().collect(),
@@ -53,11 +62,18 @@ impl Successor {
     /// When the sockets cannot be passed on, or the program cannot be executed.
     pub(crate) fn exec(self) -> io::Result<Infallible> {
         close_all_on_exec()?;
-        for socket in &self.sockets {
+        for (socket, _) in &self.sockets {
             fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
-        let numbers: Vec<_> = self.sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
+        let number = |(socket, is_managers): &(OwnedFd, bool)| {
+            let mark = if *is_managers { MANAGERS } else { "" };
+            format!("{}{mark}", socket.as_raw_fd())
+        };
+        let numbers: Vec<_> = self.sockets.iter().map(number).collect();
         let mut command = same_program(self.args);
+        for variable in activation::VARIABLES {
+            command.env_remove(variable);
+        }
         command.env(VARIABLE, numbers.join(","));
         Err(command.exec())
     }
@@ -84,13 +100,18 @@ pub(crate) fn keep_name(args: &[OsString]) {
     }
 }
 
-/// Takes over the sockets that a predecessor left, in the order of its addresses; `None` without a predecessor.
+/// Takes over the sockets that a predecessor left; `None` without a predecessor.
 ///
 /// # Errors
-/// When the environment variable does not hold numbers of open descriptors.
-pub(crate) fn inherited() -> io::Result<Option<Vec<OwnedFd>>> {
+/// When the environment variable does not hold numbers of listening sockets.
+pub(crate) fn inherited() -> Result<Option<Vec<Bound>>, InheritError> {
     let Ok(numbers) = std::env::var(VARIABLE) else { return Ok(None) };
-    let number =
-        |text: &str| text.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause));
-    numbers.split(',').map(|text| adopt(number(text)?)).collect::<io::Result<_>>().map(Some)
+    let take = |text: &str| {
+        let number = text.trim_end_matches(MANAGERS).parse();
+        let number = number.map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
+        Bound::inherit(adopt(number)?, text.ends_with(MANAGERS))
+    };
+    let all = numbers.split(',').map(take).collect::<io::Result<_>>();
+    all.map(Some)
+        .map_err(|cause| InheritError { whose: "the sockets of the process before".to_owned(), cause })
 }

@@ -34,6 +34,10 @@ pub(super) struct Arguments {
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) rules: Vec<PathBuf>,
 
+    /// Reads rules and certificates anew when their files change, as SIGHUP does
+    #[structopt(long)]
+    pub(super) watch: bool,
+
     /// File of rules for requests whose argument app is NAME; may be repeated, also for the same NAME
     #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) app: Vec<OsString>,
@@ -123,6 +127,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NAME")]
     pub(super) name: Option<String>,
 
+    /// TLS for links over TCP: files of the certificate and its key in PEM, as CERT,KEY; with CERT,KEY,client-ca=CA links
+    /// need a certificate of that authority. SIGHUP reads them anew
+    #[structopt(long, value_name = "FILES", parse(from_os_str))]
+    pub(super) tls: Option<OsString>,
+
     /// Answer for a request that was not inspected, besides the variable error: unset leaves the variable code alone,
     /// deny[=STATUS] sets it (to 503 without STATUS) [default: unset]
     #[structopt(long, value_name = "POLICY")]
@@ -186,9 +195,10 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 29] = [
+pub(super) const OPTIONS: [(&str, Kind); 31] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
+    ("watch", Kind::Switch),
     ("app", Kind::List),
     ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),
@@ -208,6 +218,7 @@ pub(super) const OPTIONS: [(&str, Kind); 29] = [
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
     ("name", Kind::Value),
+    ("tls", Kind::Value),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),
     ("responses", Kind::Value),
@@ -256,7 +267,7 @@ pub(super) fn parse(
         Some(Subcommand::Completions { shell }) => {
             return Ok(Parsed::Print(manual::completions(app(), shell)));
         }
-        Some(Subcommand::Probe { .. }) | None => {}
+        Some(Subcommand::Probe { .. } | Subcommand::Reload { .. }) | None => {}
     }
     Ok(Parsed::Arguments { arguments: Box::new(arguments), variables, unknown_variables: found.unknown() })
 }
@@ -273,7 +284,7 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 4] = ["rules", "app", "listen", "block-page"];
+    const NOT_TEXTS: [&str; 5] = ["rules", "app", "listen", "tls", "block-page"];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

@@ -14,6 +14,7 @@ mod number;
 mod on_error;
 mod subcommand;
 mod time;
+mod tls;
 mod tree;
 
 use std::ffi::{OsStr, OsString};
@@ -27,6 +28,7 @@ pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
 use subcommand::Subcommand;
+pub use tls::TlsFiles;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -39,6 +41,12 @@ pub struct Settings {
     pub rules: RuleSources,
     /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
+    /// No option says where to listen: sockets of the service manager are enough, if there are any.
+    pub is_listen_default: bool,
+    /// The files of TLS for links over TCP; `None`: they are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Whether a change of the files that were read is a reload (`--watch`).
+    pub watch: bool,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -70,6 +78,8 @@ pub enum Task {
 pub enum Command {
     /// Do the task of these settings.
     Run(Box<Settings>),
+    /// Have the agent with this process id read its rules anew, and exit (`reload`).
+    Reload(OsString),
     /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
     Probe(Vec<ListenAddress>),
     /// Print this text (help, version, manual page or completions) and exit.
@@ -90,9 +100,13 @@ pub fn read(
     match arguments::parse(args, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
         Parsed::Arguments { arguments, variables, unknown_variables } => {
-            if let Some(Subcommand::Probe { address }) = &arguments.subcommand {
-                let addresses = probed(&arguments, address.as_deref());
-                return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
+            match &arguments.subcommand {
+                Some(Subcommand::Probe { address }) => {
+                    let addresses = probed(&arguments, address.as_deref());
+                    return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
+                }
+                Some(Subcommand::Reload { pid }) => return Ok(Command::Reload(pid.clone())),
+                Some(Subcommand::Man | Subcommand::Completions { .. }) | None => {}
             }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
@@ -116,6 +130,9 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         debug: arguments.debug,
         task: task(arguments)?,
         listen,
+        is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
+        tls: arguments.tls.as_deref().map(tls::parse).transpose()?,
+        watch: arguments.watch,
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, name, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,
@@ -125,12 +142,22 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     })
 }
 
-/// The addresses that `probe` asks: the one that it is given, else those where an agent with the same options listens.
+/// The addresses that `probe` asks: the one that it is given, else those where an agent with the same options listens. With
+/// `--tls` that is a Unix socket, as the probe has no certificate to show.
 fn probed(arguments: &Arguments, address: Option<&OsStr>) -> Result<Vec<ListenAddress>, BadOption> {
-    match address {
-        Some(address) => Ok(vec![listen::parse("probe", address)?]),
-        None => listen::parse_all(&arguments.listen, arguments.port.as_deref()),
+    if let Some(address) = address {
+        return Ok(vec![listen::parse("probe", address)?]);
     }
+    let mut addresses = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
+    if arguments.tls.is_some() {
+        addresses.retain(|address| matches!(address, ListenAddress::Unix(_)));
+        if addresses.is_empty() {
+            return Err(BadOption(
+                "probe does not speak TLS: have the agent listen on a Unix socket, too".to_owned(),
+            ));
+        }
+    }
+    Ok(addresses)
 }
 
 /// What to do.

@@ -15,6 +15,13 @@ pub(super) enum Subcommand {
         #[structopt(value_name = "ADDR", parse(from_os_str))]
         address: Option<OsString>,
     },
+    /// Has the agent with process id PID read its rules and certificates anew, waits until it has, and says whether it could.
+    /// Both need the same RUNTIME_DIRECTORY, as ExecReload= of systemd has it
+    Reload {
+        /// The process id
+        #[structopt(value_name = "PID", parse(from_os_str))]
+        pid: OsString,
+    },
     /// Prints the manual page (roff), for man -l -
     Man,
     /// Prints the completions for a shell: bash, zsh or fish

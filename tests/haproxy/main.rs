@@ -45,6 +45,8 @@ mod statuses;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
+// Links inside TLS, with and without a certificate of HAProxy's.
+mod tls;
 // HTTP/1.0, 1.1 and 2, IPv4, IPv6 and Unix sockets, chunks and large bodies.
 mod transport;
 // An attack is denied wherever it hides, and a clean request let through.

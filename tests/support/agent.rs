@@ -3,6 +3,7 @@
 use super::log::{Log, value};
 use super::process::{AGENT, clean_environment, end, guarded, guarded_as, signal, spawn, wait};
 use super::spop::Link;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
@@ -66,6 +67,13 @@ impl Agent {
     /// Starts this command, which starts the agent, without waiting for anything.
     pub fn launch_command(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        clean_environment(&mut command);
+        Self::follow(spawn(command))
+    }
+
+    /// The same with this as its standard input.
+    pub fn launch_command_on(mut command: Command, input: OwnedFd) -> Self {
+        command.stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
         clean_environment(&mut command);
         Self::follow(spawn(command))
     }

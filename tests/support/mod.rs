@@ -12,10 +12,12 @@ pub mod direct;
 pub mod flood;
 pub mod haproxy;
 pub mod log;
+pub mod manager;
 pub mod process;
 pub mod site;
 pub mod spop;
 pub mod tap;
+pub mod tls;
 pub mod waiting;
 pub mod wire;
 
