@@ -34,13 +34,13 @@ pub fn run() -> ExitCode {
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
     match settings::read(args, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => print(text.trim_end()),
-        Ok(Command::Reload(pid)) => {
-            signals::release();
-            reload::reload(&pid)
-        }
         Ok(Command::Probe(addresses)) => {
             signals::release();
             probe::probe(addresses)
+        }
+        Ok(Command::Reload(pid)) => {
+            signals::release();
+            reload::reload(pid)
         }
         Ok(Command::Run(settings)) => match settings.task {
             Task::Serve => serve::serve(*settings),

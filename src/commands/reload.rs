@@ -1,6 +1,5 @@
 //! `reload PID`: has a running agent read its rules anew, and tells whether it could, which a signal alone does not.
 
-use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -17,12 +16,9 @@ use crate::daemon::reload_outcome::{self, Outcome};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Sends SIGHUP to the process with this id, and waits for the outcome of a reload that began after that. The exit status is
-/// 1 when the old rules stay, or the process ends, and 2 when `pid` is no process id.
-pub(super) fn reload(pid: &OsStr) -> ExitCode {
-    let pid = pid.to_str().and_then(|pid| pid.parse().ok()).filter(|pid: &i32| *pid > 1);
-    let Some(pid) = pid.map(Pid::from_raw) else {
-        return fail(2, &"reload needs the process id of the agent (see --help)");
-    };
+/// 1 when the old rules stay, or the process ends.
+pub(super) fn reload(pid: i32) -> ExitCode {
+    let pid = Pid::from_raw(pid);
     let Some(path) = reload_outcome::path() else {
         return fail(
             1,

@@ -12,7 +12,26 @@ use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt,
 };
 
+use crate::daemon::handover::Predecessor;
+use crate::daemon::{activation, successor};
 use crate::settings::ListenAddress;
+
+/// What this process was started with: the process that waits to hand over, if there is one, and sockets.
+///
+/// To be called once, before this process opens anything.
+///
+/// # Errors
+/// When something is no listening socket that should be one.
+pub(crate) fn all() -> Result<(Option<Predecessor>, Vec<Bound>), InheritError> {
+    let whose = || "the sockets of the process before".to_owned();
+    match Predecessor::find().map_err(|cause| InheritError { whose: whose(), cause })? {
+        Some((predecessor, sockets)) => Ok((Some(predecessor), sockets)),
+        None => match successor::inherited().map_err(|cause| InheritError { whose: whose(), cause })? {
+            Some(sockets) => Ok((None, sockets)),
+            None => Ok((None, activation::received()?)),
+        },
+    }
+}
 
 /// A socket that is bound and listening.
 pub(crate) struct Bound {

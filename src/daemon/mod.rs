@@ -2,6 +2,7 @@
 
 mod activation;
 pub(crate) mod descriptors;
+pub(crate) mod handover;
 pub(crate) mod inherited;
 pub(crate) mod notify;
 pub(crate) mod reload;

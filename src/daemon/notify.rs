@@ -33,6 +33,8 @@ pub(crate) enum State<'a> {
     Watchdog,
     /// What it does, for a human reader.
     Status(&'a str),
+    /// The service's main process is this one from now on.
+    MainPid(u32),
 }
 
 /// Sends messages to the service manager, if there is one.
@@ -113,6 +115,7 @@ fn message(states: &[State<'_>]) -> String {
             State::Reloading => writeln!(text, "RELOADING=1\nMONOTONIC_USEC={}", monotonic_usec()),
             State::Stopping => writeln!(text, "STOPPING=1"),
             State::Watchdog => writeln!(text, "WATCHDOG=1"),
+            State::MainPid(pid) => writeln!(text, "MAINPID={pid}"),
             State::Status(status) => writeln!(text, "STATUS={}", one_line(status)),
         };
     }

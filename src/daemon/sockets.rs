@@ -6,48 +6,48 @@ use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::Socket;
 use nix::sys::stat::{Mode, umask};
 
-use crate::daemon::inherited::{Bound, InheritError};
-use crate::daemon::{activation, successor};
+use crate::daemon::inherited::Bound;
 use crate::settings::ListenAddress;
 
-/// Why there are no sockets to listen on.
+/// Why an address cannot be listened on.
 #[derive(Debug)]
-pub(crate) enum BindError {
-    /// An address cannot be bound.
-    Address(ListenAddress, io::Error),
-    /// A socket of another process cannot be taken over.
-    Inherited(InheritError),
+pub(crate) struct BindError {
+    address: ListenAddress,
+    cause: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address, cause) => write!(f, "cannot listen on {address}: {cause}"),
-            Self::Inherited(error) => error.fmt(f),
-        }
+        write!(f, "cannot listen on {}: {}", self.address, self.cause)
     }
 }
 
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Address(_, cause) => Some(cause),
-            Self::Inherited(error) => error.source(),
-        }
+        Some(&self.cause)
     }
 }
 
 /// Removes the files of Unix sockets when it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct SocketFiles(Vec<PathBuf>);
+pub(crate) struct SocketFiles {
+    paths: Vec<PathBuf>,
+    /// Another process looks after them.
+    are_others: Arc<AtomicBool>,
+}
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
+        if self.are_others.load(Ordering::Relaxed) {
+            return;
+        }
+        for path in &self.paths {
             // The program is ending, and the file may have been removed already; an error changes nothing.
             let _ = std::fs::remove_file(path);
         }
@@ -55,34 +55,37 @@ impl Drop for SocketFiles {
 }
 
 impl SocketFiles {
-    /// Leaves the files to a successor, which listens on the same sockets.
-    pub(crate) fn leave(mut self) {
-        self.0.clear();
+    /// Whether another process looks after the files: a predecessor that has not left them to this one, or a successor. To
+    /// be changed when that does.
+    pub(crate) fn are_others(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.are_others)
     }
 }
 
-/// Binds the addresses, but takes over those sockets of the service manager or of a predecessor that are bound to them
-/// already. All sockets of the manager are listened on; with some, the default address is not.
+/// Binds the addresses, but takes over those `inherited` sockets of the service manager or of a predecessor that are bound
+/// to them already. All sockets of the manager are listened on; with some, the default address is not. The files are the
+/// predecessor's until it hands over.
 ///
 /// # Errors
-/// When one of the addresses cannot be bound, or a socket not be taken over; no socket stays open then.
+/// When one of the addresses cannot be bound; no socket stays open then.
 pub(crate) fn bind(
     addresses: &[ListenAddress],
     is_default: bool,
+    mut inherited: Vec<Bound>,
+    has_predecessor: bool,
 ) -> Result<(Vec<Bound>, SocketFiles), BindError> {
     let mut files = SocketFiles::default();
+    files.are_others.store(has_predecessor, Ordering::Relaxed);
     let mut sockets = Vec::new();
-    let inherited = successor::inherited().and_then(|sockets| sockets.map_or_else(activation::received, Ok));
-    let mut inherited = inherited.map_err(BindError::Inherited)?;
     let is_activated = inherited.iter().any(|socket| socket.is_managers);
     for address in addresses.iter().filter(|_| !(is_default && is_activated)) {
         let taken = inherited.iter().position(|socket| socket.is_at(address));
         let bound = match taken {
             Some(index) => inherited.swap_remove(index),
-            None => bind_to(address).map_err(|cause| BindError::Address(address.clone(), cause))?,
+            None => bind_to(address).map_err(|cause| BindError { address: address.clone(), cause })?,
         };
         if let (ListenAddress::Unix(path), false) = (address, bound.is_managers) {
-            files.0.push(path.clone());
+            files.paths.push(path.clone());
         }
         sockets.push(bound);
     }

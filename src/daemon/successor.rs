@@ -6,18 +6,18 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use actors::Socket;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl;
 
-use crate::daemon::activation;
-use crate::daemon::inherited::{Bound, InheritError};
+use crate::daemon::inherited::Bound;
+use crate::daemon::{activation, handover};
 use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
 /// The environment variable with the numbers of the sockets, separated by commas. It is not for operators, so it lacks the
@@ -32,6 +32,8 @@ const RUNNING: &str = "/proc/self/exe";
 
 /// The arguments, with the program's name in front, and the listening sockets for the new process.
 pub(crate) struct Successor {
+    /// The file of the program as it was at the start; another may be there now.
+    program: PathBuf,
     args: Vec<OsString>,
     /// Each socket, and whether the service manager has it too.
     sockets: Vec<(OwnedFd, bool)>,
@@ -50,10 +52,29 @@ impl Successor {
             };
             Ok((kept?, bound.is_managers))
         };
+        let args: Vec<_> = std::env::args_os().collect();
         Ok(Self {
-            args: std::env::args_os().collect(),
+            program: program(args.first())?,
+            args,
             sockets: sockets.iter().map(keep).collect::<io::Result<_>>()?,
         })
+    }
+
+    /// The sockets, and whether the service manager has each of them too.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        self.sockets.iter().map(|(socket, is_managers)| (socket.as_fd(), *is_managers))
+    }
+
+    /// The command that runs the program that is in the file now, with the same arguments.
+    pub(crate) fn new_program(&self) -> Command {
+        let mut args = self.args.iter();
+        let mut command = Command::new(&self.program);
+        command.arg0(args.next().cloned().unwrap_or_default()).args(args);
+        command.env_remove(VARIABLE).env_remove("WATCHDOG_PID");
+        for variable in activation::VARIABLES {
+            command.env_remove(variable);
+        }
+        command
     }
 
     /// Replaces this process by the new one, and so returns only an error.
@@ -74,8 +95,17 @@ impl Successor {
         for variable in activation::VARIABLES {
             command.env_remove(variable);
         }
-        command.env(VARIABLE, numbers.join(","));
+        command.env(VARIABLE, numbers.join(",")).env_remove(handover::VARIABLE);
         Err(command.exec())
+    }
+}
+
+/// The path of the program's file. As the command line has it where that is a path from the root, since links on the way may
+/// lead to another version later.
+fn program(name: Option<&OsString>) -> io::Result<PathBuf> {
+    match name.map(PathBuf::from).filter(|path| path.is_absolute() && path.exists()) {
+        Some(path) => Ok(path),
+        None => std::env::current_exe(),
     }
 }
 
@@ -104,14 +134,12 @@ pub(crate) fn keep_name(args: &[OsString]) {
 ///
 /// # Errors
 /// When the environment variable does not hold numbers of listening sockets.
-pub(crate) fn inherited() -> Result<Option<Vec<Bound>>, InheritError> {
+pub(crate) fn inherited() -> io::Result<Option<Vec<Bound>>> {
     let Ok(numbers) = std::env::var(VARIABLE) else { return Ok(None) };
     let take = |text: &str| {
         let number = text.trim_end_matches(MANAGERS).parse();
         let number = number.map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
         Bound::inherit(adopt(number)?, text.ends_with(MANAGERS))
     };
-    let all = numbers.split(',').map(take).collect::<io::Result<_>>();
-    all.map(Some)
-        .map_err(|cause| InheritError { whose: "the sockets of the process before".to_owned(), cause })
+    numbers.split(',').map(take).collect::<io::Result<_>>().map(Some)
 }

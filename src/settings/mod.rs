@@ -8,10 +8,12 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod log;
 mod manual;
 mod name;
 mod number;
 mod on_error;
+mod options_file;
 mod subcommand;
 mod time;
 mod tls;
@@ -21,6 +23,7 @@ use std::ffi::{OsStr, OsString};
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
+use crate::logging::target::LogSettings;
 use crate::rules::sources::RuleSources;
 pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
@@ -33,8 +36,8 @@ pub use tls::TlsFiles;
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether the log has level debug (`--debug`).
-    pub debug: bool,
+    /// Where the log goes, and what is in it.
+    pub log: LogSettings,
     /// What to do.
     pub task: Task,
     /// The sets of rules, and the engine that loads them.
@@ -78,10 +81,10 @@ pub enum Task {
 pub enum Command {
     /// Do the task of these settings.
     Run(Box<Settings>),
-    /// Have the agent with this process id read its rules anew, and exit (`reload`).
-    Reload(OsString),
     /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
     Probe(Vec<ListenAddress>),
+    /// Have the agent with this process id read its rules anew, and exit (`reload`).
+    Reload(i32),
     /// Print this text (help, version, manual page or completions) and exit.
     Print(String),
 }
@@ -105,11 +108,15 @@ pub fn read(
                     let addresses = probed(&arguments, address.as_deref());
                     return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
                 }
-                Some(Subcommand::Reload { pid }) => return Ok(Command::Reload(pid.clone())),
+                Some(Subcommand::Reload { pid }) => {
+                    let pid = number::parse("reload", &pid.to_string_lossy(), 2, i32::MAX)?;
+                    return Ok(Command::Reload(pid));
+                }
                 Some(Subcommand::Man | Subcommand::Completions { .. }) | None => {}
             }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
+                error @ SettingsError::OptionsFile { .. } => error,
                 SettingsError::BlockPage { setting, path, cause } => {
                     SettingsError::BlockPage { setting: variables.named(setting), path, cause }
                 }
@@ -127,7 +134,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
     let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
-        debug: arguments.debug,
+        log: log::check(arguments)?,
         task: task(arguments)?,
         listen,
         is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),

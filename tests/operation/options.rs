@@ -12,8 +12,12 @@ use std::os::unix::ffi::OsStrExt;
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists, CERTIFICATES
 /// the value of `--tls` for some that do. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 31] = [
+const ROWS: [(&str, &str, &[&str]); 36] = [
     ("debug", "yes", &["perhaps"]),
+    ("log", "json:stderr,level=warn", &["sylog", "json:", "/tmp/", "stderr,level=loud"]),
+    ("log-level", "warn,actors=debug", &["loud", "info,nobody=debug", "info,debug"]),
+    ("log-matches", "ids", &["some"]),
+    ("log-limit", "0", &["1.5", "many", "1000001"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("watch", "yes", &["perhaps"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
@@ -47,6 +51,7 @@ const ROWS: [(&str, &str, &[&str]); 31] = [
     ("responses", "10", &["many", "1000001"]),
     ("response-ttl", "30s", &["soon", "5h"]),
     ("block-page", "RULES", &["/nowhere/page.html"]),
+    ("options", "/dev/null", &["/nowhere/options"]),
     ("check", "yes", &["perhaps"]),
     ("strict", "no", &["perhaps"]),
     ("print-rules", "no", &["perhaps"]),
@@ -241,8 +246,12 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
     {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
+    for command in ["reload", "probe", "completions"] {
+        refused(&[OsStr::new(command), bytes], &[]);
+    }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "listen", "tls", "block-page"].contains(&option.long.as_str()) {
+        if !["rules", "app", "listen", "tls", "block-page", "log", "options"].contains(&option.long.as_str())
+        {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");
             let said = refused(&[], &[(&option.variable(), bytes)]);
