@@ -8,6 +8,7 @@ pub mod audit;
 pub mod body_processor;
 mod callback;
 pub mod descriptor;
+pub(crate) mod encodings;
 pub mod fault;
 pub(crate) mod forbidden_call;
 pub mod intervention;

@@ -92,7 +92,7 @@ pub enum Command {
     Run(Box<Settings>),
     /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
     Probe(Vec<ListenAddress>),
-    /// Have the agent with this process id read its rules anew.
+    /// Have the agent with this process id read its rules anew, and exit (`reload`).
     Reload(i32),
     /// Print this text (help, version, manual page or completions) and exit.
     Print(String),
@@ -112,12 +112,16 @@ pub fn read(
     match arguments::parse(args, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
         Parsed::Arguments { arguments, variables, unknown_variables } => {
-            if let Some(Subcommand::Probe { address }) = &arguments.subcommand {
-                let addresses = probed(&arguments, address.as_deref());
-                return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
-            }
-            if let Some(Subcommand::Reload { pid }) = &arguments.subcommand {
-                return Ok(Command::Reload(number::parse("reload", pid, 2, i32::MAX)?));
+            match &arguments.subcommand {
+                Some(Subcommand::Probe { address }) => {
+                    let addresses = probed(&arguments, address.as_deref());
+                    return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
+                }
+                Some(Subcommand::Reload { pid }) => {
+                    let pid = number::parse("reload", &pid.to_string_lossy(), 2, i32::MAX)?;
+                    return Ok(Command::Reload(pid));
+                }
+                Some(Subcommand::Man | Subcommand::Completions { .. }) | None => {}
             }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
@@ -157,12 +161,22 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     })
 }
 
-/// The addresses that `probe` asks: the one that it is given, else those where an agent with the same options listens.
+/// The addresses that `probe` asks: the one that it is given, else those where an agent with the same options listens. With
+/// `--tls` that is a Unix socket, as the probe has no certificate to show.
 fn probed(arguments: &Arguments, address: Option<&OsStr>) -> Result<Vec<ListenAddress>, BadOption> {
-    match address {
-        Some(address) => Ok(vec![listen::parse("probe", address)?]),
-        None => listen::parse_all(&arguments.listen, arguments.port.as_deref()),
+    if let Some(address) = address {
+        return Ok(vec![listen::parse("probe", address)?]);
     }
+    let mut addresses = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
+    if arguments.tls.is_some() {
+        addresses.retain(|address| matches!(address, ListenAddress::Unix(_)));
+        if addresses.is_empty() {
+            return Err(BadOption(
+                "probe does not speak TLS: have the agent listen on a Unix socket, too".to_owned(),
+            ));
+        }
+    }
+    Ok(addresses)
 }
 
 /// What to do.

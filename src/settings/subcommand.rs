@@ -19,8 +19,8 @@ pub(super) enum Subcommand {
     /// or 1. Both need the same RUNTIME_DIRECTORY, as ExecReload= of systemd has it
     Reload {
         /// The process id
-        #[structopt(value_name = "PID")]
-        pid: String,
+        #[structopt(value_name = "PID", parse(from_os_str))]
+        pid: OsString,
     },
     /// Prints the manual page (roff), for man -l -
     Man,

@@ -123,7 +123,10 @@ std::string score(Transaction *transaction) {
 }
 
 // A match refers to its rule by an address in 3.0.9, and by a reference in 3.0.14.
-long long id_of(const RuleWithActions *rule) { return rule->m_ruleId; }
+template <typename Rule>
+long long id_of(Rule *const &rule) {
+    return rule->m_ruleId;
+}
 template <typename Rule>
 long long id_of(const Rule &rule) {
     return rule.m_ruleId;

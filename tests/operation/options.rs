@@ -257,6 +257,9 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
     {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
+    for command in ["reload", "probe", "completions"] {
+        refused(&[OsStr::new(command), bytes], &[]);
+    }
     for option in options().iter().filter(|option| option.takes_a_value) {
         if !["rules", "app", "apps", "listen", "tls", "block-page", "pid-file", "chroot", "log", "options"]
             .contains(&option.long.as_str())

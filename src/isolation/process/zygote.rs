@@ -22,6 +22,7 @@ use nix::unistd::{Pid, close, dup2_stdin, getpid, getppid, setpgid};
 use super::control::{MAX_MESSAGE, MAX_SUMMARIES, Order, Report};
 use super::engine_main;
 use super::sandbox::{Sandbox, SandboxSettings};
+use crate::ffi::encodings;
 use crate::ffi::processes::{self, Twin};
 use crate::modsecurity::parked::RetentionLimits;
 use crate::modsecurity::{LogFiles, Rules};
@@ -112,6 +113,9 @@ pub fn run(args: &[OsString]) -> i32 {
     // Whoever takes over an engine must not reach the zygote's memory, nor the control socket.
     if sandbox.is_on && prctl::set_dumpable(false).is_err() {
         return 1;
+    }
+    if sandbox.is_on {
+        encodings::load();
     }
     match Zygote::load(&sources, limits, sandbox).and_then(Zygote::serve) {
         Ok(()) => 0,
