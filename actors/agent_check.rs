@@ -90,7 +90,7 @@ pub(crate) struct Told;
 impl<A: Agent> AgentCheck<A> {
     /// Starts answering.
     pub(crate) fn spawn(acceptor: Acceptor, queue: Queue<A>, log: Logger) -> Addr<Self> {
-        info!(log, "listening for agent checks"; "agent_check" => acceptor.address());
+        info!(log, # "agent_check_listening", "listening for agent checks"; "address" => acceptor.address());
         Self::create(|ctx| {
             ctx.spawn(Accept(acceptor));
             let (peers, started) = (HashMap::new(), Instant::now());
@@ -122,7 +122,7 @@ impl<A: Agent> AgentCheck<A> {
         // A link that its peer has given up has none any more: HAProxy may have waited in vain while the rules were loaded.
         let (peer, line) = (stream.peer(), self.line());
         let is_told = self.leaving.is_some();
-        debug!(self.log, "agent check answered"; "answer" => line.trim_end());
+        debug!(self.log, # "agent_check_answered", "agent check answered"; "answer" => line.trim_end());
         peer.iter().for_each(|peer| self.remember(peer));
         let said = async move { timeout(PATIENCE, say(stream, line)).await };
         ctx.spawn(wrap_future::<_, Self>(said).map(move |said, check: &mut Self, _| {
@@ -190,7 +190,7 @@ impl<A: Agent> ActorFuture<AgentCheck<A>> for Accept {
             match ready!(self.0.poll_accept(task)) {
                 Ok((stream, _)) => check.answer(stream, ctx),
                 Err(error) => {
-                    warn!(check.log, "cannot accept an agent check, retrying"; "error" => %error);
+                    warn!(check.log, # "agent_check_accept_failed", "cannot accept an agent check, retrying"; "error" => %error);
                     check.paused = true;
                     run_later(ctx, ACCEPT_PAUSE, |check, _| check.paused = false);
                 }

@@ -148,12 +148,12 @@ impl<A: Agent> Pool<A> {
         let Some(slot) = self.slots.get_mut(id.number - 1) else { return };
         self.context.queue.open_own(id.number);
         if self.context.queue.admission().set_down(false) {
-            warn!(self.context.log, "an engine runs again");
+            warn!(self.context.log, # "engine_runs_again", "an engine runs again");
         }
         match slot.ended.take() {
-            None => info!(self.context.log, "worker started";
+            None => info!(self.context.log, # "worker_started", "worker started";
                 "worker" => id.number, "generation" => id.generation),
-            Some(ended) => warn!(self.context.log, "worker restarted";
+            Some(ended) => warn!(self.context.log, # "worker_restarted", "worker restarted";
                 "worker" => id.number, "generation" => id.generation, "after_ms" => milliseconds(ended.elapsed())),
         }
         slot.runs = true;
@@ -172,7 +172,7 @@ impl<A: Agent> Pool<A> {
         slot.worker = None;
         let (ran, was_proven) = (std::mem::take(&mut slot.runs), std::mem::take(&mut slot.is_proven));
         if self.stopping {
-            info!(self.context.log, "worker stopped"; "worker" => id.number, "generation" => id.generation);
+            info!(self.context.log, # "worker_stopped", "worker stopped"; "worker" => id.number, "generation" => id.generation);
             self.finish_when_empty(ctx);
             return;
         }
@@ -192,12 +192,12 @@ impl<A: Agent> Pool<A> {
             _ if request.is_some() || was_proven => Duration::ZERO,
             _ => slot.restarts.next_delay(now),
         };
-        error!(self.context.log, "worker crashed";
+        error!(self.context.log, # "worker_crashed", "worker crashed";
             "worker" => id.number, "generation" => id.generation, "reason" => %exit,
             "request" => request.unwrap_or("none"), "uptime_ms" => milliseconds(uptime),
             "restart_in_ms" => milliseconds(delay));
         if let (Exit::EngineDied { held: Some(held), .. }, Some(request)) = (exit, request) {
-            warn!(self.context.log, "request quarantined, it has crashed two engines";
+            warn!(self.context.log, # "request_quarantined", "request quarantined, it has crashed two engines";
                 "held_ms" => milliseconds(*held), "request" => request);
         }
         self.escalate_if_fruitless(exit, now);
@@ -207,7 +207,7 @@ impl<A: Agent> Pool<A> {
         let cannot_start = matches!(exit, Exit::NoEngine { .. }) && !ran && now - ended >= HOPE;
         let hopeless = self.rebuilds > 1 || cannot_start;
         if none_runs && hopeless && self.context.queue.admission().set_down(true) {
-            error!(self.context.log, "down: no engine runs, requests are not inspected until one does");
+            error!(self.context.log, # "down", "down: no engine runs, requests are not inspected until one does");
             for job in self.context.queue.drain() {
                 settle(&self.context, job, &Failure::new(FailureKind::Crash, DOWN));
             }
@@ -246,7 +246,7 @@ impl<A: Agent> Pool<A> {
         }
         if is_by_request && self.rebuilt.is_some_and(|rebuilt| now - rebuilt < REBUILD_MEMORY) {
             if self.context.queue.set_sick(true) {
-                error!(self.context.log, "down: engines die of every request, and a rebuild does not help");
+                error!(self.context.log, # "down", "down: engines die of every request, and a rebuild does not help");
             }
             return;
         }
@@ -256,7 +256,7 @@ impl<A: Agent> Pool<A> {
             self.rebuilt = Some(now);
         }
         self.context.agent.rebuild();
-        error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
+        error!(self.context.log, # "escalated", "escalated: engines keep dying without a verdict, rebuilding what they are made of";
             "rebuilds" => self.rebuilds);
     }
 
@@ -265,7 +265,7 @@ impl<A: Agent> Pool<A> {
         let has_verdict = self.context.queue.admission().verdicts() != self.verdicts;
         let is_calm = self.fruitless_since.is_none_or(|(_, last)| last.elapsed() >= FRUITLESS_TIME);
         if (has_verdict || is_calm) && self.context.queue.set_sick(false) {
-            warn!(self.context.log, "an engine runs again");
+            warn!(self.context.log, # "engine_runs_again", "an engine runs again");
         }
         if is_calm {
             // Deaths of long ago say nothing of the engines that run now.

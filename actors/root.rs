@@ -159,7 +159,7 @@ impl<A: Agent> Root<A> {
             .check_acceptor
             .take()
             .map(|acceptor| AgentCheck::spawn(acceptor, self.queue.clone(), self.log.clone()));
-        info!(self.log, "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
+        info!(self.log, # "ready", "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
             "deadline_ms" => milliseconds(self.settings.deadline),
             "max_frame_size_bytes" => self.settings.limits.max_frame_size);
         self.tell(TreeEvent::Ready);
@@ -190,7 +190,7 @@ impl<A: Agent> Root<A> {
             pool.do_send(StopPool);
         }
         ctx.run_later(WORKER_GRACE, |root, ctx| {
-            error!(root.log, "a worker does not stop, leaving it behind");
+            error!(root.log, # "worker_left_behind", "a worker does not stop, leaving it behind");
             root.end(ctx);
         });
     }
@@ -248,7 +248,7 @@ impl<A: Agent> Handler<ListenerClosed> for Root<A> {
     fn handle(&mut self, _: ListenerClosed, ctx: &mut Self::Context) {
         self.open_listeners -= 1;
         if self.open_listeners == 0 {
-            debug!(self.log, "all links are closed");
+            debug!(self.log, # "links_closed", "all links are closed");
             self.stop_pool(ctx);
         }
     }

@@ -13,6 +13,7 @@ packages=(
   g++ pkg-config     # the C++ shim, and where the engine is
   ca-certificates    # cargo's downloads
   haproxy curl       # the demo and the tests
+  logrotate          # the test of its file
   procps             # the tests send signals with its kill
   dpkg-dev           # unpacks the source package that has the Core Rule Set's tests (tests/crs)
   strace             # a kernel without Landlock (tests/faults)

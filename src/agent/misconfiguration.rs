@@ -58,7 +58,7 @@ impl Audit {
         if self.losses.records > 0 && is_due {
             self.told = Some(now);
             let AuditLosses { records, cause } = std::mem::take(&mut self.losses);
-            warn!(log, "audit records lost"; "records" => records, "cause" => %Quoted(cause.as_bytes()));
+            warn!(log, # "audit_records_lost", "audit records lost"; "records" => records, "cause" => %Quoted(cause.as_bytes()));
         }
     }
 }
@@ -127,28 +127,28 @@ impl Watch {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let [bodies, clients, checks, responses, applications] = &mut window.logged;
         if get(&self.without_body) > 0 && !std::mem::replace(bodies, true) {
-            warn!(log, "bodies are announced and do not come: HAProxy needs `option http-buffer-request`";
+            warn!(log, # "bodies_missing", "bodies are announced and do not come: HAProxy needs `option http-buffer-request`";
                 "announced" => get(&self.announced), "without_body" => get(&self.without_body));
         }
         if get(&self.requests) >= ENOUGH && get(&self.with_client) == 0 && !std::mem::replace(clients, true) {
-            warn!(log, "no request has its client's address, rules see 0.0.0.0: the message needs src-ip=src";
+            warn!(log, # "clients_missing", "no request has its client's address, rules see 0.0.0.0: the message needs src-ip=src";
                 "requests" => get(&self.requests));
         }
         if get(&self.health_checks) >= ENOUGH
             && !self.any.load(Ordering::Relaxed)
             && !std::mem::replace(checks, true)
         {
-            warn!(log, "HAProxy checks this agent and has never sent it a request: is the message or its group sent?";
+            warn!(log, # "requests_missing", "HAProxy checks this agent and has never sent it a request: is the message or its group sent?";
                 "health_checks" => get(&self.health_checks));
         }
         if get(&self.without_transaction) > 0 && !std::mem::replace(responses, true) {
-            warn!(log, "responses come without their transaction and are inspected on their own: --responses is too small, \
+            warn!(log, # "responses_without_transaction", "responses come without their transaction and are inspected on their own: --responses is too small, \
                 or the message lacks id=var(txn.modsec.id)";
                 "responses" => get(&self.responses), "without_transaction" => get(&self.without_transaction));
         }
         if get(&self.unknown_application) > 0 && !std::mem::replace(applications, true) {
             let names = self.unknown_names.lock().unwrap_or_else(PoisonError::into_inner).join(" ");
-            warn!(log, "messages name an application that has no --app";
+            warn!(log, # "unknown_application", "messages name an application that has no --app";
                 "messages" => get(&self.unknown_application), "applications" => names);
         }
         if now.duration_since(start) >= WINDOW {

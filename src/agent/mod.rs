@@ -3,6 +3,7 @@
 
 mod cut_bodies;
 mod generation;
+mod match_data;
 mod misconfiguration;
 pub mod policy;
 pub mod recycling;
@@ -29,6 +30,7 @@ use cut_bodies::CutBodies;
 use generation::Shared;
 use policy::{Applications, Truncated, UnknownApplication};
 use recycling::Recycling;
+pub use verdict_log::MatchDetail;
 pub use worker_engine::WorkerEngine;
 
 /// The agent that HAProxy talks to, shared by all connections and workers of the tree.
@@ -43,6 +45,8 @@ pub struct ModSecurityAgent {
 /// The operator's settings for answers and engines.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
+    /// What the log has of rules that match (`--log-matches`).
+    pub matches: MatchDetail,
     /// How answers to HAProxy are made.
     pub answers: Policy,
     /// What becomes of a request whose body was cut (`--truncated`).
@@ -70,6 +74,14 @@ impl ModSecurityAgent {
     /// number of the new rules; the first are 1.
     pub fn replace(&self, isolation: Isolation, applications: Applications) -> u64 {
         self.shared.replace(isolation, applications)
+    }
+
+    /// Opens the log files of the rules anew, after they were moved away; returns whether the engines are to be replaced,
+    /// as they keep the old files.
+    pub fn reopen_logs(&self, log: &Logger) -> bool {
+        let (isolation, _) = self.shared.current();
+        isolation.reopen_logs(log);
+        matches!(isolation, Isolation::Process(..))
     }
 }
 
@@ -136,7 +148,7 @@ impl Agent for ModSecurityAgent {
 
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         self.watch.verdict(verdict);
-        verdict_log::record(message, verdict, log);
+        verdict_log::record(message, verdict, self.shared.settings.matches, log);
     }
 
     fn health_check(&self) {

@@ -29,9 +29,6 @@ pub fn run() -> ExitCode {
     if invoked_as_zygote(&args) {
         return ExitCode::from(run_zygote(&args) as u8);
     }
-    if args.get(1).is_some_and(|word| word == reload::NAME) {
-        return reload::reload(args.get(2..).unwrap_or_default());
-    }
     successor::keep_name(&args);
     let engines: Vec<_> = EngineVersion::BUILT.iter().map(ToString::to_string).collect();
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
@@ -40,6 +37,10 @@ pub fn run() -> ExitCode {
         Ok(Command::Probe(addresses)) => {
             signals::release();
             probe::probe(addresses)
+        }
+        Ok(Command::Reload(pid)) => {
+            signals::release();
+            reload::reload(pid)
         }
         Ok(Command::Run(settings)) => match settings.task {
             Task::Serve => serve::serve(*settings),

@@ -1,6 +1,5 @@
 //! `reload PID`: has a running agent read its rules anew, and tells whether it could, which a signal alone does not.
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -13,22 +12,13 @@ use super::{fail, print};
 use crate::daemon::notify::monotonic_usec;
 use crate::daemon::reload_outcome::{self, Outcome};
 
-/// The word on the command line.
-pub(super) const NAME: &str = "reload";
-
 /// How often the outcome is looked for. Nothing tells of it, and a reload takes half a second at least.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Sends SIGHUP to the process with the id in `args`, and waits for the outcome of a reload that began after that. The exit
-/// status is 1 when the old rules stay, or the process ends, and 2 when `args` is no process id.
-pub(super) fn reload(args: &[OsString]) -> ExitCode {
-    let pid = match args {
-        [pid] => pid.to_str().and_then(|pid| pid.parse().ok()).filter(|pid: &i32| *pid > 1),
-        _ => None,
-    };
-    let Some(pid) = pid.map(Pid::from_raw) else {
-        return fail(2, &"reload needs the process id of the agent, and nothing else (see --help)");
-    };
+/// Sends SIGHUP to the process with this id, and waits for the outcome of a reload that began after that. The exit status is
+/// 1 when the old rules stay, or the process ends.
+pub(super) fn reload(pid: i32) -> ExitCode {
+    let pid = Pid::from_raw(pid);
     let Some(path) = reload_outcome::path() else {
         return fail(
             1,

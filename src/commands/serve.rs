@@ -28,6 +28,7 @@ use crate::ffi::processes::end_at_once;
 use crate::isolation::process::sandbox;
 use crate::isolation::{self, IsolationMode};
 use crate::logging;
+use crate::logging::target::{Destination, Target};
 use crate::settings::Settings;
 
 /// Why the agent cannot start.
@@ -38,8 +39,13 @@ type Cause = Box<dyn Display>;
 pub(super) fn serve(settings: Settings) -> ExitCode {
     let mut starter = Starter::default();
     if settings.process.daemon && !successor::is_one() {
-        if detach::loses_standard_error() {
-            warn(&"standard error is no file, so nobody will see the log: redirect it to one (2>>FILE)");
+        let logs_to_standard_error = |target: &Target| {
+            matches!(target.destination, Destination::StandardError | Destination::JsonStandardError)
+        };
+        if settings.log.targets.iter().all(logs_to_standard_error) && detach::loses_standard_error() {
+            warn(
+                &"standard error is no file, so nobody will see the log: give it another target (--log FILE)",
+            );
         }
         match detach::detach() {
             Ok(Side::Starter(Ok(()))) => return ExitCode::SUCCESS,
@@ -83,10 +89,10 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
         }
     }
     let tls = settings.tls.as_ref().map(tls::load).transpose().map_err(boxed)?.map(TlsServer::new);
-    let (log, last_words) = logging::start(settings.debug);
+    let (log, logs, last_words) = logging::start(&settings.log).map_err(boxed)?;
     descriptors::raise(&log);
     if let Some(number) = pid_file.as_ref().and_then(PidFile::stale) {
-        info!(log, "the process that the pid file named is gone, the file is taken over"; "process" => number);
+        info!(log, # "pid_file_stale", "the process that the pid file named is gone, the file is taken over"; "process" => number);
     }
     let manager = ServiceManager::find(predecessor.is_some(), &log);
     let watch = settings.watch.then(|| Watch::new(&settings));
@@ -105,7 +111,7 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
     }
     if tls.is_none() {
         for address in listen.iter().filter_map(Bound::exposed_address) {
-            warn!(log, "listening beyond this machine without TLS: what HAProxy and the agent tell each other can be read and \
+            warn!(log, # "listening_without_tls", "listening beyond this machine without TLS: what HAProxy and the agent tell each other can be read and \
                 changed on the way (--tls)"; "address" => %address);
         }
     }
@@ -126,6 +132,7 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
         tls,
         watch,
         manager,
+        logs,
     };
     let system = System::new();
     let ended = system.block_on(async {
@@ -134,7 +141,7 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
     });
     Ok(match ended {
         Ok(Ending::Stopped) => {
-            info!(log, "stopped");
+            info!(log, # "stopped", "stopped");
             ExitCode::SUCCESS
         }
         Ok(Ending::Abandoned) => {
@@ -143,11 +150,11 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
             end_at_once(1)
         }
         Ok(Ending::Failed(cause)) => {
-            error!(log, "{}", NOT_STARTED; "reason" => ?cause);
+            error!(log, # "start_failed", "{}", NOT_STARTED; "reason" => ?cause);
             ExitCode::FAILURE
         }
         Ok(Ending::Replaced(successor)) => {
-            warn!(log, "replacing the process");
+            warn!(log, # "replacing_process", "replacing the process");
             drop(last_words);
             files_are_others.store(true, Ordering::Relaxed);
             drop(files);
@@ -157,7 +164,7 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
             }
         }
         Err(error) => {
-            error!(log, "cannot run"; "error" => ?error.to_string());
+            error!(log, # "run_failed", "cannot run"; "error" => ?error.to_string());
             ExitCode::FAILURE
         }
     })

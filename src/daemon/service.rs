@@ -9,7 +9,7 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
 use actors::{Leave, Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, error, info, warn};
 use tokio::sync::{Notify, oneshot};
 
 use crate::agent::ModSecurityAgent;
@@ -23,6 +23,7 @@ use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
 use crate::daemon::watch::{FilesChanged, Watch};
+use crate::logging::Logs;
 use crate::settings::Settings;
 
 /// Long enough for the runtime to look at what has happened meanwhile.
@@ -63,6 +64,8 @@ pub(crate) struct Surroundings {
     pub(crate) watch: Option<Watch>,
     /// Who is told what goes on.
     pub(crate) manager: ServiceManager,
+    /// The log's targets, whose files are opened anew.
+    pub(crate) logs: Logs,
 }
 
 /// A running service.
@@ -95,6 +98,7 @@ impl Service {
             tls,
             watch,
             manager,
+            logs,
         } = surroundings;
         let mut root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         if let Some(socket) = agent_check {
@@ -113,7 +117,7 @@ impl Service {
                 |(), service, _| {
                     error!(
                         service.log,
-                        "tainted: an engine faulted in this process; it finishes what it has and is replaced"
+                        # "tainted", "tainted: an engine faulted in this process; it finishes what it has and is replaced"
                     );
                     service.replace();
                 },
@@ -132,6 +136,8 @@ impl Service {
                 reloading: Reloading::No,
                 is_stopping: false,
                 starter,
+                reopen_again: false,
+                logs,
                 successor: Some(successor),
                 predecessor,
                 heir: None,
@@ -169,6 +175,9 @@ struct ServiceActor {
     is_stopping: bool,
     /// Who waits for the tree to be ready.
     starter: Starter,
+    /// The log files are to be opened anew when the rules have been read.
+    reopen_again: bool,
+    logs: Logs,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
     /// Who waits to hand over to this process, until it is ready.
@@ -205,11 +214,15 @@ impl ServiceActor {
             match what {
                 OnSignal::Stop(name) => service.stop(name),
                 OnSignal::Reload(name) => {
-                    info!(service.log, "reloading"; "signal" => name);
+                    service.logs.reopen();
+                    info!(service.log, # "reloading", "reloading"; "signal" => name);
                     service.reload(ctx);
                 }
+                OnSignal::Reopen(name) => {
+                    info!(service.log, # "reopening_logs", "reopening logs"; "signal" => name);
+                    service.reopen_logs();
+                }
                 OnSignal::Upgrade(name) => service.upgrade(name, ctx),
-                OnSignal::Ignore(name) => debug!(service.log, "signal without a meaning"; "signal" => name),
             }
             Self::watch(signals, what, ctx);
         }));
@@ -234,13 +247,13 @@ impl ServiceActor {
     /// Stops the tree; at once when it is stopping already.
     fn stop(&mut self, signal: &'static str) {
         if std::mem::replace(&mut self.is_stopping, true) {
-            warn!(self.log, "stopping at once, what is in flight is not answered"; "signal" => signal);
+            warn!(self.log, # "stopping_at_once", "stopping at once, what is in flight is not answered"; "signal" => signal);
             self.end_with(Ending::Abandoned);
             return;
         }
         // This closes the sockets, once the tree does, so that nobody can connect any more.
         self.successor = None;
-        info!(self.log, "stopping"; "signal" => signal,
+        info!(self.log, # "stopping", "stopping"; "signal" => signal,
             "grace_ms" => self.settings.tree.grace.as_millis() as u64);
         self.manager.stopping();
         if let Some(heir) = self.heir.take() {
@@ -260,17 +273,27 @@ impl ServiceActor {
         }
     }
 
+    /// Opens all log files anew, after they were moved away: those of the agent, and those that the rules name.
+    fn reopen_logs(&mut self) {
+        self.logs.reopen();
+        // Rules that are being read may have opened the old files.
+        self.reopen_again |= self.reloading != Reloading::No;
+        if self.agent.reopen_logs(&self.log) {
+            self.root.do_send(ReloadEngines);
+        }
+    }
+
     /// Starts a new process to hand over to, unless this one is about to be replaced or has just been started so.
     fn upgrade(&mut self, signal: &str, ctx: &Context<Self>) {
         let is_free =
             self.heir.is_none() && !self.is_replaced && !self.files_are_others.load(Ordering::Relaxed);
         let Some(successor) = self.successor.as_ref().filter(|_| is_free) else {
-            warn!(self.log, "not upgrading, the process is being replaced already"; "signal" => signal);
+            warn!(self.log, # "upgrade_refused", "not upgrading, the process is being replaced already"; "signal" => signal);
             return;
         };
         match Heir::start(successor, ctx.address().recipient()) {
             Ok(heir) => {
-                info!(self.log, "upgrading, a new process reads its options and rules";
+                info!(self.log, # "upgrading", "upgrading, a new process reads its options and rules";
                     "signal" => signal, "process" => heir.pid());
                 self.heir = Some(heir);
             }
@@ -279,7 +302,7 @@ impl ServiceActor {
     }
 
     fn upgrade_failed(&mut self, cause: &HandoverError) {
-        error!(self.log, "cannot upgrade, this process goes on"; "cause" => ?cause.to_string());
+        error!(self.log, # "upgrade_failed", "cannot upgrade, this process goes on"; "cause" => ?cause.to_string());
         self.manager.upgrade_failed(&cause.to_string());
     }
 
@@ -321,7 +344,7 @@ impl Handler<Reloaded> for ServiceActor {
                     tls.replace(config);
                 }
                 let generation = self.agent.replace(isolation, Applications::of(&rules.sources));
-                info!(self.log, "rules reloaded"; "rules" => rules.total(),
+                info!(self.log, # "rules_reloaded", "rules reloaded"; "rules_in_engine" => rules.total(),
                     "rules_before" => self.rules.total(), "generation" => generation);
                 rules_report::log_reload(&self.log, &self.settings, &self.rules, &rules);
                 self.rules = rules;
@@ -329,15 +352,20 @@ impl Handler<Reloaded> for ServiceActor {
                 self.manager.reloaded(None);
             }
             Ok(Reload::Process(rules)) => {
-                info!(self.log, "rules are right, replacing the process"; "rules" => rules.total(),
+                info!(self.log, # "rules_checked", "rules are right, replacing the process"; "rules_in_engine" => rules.total(),
                     "rules_before" => self.rules.total());
                 rules_report::log_reload(&self.log, &self.settings, &self.rules, &rules);
                 self.replace();
             }
             Err(cause) => {
-                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string());
+                error!(self.log, # "reload_failed", "cannot reload, the old rules stay"; "cause" => ?cause.to_string());
                 self.manager.reloaded(Some(cause.to_string()));
+                // Log files that were moved away are opened anew all the same.
+                self.reopen_again = true;
             }
+        }
+        if std::mem::take(&mut self.reopen_again) && !self.is_replaced {
+            self.reopen_logs();
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
@@ -354,7 +382,7 @@ impl Handler<HeirNews> for ServiceActor {
         if let Err(error) = news {
             return self.upgrade_failed(&error);
         }
-        info!(self.log, "upgraded, the new process serves; this one answers what it has"; "process" => heir.pid());
+        info!(self.log, # "upgraded", "upgraded, the new process serves; this one answers what it has"; "process" => heir.pid());
         self.files_are_others.store(true, Ordering::Relaxed);
         self.manager.handed_over(heir.pid());
         heir.go();
@@ -367,12 +395,12 @@ impl Handler<TakenOver> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, _: TakenOver, _: &mut Self::Context) {
-        info!(self.log, "taken over from the process before");
+        info!(self.log, # "taken_over", "taken over from the process before");
         self.files_are_others.store(false, Ordering::Relaxed);
         if let Some(Err(error)) =
             self.successor.as_ref().and_then(Successor::pid_file).map(pid_file::write_number)
         {
-            error!(self.log, "cannot write the pid file, it has the number of the process before";
+            error!(self.log, # "pid_file_failed", "cannot write the pid file, it has the number of the process before";
                 "cause" => ?error.to_string());
         }
         self.manager.ready();
@@ -383,7 +411,7 @@ impl Handler<FilesChanged> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, FilesChanged { file }: FilesChanged, ctx: &mut Self::Context) {
-        info!(self.log, "reloading, a file has changed"; "file" => ?file);
+        info!(self.log, # "file_changed", "reloading, a file has changed"; "file" => ?file);
         self.reload(ctx);
     }
 }
@@ -423,8 +451,8 @@ impl Handler<TreeEvent> for ServiceActor {
 enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
+    Reopen(&'static str),
     Upgrade(&'static str),
-    Ignore(&'static str),
 }
 
 /// The signals that the service handles.
@@ -432,6 +460,6 @@ const SIGNALS: [(SignalKind, OnSignal); 5] = [
     (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
-    (SignalKind::user_defined1(), OnSignal::Ignore("SIGUSR1")),
+    (SignalKind::user_defined1(), OnSignal::Reopen("SIGUSR1")),
     (SignalKind::user_defined2(), OnSignal::Upgrade("SIGUSR2")),
 ];

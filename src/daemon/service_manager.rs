@@ -34,7 +34,7 @@ impl ServiceManager {
     /// tells nothing until it is [`ready`](Self::ready): the manager listens to its predecessor.
     pub(crate) fn find(is_heir: bool, log: &Logger) -> Self {
         let notifier = Notifier::from_environment().unwrap_or_else(|error| {
-            warn!(log, "cannot talk to the service manager"; "error" => ?error.to_string());
+            warn!(log, # "service_manager_unreachable", "cannot talk to the service manager"; "error" => ?error.to_string());
             Notifier::nobody()
         });
         if !is_heir {
@@ -75,7 +75,7 @@ impl ServiceManager {
     pub(crate) fn reloaded(&mut self, failure: Option<String>) {
         let outcome = Outcome { begun: self.begun, failure: failure.clone() };
         if let Some(Err(error)) = self.outcomes.as_deref().map(|path| outcome.write(path)) {
-            warn!(self.log, "cannot tell who asked how the reload went"; "error" => ?error.to_string());
+            warn!(self.log, # "reload_outcome_untold", "cannot tell who asked how the reload went"; "error" => ?error.to_string());
         }
         self.failure = failure.map(|cause| format!("the last reload failed, the old rules stay: {cause}"));
         self.tell(&[State::Ready, State::Status(&self.status())]);

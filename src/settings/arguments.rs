@@ -10,7 +10,7 @@ use structopt::clap::{AppSettings, ArgMatches, Error, ErrorKind};
 pub use super::environment::UnknownVariable;
 use super::environment::{Variables, spelled_out, with_prefix};
 use super::subcommand::Subcommand;
-use super::{BadOption, manual};
+use super::{BadOption, SettingsError, manual, options_file};
 
 /// The command line as structopt reads it. Values are checked and defaults are filled in by the other files of this module:
 /// with a default, clap 2 would accept an option that lacks its value.
@@ -21,8 +21,6 @@ use super::{BadOption, manual};
     after_help = "Every option can be given in the environment too, as MODSECURITY_SPOA_ and its long name in capitals\n\
                   with _ for -: MODSECURITY_SPOA_WORKERS=8. Options that may be repeated take several values, separated by\n\
                   commas, with or without blanks; switches take 1 or 0. The command line wins.\n\n\
-                  modsecurity-spoa reload PID has the agent with that process id read its rules anew, waits until it has, and\n\
-                  says whether it could. Both need the same RUNTIME_DIRECTORY, as ExecReload= of systemd has it.\n\n\
                   Exit status: 0 stopped or rules fine, 1 could not start or rules wrong, 2 bad option.",
     global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever],
     settings = &[AppSettings::DisableHelpSubcommand, AppSettings::VersionlessSubcommands]
@@ -31,6 +29,25 @@ pub(super) struct Arguments {
     /// Logs at level debug: each link, each health check
     #[structopt(short, long)]
     pub(super) debug: bool,
+
+    /// Where the log goes: stderr, json:stderr, FILE, json:FILE (FILE with a /), syslog[:SOCKET] or journal[:SOCKET],
+    /// which may be followed by ,level=LEVEL; may be repeated [default: stderr]
+    #[structopt(long, value_name = "TARGET", number_of_values = 1, parse(from_os_str))]
+    pub(super) log: Vec<OsString>,
+
+    /// Least important level that is logged (error, warn, info, debug), and exceptions for modules: LEVEL,MODULE=LEVEL,…
+    /// [default: info]
+    #[structopt(long, value_name = "LEVELS")]
+    pub(super) log_level: Option<String>,
+
+    /// What is logged of rules that match: full (a line each), ids (their ids in one line) or none (their ids where the
+    /// request is denied) [default: full]
+    #[structopt(long, value_name = "DETAIL")]
+    pub(super) log_matches: Option<String>,
+
+    /// Most records of denials, matches and level debug in a second, for each target; 0: any number [default: 1000]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) log_limit: Option<String>,
 
     /// ModSecurity configuration file; may be repeated. Without it: built-in settings and the installed Core Rule Set
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
@@ -193,6 +210,12 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub(super) chroot: Option<PathBuf>,
 
+    /// File of such variables, one NAME=VALUE a line, which count before those of the environment and are read anew by an
+    /// upgrade; with - in front it may be missing
+    #[structopt(long, value_name = "FILE", allow_hyphen_values = true, parse(from_os_str))]
+    #[expect(dead_code, reason = "`parse` reads it before the other options")]
+    pub(super) options: Option<OsString>,
+
     /// Loads the rules, reports what is wrong with them, warns of what they let pass, and exits
     #[structopt(long)]
     pub(super) check: bool,
@@ -233,8 +256,12 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 39] = [
+pub(super) const OPTIONS: [(&str, Kind); 44] = [
     ("debug", Kind::Switch),
+    ("log", Kind::List),
+    ("log-level", Kind::Value),
+    ("log-matches", Kind::Value),
+    ("log-limit", Kind::Value),
     ("rules", Kind::List),
     ("watch", Kind::Switch),
     ("app", Kind::List),
@@ -270,6 +297,7 @@ pub(super) const OPTIONS: [(&str, Kind); 39] = [
     ("user", Kind::Value),
     ("group", Kind::Value),
     ("chroot", Kind::Value),
+    ("options", Kind::Value),
     ("check", Kind::Switch),
     ("strict", Kind::Switch),
     ("print-rules", Kind::Switch),
@@ -278,22 +306,26 @@ pub(super) const OPTIONS: [(&str, Kind); 39] = [
 /// Reads the command line (the program's name first) and then, for options that it lacks, the environment.
 ///
 /// # Errors
-/// The first option or variable that cannot be read.
+/// The first option or variable that cannot be read, or the file of `--options`.
 pub(super) fn parse(
     args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     version: &str,
-) -> Result<Parsed, BadOption> {
+) -> Result<Parsed, SettingsError> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     if let Some(arg) = args.iter().skip(1).find(|arg| !has_readable_name(arg)) {
-        return Err(BadOption(format!("{arg:?} is no option: its name is not UTF-8")));
+        return Err(BadOption(format!("{arg:?} is no option: its name is not UTF-8")).into());
     }
     let app = || Arguments::clap().version(version);
     let given = match app().get_matches_from_safe(&args) {
         Ok(given) => given,
-        Err(error) => return refused(error),
+        Err(error) => return Ok(refused(error)?),
     };
     let mut found = with_prefix(environment);
+    let file = given.value_of_os("options").map(OsString::from).or_else(|| found.peek("options"));
+    if let Some(file) = file {
+        found.count_before(options_file::read(&file)?);
+    }
     let mut variables = Variables::default();
     for (name, kind) in OPTIONS {
         let Some(value) = found.take(name).filter(|_| !is_given(&given, name)) else { continue };
@@ -304,7 +336,7 @@ pub(super) fn parse(
     }
     let matches = match app().get_matches_from_safe(&args) {
         Ok(matches) => matches,
-        Err(error) => return refused(error),
+        Err(error) => return Ok(refused(error)?),
     };
     are_texts(&matches).map_err(|error| variables.blamed(error))?;
     let arguments = Arguments::from_clap(&matches);
@@ -313,7 +345,7 @@ pub(super) fn parse(
         Some(Subcommand::Completions { shell }) => {
             return Ok(Parsed::Print(manual::completions(app(), shell)));
         }
-        Some(Subcommand::Probe { .. }) | None => {}
+        Some(Subcommand::Probe { .. } | Subcommand::Reload { .. }) | None => {}
     }
     Ok(Parsed::Arguments { arguments: Box::new(arguments), variables, unknown_variables: found.unknown() })
 }
@@ -330,8 +362,8 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 8] =
-        ["rules", "app", "apps", "listen", "tls", "block-page", "pid-file", "chroot"];
+    const NOT_TEXTS: [&str; 10] =
+        ["rules", "app", "apps", "listen", "tls", "block-page", "log", "options", "pid-file", "chroot"];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

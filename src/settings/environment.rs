@@ -8,6 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::BadOption;
 use super::arguments::{Kind, OPTIONS};
 use super::listen::ATTRIBUTES;
+use super::log;
 use crate::rules::check::suggestion::closest;
 
 /// The prefix of the program's environment variables.
@@ -46,6 +47,16 @@ pub(super) fn with_prefix(environment: impl IntoIterator<Item = (OsString, OsStr
 }
 
 impl Found {
+    /// The value of the variable of this option.
+    pub(super) fn peek(&self, name: &str) -> Option<OsString> {
+        self.0.get(OsStr::new(&variable(name))).cloned()
+    }
+
+    /// Has these variables take the place of those of the same names.
+    pub(super) fn count_before(&mut self, variables: Vec<(OsString, OsString)>) {
+        self.0.extend(with_prefix(variables).0);
+    }
+
     /// Takes the variable of this option out, and returns its value.
     pub(super) fn take(&mut self, name: &str) -> Option<OsString> {
         self.0.remove(OsStr::new(&variable(name)))
@@ -133,7 +144,13 @@ pub(super) fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<O
 
 /// Whether a part between two commas belongs to the item before it.
 fn is_attribute(name: &str, part: &[u8]) -> bool {
-    name == "listen" && ATTRIBUTES.iter().any(|attribute| part.starts_with(attribute.as_bytes()))
+    let is_one_of =
+        |attributes: &[&str]| attributes.iter().any(|attribute| part.starts_with(attribute.as_bytes()));
+    match name {
+        "listen" => is_one_of(&ATTRIBUTES),
+        "log" => is_one_of(&[log::ATTRIBUTE]),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod log;
 mod manual;
 mod name;
 mod number;
 mod on_error;
+mod options_file;
 mod process;
 mod subcommand;
 mod time;
@@ -23,6 +25,7 @@ use std::path::PathBuf;
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
+use crate::logging::target::LogSettings;
 use crate::rules::sources::RuleSources;
 pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
@@ -36,8 +39,8 @@ pub use tls::TlsFiles;
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether the log has level debug (`--debug`).
-    pub debug: bool,
+    /// Where the log goes, and what is in it.
+    pub log: LogSettings,
     /// What to do.
     pub task: Task,
     /// The sets of rules that options name, and the engine that loads them.
@@ -89,6 +92,8 @@ pub enum Command {
     Run(Box<Settings>),
     /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
     Probe(Vec<ListenAddress>),
+    /// Have the agent with this process id read its rules anew.
+    Reload(i32),
     /// Print this text (help, version, manual page or completions) and exit.
     Print(String),
 }
@@ -111,8 +116,12 @@ pub fn read(
                 let addresses = probed(&arguments, address.as_deref());
                 return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
             }
+            if let Some(Subcommand::Reload { pid }) = &arguments.subcommand {
+                return Ok(Command::Reload(number::parse("reload", pid, 2, i32::MAX)?));
+            }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
+                error @ SettingsError::OptionsFile { .. } => error,
                 SettingsError::BlockPage { setting, path, cause } => {
                     SettingsError::BlockPage { setting: variables.named(setting), path, cause }
                 }
@@ -130,7 +139,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
     let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
-        debug: arguments.debug,
+        log: log::check(arguments)?,
         task: task(arguments)?,
         process: process::check(arguments, &listen)?,
         listen,

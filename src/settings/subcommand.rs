@@ -15,6 +15,13 @@ pub(super) enum Subcommand {
         #[structopt(value_name = "ADDR", parse(from_os_str))]
         address: Option<OsString>,
     },
+    /// Has the agent with this process id read its rules anew, waits until it has, and says whether it could: exit status 0
+    /// or 1. Both need the same RUNTIME_DIRECTORY, as ExecReload= of systemd has it
+    Reload {
+        /// The process id
+        #[structopt(value_name = "PID")]
+        pid: String,
+    },
     /// Prints the manual page (roff), for man -l -
     Man,
     /// Prints the completions for a shell: bash, zsh or fish

@@ -10,7 +10,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
         &["daemon", "settings", "logging", "agent", "isolation", "modsecurity", "rules", "message", "ffi"],
     ),
     ("daemon", &["settings", "logging", "agent", "isolation", "modsecurity", "rules", "message", "ffi"]),
-    ("settings", &["agent", "isolation", "modsecurity", "rules", "message"]),
+    ("settings", &["logging", "agent", "isolation", "modsecurity", "rules", "message"]),
     ("logging", &[]),
     ("agent", &["isolation", "modsecurity", "rules", "message", "ffi"]),
     ("isolation", &["modsecurity", "rules", "message", "ffi"]),

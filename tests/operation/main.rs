@@ -20,6 +20,16 @@ mod full_disk;
 mod layers;
 // What is in the log, and that no request can forge a line of it.
 mod log;
+// That every record has a name, and the guide knows it.
+mod log_events;
+// Attacks: what is logged of them at most, and that they hide no crash.
+mod log_floods;
+// Log files that are moved away (SIGUSR1, SIGHUP, logrotate).
+mod log_rotation;
+// Bodies, cookies and credentials, which are not in the log.
+mod log_secrets;
+// The forms of the log (text, JSON, syslog, journal), and what each target gets.
+mod log_targets;
 // The manual page and the completions have all that --help has.
 mod manual;
 // Every option of --help with a good and a bad value, on the command line and in the environment.
@@ -32,7 +42,7 @@ mod probe;
 mod reload;
 // What the service manager learns, and who asks for a reload.
 mod service_manager;
-// Signals before it is ready, those without a meaning, and the name of a process that was replaced.
+// Signals before it is ready, signals to its other processes, and the name of a process that was replaced.
 mod signals;
 // The end: what is in flight answered, links told, sockets removed.
 mod stop;

@@ -13,8 +13,12 @@ use std::os::unix::ffi::OsStrExt;
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists and FOLDER its folder,
 /// CERTIFICATES the value of `--tls` for some that exist. A switch takes its values from the environment alone; OWN and GROUP
 /// are the numbers of the user that runs the tests and of its group.
-const ROWS: [(&str, &str, &[&str]); 39] = [
+const ROWS: [(&str, &str, &[&str]); 44] = [
     ("debug", "yes", &["perhaps"]),
+    ("log", "json:stderr,level=warn", &["sylog", "json:", "/tmp/", "stderr,level=loud"]),
+    ("log-level", "warn,actors=debug", &["loud", "info,nobody=debug", "info,debug"]),
+    ("log-matches", "ids", &["some"]),
+    ("log-limit", "0", &["1.5", "many", "1000001"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("watch", "yes", &["perhaps"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
@@ -56,6 +60,7 @@ const ROWS: [(&str, &str, &[&str]); 39] = [
     ("user", "OWN", &["there-is-no-such-user"]),
     ("group", "GROUP", &["there-is-no-such-group"]),
     ("chroot", "/", &["/nowhere/root", "nowhere"]),
+    ("options", "/dev/null", &["/nowhere/options"]),
     ("check", "yes", &["perhaps"]),
     ("strict", "no", &["perhaps"]),
     ("print-rules", "no", &["perhaps"]),
@@ -251,9 +256,9 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "apps", "listen", "tls", "block-page", "pid-file", "chroot"]
-            .contains(&option.long.as_str())
-        {
+        let files =
+            ["rules", "app", "apps", "listen", "tls", "block-page", "log", "options", "pid-file", "chroot"];
+        if !files.contains(&option.long.as_str()) {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");
             let said = refused(&[], &[(&option.variable(), bytes)]);

@@ -43,6 +43,8 @@ impl Subject {
         let mut command = guarded(&program);
         command.args(["-n", "1", "--deadline", "30s", "--listen", "127.0.0.1:0", "--listen", &unix]);
         command.args(["-f", &at("rules.conf"), "--block-page", &at("page.html")]).args(options);
+        fs::write(at("options"), "").unwrap();
+        command.args(["--options", &at("options")]);
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         let agent = Agent::launch_command(command).ready();
         let address = agent.address().to_owned();
@@ -105,11 +107,13 @@ fn twice(isolation: &str) {
     let mut subject = Subject::start(&["--isolation", isolation], &[]);
     assert!(subject.answers().iter().all(|ack| page(ack) == "first"));
     fs::write(subject.file("page.html"), "second").unwrap();
+    fs::write(subject.file("options"), "MODSECURITY_SPOA_QUEUE=77\n").unwrap();
     subject.replace_program(Path::new(AGENT));
     let first = subject.upgrade(subject.agent.pid());
     subject.taken_over(1);
     assert_eq!(subject.agent.wait().code(), Some(0), "the old process has ended in order");
     assert!(subject.answers().iter().all(|ack| page(ack) == "second"), "options are read anew");
+    subject.agent.log.wait_for_text(" ready, workers: 1, queue: 77, ");
     let second = subject.upgrade(first.0);
     subject.taken_over(2);
     assert!(subject.answers().iter().all(|ack| page(ack) == "second"));

@@ -158,6 +158,17 @@ impl Agent {
         children(self.pid()).into_iter().flat_map(children).collect()
     }
 
+    /// The process ids of the engines of an agent that was only launched.
+    pub fn engines_of(pid: u32) -> Vec<u32> {
+        children(pid).into_iter().flat_map(children).collect()
+    }
+
+    /// The process id of its zygote, which has engines.
+    pub fn zygote(&self) -> u32 {
+        let has_engines = |pid: &u32| !children(*pid).is_empty();
+        children(self.pid()).into_iter().find(has_engines).unwrap()
+    }
+
     /// The resident memory of it and of all processes that it has started, in KiB.
     pub fn resident_kib(&self) -> u64 {
         family(self.pid()).iter().map(|pid| resident_kib(*pid)).sum()

@@ -64,7 +64,7 @@ impl Watch {
         let body = move || {
             loop {
                 if let Err(error) = self.look(&service, &log) {
-                    error!(log, "cannot watch the files of the rules, retrying (--watch)";
+                    error!(log, # "watch_failed", "cannot watch the files of the rules, retrying (--watch)";
                         "error" => ?error.to_string(), "retry_in_ms" => RETRY.as_millis() as u64);
                     thread::sleep(RETRY);
                 }
@@ -78,7 +78,7 @@ impl Watch {
         let paths = files(&self.settings);
         let folders: BTreeSet<_> = paths.iter().flat_map(|path| folders::of(path)).collect();
         let watched = watch(&folders)?;
-        debug!(log, "watching"; "files" => paths.len(), "folders" => folders.len());
+        debug!(log, # "watching", "watching"; "files" => paths.len(), "folders" => folders.len());
         // What has changed before the folders were watched is found here.
         while State::of(&files(&self.settings)) == self.last {
             wait(&watched, None)?;
