@@ -90,7 +90,7 @@ pub(crate) struct Told;
 impl<A: Agent> AgentCheck<A> {
     /// Starts answering.
     pub(crate) fn spawn(acceptor: Acceptor, queue: Queue<A>, log: Logger) -> Addr<Self> {
-        info!(log, # "agent_check_listening", "listening for agent checks"; "address" => acceptor.address());
+        info!(log, # "listening_for_agent_checks", "listening for agent checks"; "agent_check" => acceptor.address());
         Self::create(|ctx| {
             ctx.spawn(Accept(acceptor));
             let (peers, started) = (HashMap::new(), Instant::now());

@@ -134,10 +134,10 @@ impl Service {
                 agent,
                 rules,
                 reloading: Reloading::No,
-                is_stopping: false,
-                starter,
                 reopen_again: false,
                 logs,
+                is_stopping: false,
+                starter,
                 successor: Some(successor),
                 predecessor,
                 heir: None,
@@ -171,13 +171,13 @@ struct ServiceActor {
     /// The rules in use.
     rules: LoadedRules,
     reloading: Reloading,
+    /// The log files are to be opened anew when the rules have been read.
+    reopen_again: bool,
+    logs: Logs,
     /// SIGTERM or SIGINT has come.
     is_stopping: bool,
     /// Who waits for the tree to be ready.
     starter: Starter,
-    /// The log files are to be opened anew when the rules have been read.
-    reopen_again: bool,
-    logs: Logs,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
     /// Who waits to hand over to this process, until it is ready.
@@ -400,7 +400,7 @@ impl Handler<TakenOver> for ServiceActor {
         if let Some(Err(error)) =
             self.successor.as_ref().and_then(Successor::pid_file).map(pid_file::write_number)
         {
-            error!(self.log, # "pid_file_failed", "cannot write the pid file, it has the number of the process before";
+            error!(self.log, # "pid_file_not_written", "cannot write the pid file, it has the number of the process before";
                 "cause" => ?error.to_string());
         }
         self.manager.ready();

@@ -184,6 +184,12 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "FILE", parse(from_os_str))]
     pub(super) block_page: Option<PathBuf>,
 
+    /// File of such variables, one NAME=VALUE a line, which count before those of the environment and are read anew by an
+    /// upgrade; with - in front it may be missing
+    #[structopt(long, value_name = "FILE", allow_hyphen_values = true, parse(from_os_str))]
+    #[expect(dead_code, reason = "`parse` reads it before the other options")]
+    pub(super) options: Option<OsString>,
+
     /// Time in which requests in flight are answered after SIGTERM; those that are not answered then are answered as
     /// shutdown [default: 5s]
     #[structopt(long, value_name = "TIME")]
@@ -209,12 +215,6 @@ pub(super) struct Arguments {
     /// Folder that becomes the root of all files once the addresses are bound; before the rules are read
     #[structopt(long, value_name = "DIR", parse(from_os_str))]
     pub(super) chroot: Option<PathBuf>,
-
-    /// File of such variables, one NAME=VALUE a line, which count before those of the environment and are read anew by an
-    /// upgrade; with - in front it may be missing
-    #[structopt(long, value_name = "FILE", allow_hyphen_values = true, parse(from_os_str))]
-    #[expect(dead_code, reason = "`parse` reads it before the other options")]
-    pub(super) options: Option<OsString>,
 
     /// Loads the rules, reports what is wrong with them, warns of what they let pass, and exits
     #[structopt(long)]
@@ -291,13 +291,13 @@ pub(super) const OPTIONS: [(&str, Kind); 44] = [
     ("responses", Kind::Value),
     ("response-ttl", Kind::Value),
     ("block-page", Kind::Value),
+    ("options", Kind::Value),
     ("grace", Kind::Value),
     ("daemon", Kind::Switch),
     ("pid-file", Kind::Value),
     ("user", Kind::Value),
     ("group", Kind::Value),
     ("chroot", Kind::Value),
-    ("options", Kind::Value),
     ("check", Kind::Switch),
     ("strict", Kind::Switch),
     ("print-rules", Kind::Switch),

@@ -7,8 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::BadOption;
 use super::arguments::{Kind, OPTIONS};
-use super::listen::ATTRIBUTES;
-use super::log;
+use super::{listen, log};
 use crate::rules::check::suggestion::closest;
 
 /// The prefix of the program's environment variables.
@@ -144,11 +143,9 @@ pub(super) fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<O
 
 /// Whether a part between two commas belongs to the item before it.
 fn is_attribute(name: &str, part: &[u8]) -> bool {
-    let is_one_of =
-        |attributes: &[&str]| attributes.iter().any(|attribute| part.starts_with(attribute.as_bytes()));
     match name {
-        "listen" => is_one_of(&ATTRIBUTES),
-        "log" => is_one_of(&[log::ATTRIBUTE]),
+        "log" => part.starts_with(log::ATTRIBUTE.as_bytes()),
+        "listen" => listen::ATTRIBUTES.iter().any(|attribute| part.starts_with(attribute.as_bytes())),
         _ => false,
     }
 }

@@ -54,13 +54,13 @@ const ROWS: [(&str, &str, &[&str]); 44] = [
     ("responses", "10", &["many", "1000001"]),
     ("response-ttl", "30s", &["soon", "5h"]),
     ("block-page", "RULES", &["/nowhere/page.html"]),
+    ("options", "/dev/null", &["/nowhere/options"]),
     ("grace", "10s", &["soon", "5h"]),
     ("daemon", "yes", &["perhaps"]),
     ("pid-file", "RULES", &["/nowhere/agent.pid"]),
     ("user", "OWN", &["there-is-no-such-user"]),
     ("group", "GROUP", &["there-is-no-such-group"]),
     ("chroot", "/", &["/nowhere/root", "nowhere"]),
-    ("options", "/dev/null", &["/nowhere/options"]),
     ("check", "yes", &["perhaps"]),
     ("strict", "no", &["perhaps"]),
     ("print-rules", "no", &["perhaps"]),
@@ -256,9 +256,9 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        let files =
-            ["rules", "app", "apps", "listen", "tls", "block-page", "log", "options", "pid-file", "chroot"];
-        if !files.contains(&option.long.as_str()) {
+        if !["rules", "app", "apps", "listen", "tls", "block-page", "pid-file", "chroot", "log", "options"]
+            .contains(&option.long.as_str())
+        {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");
             let said = refused(&[], &[(&option.variable(), bytes)]);
