@@ -28,6 +28,7 @@ use crate::ffi::processes::end_at_once;
 use crate::isolation::process::sandbox;
 use crate::isolation::{self, IsolationMode};
 use crate::logging;
+use crate::logging::target::{Destination, Target};
 use crate::settings::Settings;
 
 /// Why the agent cannot start.
@@ -38,8 +39,13 @@ type Cause = Box<dyn Display>;
 pub(super) fn serve(settings: Settings) -> ExitCode {
     let mut starter = Starter::default();
     if settings.process.daemon && !successor::is_one() {
-        if detach::loses_standard_error() {
-            warn(&"standard error is no file, so nobody will see the log: redirect it to one (2>>FILE)");
+        let logs_to_standard_error = |target: &Target| {
+            matches!(target.destination, Destination::StandardError | Destination::JsonStandardError)
+        };
+        if settings.log.targets.iter().all(logs_to_standard_error) && detach::loses_standard_error() {
+            warn(
+                &"standard error is no file, so nobody will see the log: give it another target (--log FILE)",
+            );
         }
         match detach::detach() {
             Ok(Side::Starter(Ok(()))) => return ExitCode::SUCCESS,
