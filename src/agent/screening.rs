@@ -54,9 +54,11 @@ impl Screening {
                 let requests = counts.without.as_ref().map_or(0, |(requests, _)| *requests);
                 counts.without = Some((requests + 1, reason.clone()));
             }
-            Screened::Wrong => error!(log, "screen was wrong and is off until rules are loaded"; message,
+            Screened::Wrong => {
+                error!(log, # "screen_wrong", "screen was wrong and is off until rules are loaded"; message,
                 "rules" => verdict.rule_ids(), "matches" => verdict.matches.len(),
-                "score" => verdict.anomaly_score.unwrap_or_default()),
+                "score" => verdict.anomaly_score.unwrap_or_default())
+            }
         }
     }
 
@@ -71,13 +73,13 @@ impl Screening {
         let Counts { proven, agreed, open, reasons, without, .. } = std::mem::take(&mut *counts);
         counts.logged = Some(now);
         if let Some((requests, reason)) = without {
-            warn!(log, "screen is off for these rules"; "requests" => requests, "reason" => reason);
+            warn!(log, # "screen_off", "screen is off for these rules"; "requests" => requests, "reason" => reason);
         }
         if let Some(percent) = ((proven + agreed) * 100).checked_div(screened) {
             let mut reasons: Vec<_> = reasons.into_iter().collect();
             reasons.sort_by(|(one, most), (other, more)| more.cmp(most).then(one.cmp(other)));
             let named = reasons.iter().take(NAMED).map(|(reason, count)| format!("{reason}: {count}"));
-            info!(log, "requests screened"; "proven" => proven, "proven_and_compared" => agreed, "not_proven" => open,
+            info!(log, # "requests_screened", "requests screened"; "proven" => proven, "proven_and_compared" => agreed, "not_proven" => open,
                 "proven_percent" => percent,
                 "reasons" => named.collect::<Vec<_>>().join(", "));
         }
