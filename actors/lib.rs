@@ -17,6 +17,7 @@
 //! | `queue/` | the lanes between Connections and Workers: jobs, admission, quarantine |
 //! | `pool`, `worker/`, `restart` | supervision |
 //! | [`spop`] | the wire protocol, on bytes alone |
+//! | [`stats`], `status`, `latest`, `observer` | what the program can see of the tree |
 //! | `peer_log`, `timer` | bounded log lines, and timers |
 //!
 //! actix gives life cycles and mailboxes. It does not restart an actor after a panic (neither `Supervisor` nor `SyncArbiter`
@@ -33,13 +34,17 @@ mod agent;
 mod connection;
 mod engine;
 mod failure;
+mod latest;
 mod listener;
+mod observer;
 mod peer_log;
 mod pool;
 mod queue;
 pub mod restart;
 pub mod root;
 pub mod spop;
+pub mod stats;
+mod status;
 mod stream;
 mod timer;
 mod worker;
@@ -47,6 +52,9 @@ mod worker;
 pub use agent::Agent;
 pub use engine::{CauseOfEnd, Engine, EngineError, StartError, one_by_one};
 pub use failure::{Failure, FailureKind};
+pub use latest::Latest;
+pub use observer::Observer;
 pub use queue::ClientKey;
 pub use root::{ReloadEngines, Root, Stop, TreeEvent, TreeSettings};
+pub use status::{Crash, LinkStatus, TreeStatus, WorkerState, WorkerStatus};
 pub use stream::Socket;

@@ -14,6 +14,7 @@ use slog::{Logger, debug, error, info};
 use crate::agent::Agent;
 use crate::connection::ConnectionContext;
 use crate::listener::{Close, Listener, ListenerClosed};
+use crate::observer::Observer;
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, ReloadPool, StopPool};
 use crate::queue::Admission;
@@ -21,6 +22,8 @@ use crate::queue::Queue;
 use crate::restart::RestartPolicy;
 use crate::spop::reassembly::LARGEST_AT_A_TIME;
 use crate::spop::{Budget, Limits};
+use crate::stats::Stats;
+use crate::status::Board;
 use crate::stream::{Acceptor, Socket};
 use crate::timer::milliseconds;
 use crate::worker::WorkerContext;
@@ -54,6 +57,8 @@ pub struct Root<A: Agent> {
     agent: Arc<A>,
     queue: Queue<A>,
     peer_log: Arc<PeerLog>,
+    stats: Arc<Stats>,
+    board: Arc<Board>,
     log: Logger,
     /// The sockets, until their Listeners start.
     acceptors: Vec<Acceptor>,
@@ -88,6 +93,8 @@ impl<A: Agent> Root<A> {
             agent,
             queue: Queue::new(settings.queue, settings.workers, admission),
             peer_log: Arc::new(PeerLog::new(log.clone())),
+            stats: Arc::default(),
+            board: Arc::new(Board::new(settings.workers)),
             log,
             acceptors: sockets.into_iter().map(Acceptor::new).collect::<io::Result<_>>()?,
             listeners: Vec::new(),
@@ -96,6 +103,19 @@ impl<A: Agent> Root<A> {
             owner: None,
             stopping: false,
         })
+    }
+
+    /// What can be seen of the tree.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        let (depth, health) = (self.queue.clone(), self.queue.clone());
+        Observer {
+            stats: Arc::clone(&self.stats),
+            board: Arc::clone(&self.board),
+            depth: Arc::new(move || depth.depth()),
+            is_healthy: Arc::new(move || health.is_healthy()),
+            queue_limit: self.settings.queue,
+        }
     }
 
     /// Starts the tree on the current thread's arbiter. `owner` gets each [`TreeEvent`].
@@ -120,8 +140,11 @@ impl<A: Agent> Root<A> {
             siblings: Rc::default(),
             deadline: self.settings.deadline,
             peer_log: Arc::clone(&self.peer_log),
+            stats: Arc::clone(&self.stats),
+            board: Arc::clone(&self.board),
             log: self.log.clone(),
         });
+        self.board.set_listeners(self.acceptors.iter().map(Acceptor::address).collect());
         for acceptor in self.acceptors.drain(..) {
             self.listeners.push(Listener::spawn(acceptor, Rc::clone(&context), self.settings.workers));
         }
@@ -158,12 +181,16 @@ impl<A: Agent> Actor for Root<A> {
             agent: Arc::clone(&self.agent),
             queue: self.queue.clone(),
             throttle: self.settings.throttle,
+            time: self.settings.deadline,
             peer_log: Arc::clone(&self.peer_log),
+            stats: Arc::clone(&self.stats),
+            board: Arc::clone(&self.board),
             log: self.log.clone(),
         };
         let root = ctx.address().recipient();
         self.pool = Some(Pool::spawn(self.settings.workers, self.settings.restart, context, root));
         ctx.run_interval(Duration::from_secs(1), |root, _| {
+            root.board.beat();
             root.queue.quarantine().forget(Instant::now());
             root.peer_log.flush();
             root.agent.review(&root.log);
@@ -230,6 +257,7 @@ impl<A: Agent> Handler<Stop> for Root<A> {
             return;
         }
         self.acceptors.clear();
+        self.board.set_listeners(Vec::new());
         for listener in &self.listeners {
             let closed = ctx.address().recipient();
             listener.do_send(Close { grace: self.settings.grace, closed });

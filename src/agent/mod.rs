@@ -1,11 +1,13 @@
 //! The agent, as the supervision tree sees it: it decodes messages, makes engines that inspect them with ModSecurity,
 //! writes answers, and logs verdicts.
 
+pub mod counters;
 mod cut_bodies;
 mod generation;
 mod misconfiguration;
 pub mod policy;
 pub mod recycling;
+pub mod rule_hits;
 mod verdict_log;
 mod worker_engine;
 
@@ -25,8 +27,10 @@ use crate::message::dialect::Dialect;
 use crate::message::id::IdSource;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::parked::RetentionLimits;
+use counters::Counters;
 use cut_bodies::CutBodies;
 use generation::Shared;
+pub use misconfiguration::Finding;
 use policy::{Applications, Truncated};
 use recycling::Recycling;
 pub use worker_engine::WorkerEngine;
@@ -38,6 +42,7 @@ pub struct ModSecurityAgent {
     ids: IdSource,
     watch: misconfiguration::Watch,
     cut_bodies: CutBodies,
+    counters: Counters,
 }
 
 /// The operator's settings for answers and engines.
@@ -60,10 +65,23 @@ impl ModSecurityAgent {
     #[must_use]
     pub fn new(isolation: Isolation, settings: AgentSettings) -> Self {
         let policy = settings.answers.clone();
+        let counters = Counters::new(&settings.applications.known);
         let shared = Arc::new(Shared::new(isolation, settings));
         let (ids, watch, cut_bodies) =
             (IdSource::default(), misconfiguration::Watch::default(), CutBodies::default());
-        Self { shared, policy, ids, watch, cut_bodies }
+        Self { shared, policy, ids, watch, cut_bodies, counters }
+    }
+
+    /// What HAProxy was told so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What seems to be configured wrongly, from what HAProxy sends: the latest finding of each kind, with its time.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.watch.findings()
     }
 
     /// Engines that start from now on run at `isolation`. Returns the number of the new rules; the first are 1.
@@ -114,6 +132,9 @@ impl Agent for ModSecurityAgent {
             let applications = &self.shared.settings.applications;
             let is_known = applications.known.is_empty() || applications.knows(message.application());
             self.watch.message(message, is_known);
+            if message.is_truncated() {
+                self.counters.truncated.increment();
+            }
             if let HttpMessage::Request(request) = message {
                 self.cut_bodies.request(request, self.shared.settings.truncated);
             }
@@ -134,8 +155,17 @@ impl Agent for ModSecurityAgent {
         answer::answer(dialect, message, outcome, &self.policy)
     }
 
+    fn classify(&self, message: &HttpMessage, verdict: &Verdict) -> u32 {
+        self.counters.class(message, verdict)
+    }
+
+    fn count(&self, class: u32) {
+        self.counters.count(class);
+    }
+
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         self.watch.verdict(verdict);
+        self.counters.record(message, verdict);
         verdict_log::record(message, verdict, log);
     }
 

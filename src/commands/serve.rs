@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::describe::describe;
 use super::fail;
+use crate::admin::{AdminSocket, AdminState, Server};
 use crate::agent::ModSecurityAgent;
 use crate::daemon::service::{Ending, Service};
 use crate::daemon::successor::Successor;
@@ -24,7 +25,17 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
         Ok(bound) => bound,
         Err(error) => return fail(1, &error),
     };
+    let admin = match settings.admin.as_ref().map(AdminSocket::bind).transpose() {
+        Ok(admin) => admin,
+        Err(error) => return fail(1, &format!("--admin: cannot listen: {error}")),
+    };
     let (log, last_words) = logging::start(settings.debug);
+    let state = Arc::new(AdminState::new(settings.rules.engine.to_string()));
+    // Before the rules are loaded, which takes a moment: whoever asks meanwhile is told so.
+    let _server = match admin.map(|socket| Server::start(socket, Arc::clone(&state), &log)).transpose() {
+        Ok(server) => server,
+        Err(error) => return fail(1, &format!("--admin: cannot serve: {error}")),
+    };
     descriptors::raise(&log);
     let tainted = Arc::new(Notify::new());
     let on_taint = {
@@ -48,7 +59,9 @@ pub(super) fn serve(settings: Settings) -> ExitCode {
             IsolationMode::Process => None,
         };
         Ok::<_, std::io::Error>(
-            Service::start(settings, agent, summaries, sockets, successor, tainted, &log)?.ended().await,
+            Service::start(settings, agent, summaries, sockets, successor, tainted, state, &log)?
+                .ended()
+                .await,
         )
     });
     match ended {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
@@ -11,6 +11,7 @@ use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
 use slog::{Logger, debug, error, info};
 use tokio::sync::{Notify, oneshot};
 
+use crate::admin::{AdminState, Statistics};
 use crate::agent::ModSecurityAgent;
 use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::rules_report;
@@ -52,9 +53,11 @@ impl Service {
         sockets: Vec<Socket>,
         successor: Option<Successor>,
         tainted: Arc<Notify>,
+        admin: Arc<AdminState>,
         log: &Logger,
     ) -> io::Result<Self> {
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
+        admin.runs(root.observer(), Arc::clone(&agent), total(&summaries));
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
         // Those that came before come now.
@@ -82,6 +85,9 @@ impl Service {
                 reloading: Reloading::No,
                 successor,
                 is_replaced: false,
+                admin,
+                statistics: Statistics::new(),
+                reload_began: Instant::now(),
                 failure: None,
                 end: Some(end),
                 log: log.clone(),
@@ -109,6 +115,12 @@ struct ServiceActor {
     successor: Option<Successor>,
     /// The tree was stopped in order to replace the process.
     is_replaced: bool,
+    /// What is shown of the service.
+    admin: Arc<AdminState>,
+    /// Without `--admin`: the line of the log.
+    statistics: Statistics,
+    /// When the reload that is under way began.
+    reload_began: Instant,
     /// Why the tree stops by itself.
     failure: Option<String>,
     end: Option<oneshot::Sender<Ending>>,
@@ -153,14 +165,23 @@ impl ServiceActor {
     fn reload(&mut self, ctx: &Context<Self>) {
         if self.reloading == Reloading::No {
             self.reloading = Reloading::Yes;
+            self.reload_began = Instant::now();
             reload::start(Arc::clone(&self.settings), self.log.clone(), ctx.address().recipient());
         } else {
             self.reloading = Reloading::Again;
         }
     }
 
+    /// Writes the statistics line, where nobody can ask for metrics.
+    fn tell_statistics(&mut self) {
+        if self.settings.admin.is_none() {
+            self.statistics.log(&self.admin, &self.log);
+        }
+    }
+
     /// Tells how the service ended.
     fn finish(&mut self) {
+        self.tell_statistics();
         let ending = match (self.failure.take(), self.successor.take().filter(|_| self.is_replaced)) {
             (Some(cause), _) => Ending::Failed(cause),
             (None, Some(successor)) => Ending::Replaced(successor),
@@ -181,12 +202,21 @@ impl ServiceActor {
 
 impl Actor for ServiceActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(Statistics::INTERVAL, |service, _| service.tell_statistics());
+    }
 }
 
 impl Handler<Reloaded> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
+        let rules = match &outcome {
+            Ok(Reload::Engines(_, summaries) | Reload::Process(summaries)) => Ok(total(summaries)),
+            Err(cause) => Err(cause.to_string()),
+        };
+        self.admin.reloaded(self.reload_began.elapsed(), rules);
         match outcome {
             Ok(Reload::Engines(isolation, summaries)) => {
                 let generation = self.agent.replace(isolation);

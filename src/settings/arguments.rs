@@ -121,6 +121,10 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NAME")]
     pub(super) name: Option<String>,
 
+    /// Address of metrics, health and a page over HTTP, for this machine alone: 127.0.0.1:9273 or unix:/run/admin.sock
+    #[structopt(long, value_name = "ADDR", parse(from_os_str))]
+    pub(super) admin: Option<OsString>,
+
     /// Answer for a request that was not inspected, besides the variable error: unset leaves the variable code alone,
     /// deny[=STATUS] sets it (to 503 without STATUS) [default: unset]
     #[structopt(long, value_name = "POLICY")]
@@ -181,7 +185,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 29] = [
+pub(super) const OPTIONS: [(&str, Kind); 30] = [
     ("debug", Kind::Switch),
     ("rules", Kind::List),
     ("app", Kind::List),
@@ -203,6 +207,7 @@ pub(super) const OPTIONS: [(&str, Kind); 29] = [
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
     ("name", Kind::Value),
+    ("admin", Kind::Value),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),
     ("responses", Kind::Value),
@@ -262,7 +267,7 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 4] = ["rules", "app", "listen", "block-page"];
+    const NOT_TEXTS: [&str; 5] = ["rules", "app", "listen", "admin", "block-page"];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

@@ -1,6 +1,7 @@
 //! What the operator asks for, in two steps: raw arguments from the command line and the environment (`arguments.rs`),
 //! then checked settings ([`Settings`]).
 
+mod admin;
 mod app;
 mod arguments;
 mod capability;
@@ -19,6 +20,7 @@ use std::ffi::OsString;
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
 use crate::rules::sources::RuleSources;
+pub use admin::AdminAddress;
 pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
@@ -36,6 +38,8 @@ pub struct Settings {
     pub rules: RuleSources,
     /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
+    /// Where metrics, health and the page are (`--admin`).
+    pub admin: Option<AdminAddress>,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -107,6 +111,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         debug: arguments.debug,
         task: task(arguments)?,
         listen,
+        admin: admin::parse(arguments.admin.as_deref())?,
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, name, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,

@@ -4,12 +4,27 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room, from the top down, and the rooms that it may use.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     (
         "commands",
-        &["daemon", "settings", "logging", "agent", "isolation", "modsecurity", "rules", "message", "ffi"],
+        &[
+            "daemon",
+            "admin",
+            "settings",
+            "logging",
+            "agent",
+            "isolation",
+            "modsecurity",
+            "rules",
+            "message",
+            "ffi",
+        ],
     ),
-    ("daemon", &["settings", "logging", "agent", "isolation", "modsecurity", "rules", "message", "ffi"]),
+    (
+        "daemon",
+        &["admin", "settings", "logging", "agent", "isolation", "modsecurity", "rules", "message", "ffi"],
+    ),
+    ("admin", &["settings", "agent", "message"]),
     ("settings", &["agent", "isolation", "modsecurity", "rules", "message"]),
     ("logging", &[]),
     ("agent", &["isolation", "modsecurity", "rules", "message", "ffi"]),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+// Metrics, health, status and the page of --admin.
+mod admin;
 // Files that never come: FIFOs, and file systems that do not answer.
 mod blocked_files;
 // The command line, and every mistake on it.

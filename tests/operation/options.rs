@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 29] = [
+const ROWS: [(&str, &str, &[&str]); 30] = [
     ("debug", "yes", &["perhaps"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
@@ -34,6 +34,11 @@ const ROWS: [(&str, &str, &[&str]); 29] = [
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
     ("name", "agent-1.internal:12345", &["", "two words", "a/b", "\u{e4}"]),
+    (
+        "admin",
+        "127.0.0.1:0",
+        &["nonsense", "127.0.0.1", "0.0.0.0:9273", "192.0.2.1:9273", "[::]:9273", "unix:"],
+    ),
     ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),
     ("truncated", "deny", &["maybe"]),
     ("responses", "10", &["many", "1000001"]),
@@ -227,7 +232,7 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "listen", "block-page"].contains(&option.long.as_str()) {
+        if !["rules", "app", "listen", "admin", "block-page"].contains(&option.long.as_str()) {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");
             let said = refused(&[], &[(&option.variable(), bytes)]);

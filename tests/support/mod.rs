@@ -7,10 +7,12 @@
 #![allow(dead_code)]
 
 pub mod agent;
+pub mod browser;
 pub mod client;
 pub mod direct;
 pub mod flood;
 pub mod haproxy;
+pub mod http;
 pub mod log;
 pub mod process;
 pub mod site;
