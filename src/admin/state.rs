@@ -66,6 +66,8 @@ impl AdminState {
         self.rules(|known| (known.count, known.loaded) = (rules, Some(SystemTime::now())));
         // There is one tree in the life of a process.
         let _ = self.running.set(Running { tree, agent });
+        // So that the charts begin with the first message.
+        self.history.add(self);
     }
 
     /// Counts a reload that took this time: the number of rules that are used from now on, or why those before stay.

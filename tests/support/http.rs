@@ -28,21 +28,42 @@ pub fn ask(address: &str, method: &str, path: &str, headers: &[&str]) -> Respons
     parse(&raw(address, request.as_bytes()))
 }
 
-/// Sends bytes as they are, and reads until the server closes.
+/// Reads one response: to the end of its content, or until the server closes. A server that resets is no error here: what it
+/// said is what was read.
+fn read(stream: &mut impl Read) -> Vec<u8> {
+    let (mut answer, mut buffer) = (Vec::new(), [0; 16384]);
+    while !is_whole(&answer) {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => answer.extend_from_slice(&buffer[..count]),
+        }
+    }
+    answer
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let start = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    length.is_some_and(|length| answer.len() - start >= length)
+}
+
+/// Sends bytes as they are, and reads one response.
 pub fn raw(address: &str, request: &[u8]) -> String {
-    let mut answer = Vec::new();
-    if let Some(path) = address.strip_prefix("unix:") {
+    let answer = if let Some(path) = address.strip_prefix("unix:") {
         let mut stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request).unwrap();
-        stream.read_to_end(&mut answer).unwrap();
+        read(&mut stream)
     } else {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         // A server that has closed already is no error here: what it said is read.
         drop(stream.write_all(request));
-        drop(stream.read_to_end(&mut answer));
-    }
+        read(&mut stream)
+    };
     String::from_utf8(answer).unwrap()
 }
 

@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::Subject;
+use super::{Subject, of_application};
 use crate::support::agent::Agent;
 use crate::support::http;
 use crate::support::log::value;
 use crate::support::spop::Message;
 use crate::support::waiting::{comes_true, wait_until};
-use crate::support::wire::text;
 use std::time::Duration;
 
 /// The value of this sample.
@@ -31,11 +30,11 @@ pub(super) fn promtool(words: &[&str], input: &str) {
 
 #[test]
 fn each_message_counts_once_by_what_haproxy_was_told() {
-    let subject = Subject::start(&["--app", "shop=/dev/null"]);
+    let subject = Subject::with_application(Some("shop"), &[]);
     let mut link = subject.agent.link();
     for (word, app) in [("clean", ""), ("clean", "shop"), ("attack", ""), ("odd", ""), ("odd", "other")] {
         let message = Message::get("/", Some(&format!("q={word}")));
-        link.ask(&if app.is_empty() { message } else { message.with("app", text(app)) });
+        link.ask(&if app.is_empty() { message } else { of_application(app, message) });
     }
     link.ask(&Message::new(vec![]).named("unknown"));
     let mut metrics = String::new();
@@ -55,7 +54,7 @@ fn each_message_counts_once_by_what_haproxy_was_told() {
     assert_eq!(sample(&metrics, "modsecurity_spoa_duration_seconds_count{stage=\"queue\"}"), 5.0);
     assert_eq!(sample(&metrics, "modsecurity_spoa_open_links"), 1.0);
     assert!(sample(&metrics, "modsecurity_spoa_received_bytes_total") > 500.0);
-    assert_eq!(sample(&metrics, "modsecurity_spoa_rules"), 2.0);
+    assert_eq!(sample(&metrics, "modsecurity_spoa_rules"), 3.0);
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn a_crash_a_restart_and_a_reload_count() {
 
 #[test]
 fn promtool_has_nothing_to_say_against_the_metrics() {
-    let subject = Subject::start(&["--app", "a\"b\\c=/dev/null"]);
+    let subject = Subject::with_application(Some("a\"b\\c"), &[]);
     subject.ask("attack");
     promtool(&["check", "metrics"], &subject.get("/metrics").body);
     let open = http::get(&subject.admin, "/metrics", &["Accept: application/openmetrics-text;version=1.0.0"]);

@@ -1,13 +1,12 @@
 //! The page in a real browser: what it shows, by day and night, wide and narrow, by keyboard, and that nothing that a peer
 //! sends becomes part of it.
 
-use super::Subject;
+use super::{Subject, of_application};
 use crate::support::browser::Browser;
 use crate::support::http;
 use crate::support::process::signal;
 use crate::support::spop::Message;
 use crate::support::waiting::wait_until;
-use crate::support::wire::text;
 
 /// As WebDriver numbers them.
 const TAB: char = '\u{e004}';
@@ -18,7 +17,7 @@ const PICTURES: &str = "ADMIN_PICTURES";
 
 /// An agent to which something has happened: verdicts, a crash, a link.
 fn eventful() -> Subject {
-    let subject = Subject::start(&["--app", "shop=/dev/null"]);
+    let subject = Subject::with_application(Some("shop"), &[]);
     (0..20).for_each(|_| subject.ask("clean"));
     (0..3).for_each(|_| subject.ask("attack"));
     for engine in subject.agent.engines().into_iter().take(1) {
@@ -36,7 +35,7 @@ fn what_happened_is_on_the_page_and_nothing_of_it_is_run() {
     let subject = eventful();
     let mut link = subject.agent.link();
     let nasty = "/<img src=x onerror=alert(2)>\"'&";
-    link.ask(&Message::get(nasty, Some("q=attack&password=secret")).with("app", text("<b>app</b>")));
+    link.ask(&of_application("<b>app</b>", Message::get(nasty, Some("q=attack&password=secret"))));
     wait_until("the denial", || subject.get("/status").body.contains("onerror"));
     let browser = Browser::start();
     browser.open(&format!("http://{}/", subject.admin));
