@@ -18,7 +18,7 @@
 //! | `pool`, `worker/`, `restart` | supervision |
 //! | [`spop`] | the wire protocol, on bytes alone |
 //! | [`stats`], `status`, `latest`, `observer` | what the program can see of the tree |
-//! | `peer_log`, `timer` | bounded log lines, and timers |
+//! | `peer_log`, `pulse`, `timer` | bounded log lines, whether the tree answers, and timers |
 //!
 //! actix gives life cycles and mailboxes. It does not restart an actor after a panic (neither `Supervisor` nor `SyncArbiter`
 //! does), so supervision is done here: see `pool.rs` and `worker/mod.rs`.
@@ -39,6 +39,7 @@ mod listener;
 mod observer;
 mod peer_log;
 mod pool;
+mod pulse;
 mod queue;
 pub mod restart;
 pub mod root;
@@ -54,7 +55,8 @@ pub use engine::{CauseOfEnd, Engine, EngineError, StartError, one_by_one};
 pub use failure::{Failure, FailureKind};
 pub use latest::Latest;
 pub use observer::Observer;
+pub use pulse::Ping;
 pub use queue::ClientKey;
 pub use root::{ReloadEngines, Root, Stop, TreeEvent, TreeSettings};
 pub use status::{Crash, LinkStatus, TreeStatus, WorkerState, WorkerStatus};
-pub use stream::Socket;
+pub use stream::{Socket, TlsServer};

@@ -62,7 +62,7 @@ pub(crate) struct ListenerClosed;
 impl<A: Agent> Listener<A> {
     /// Starts accepting. Links leave what `workers` Workers need of the descriptors.
     pub(crate) fn spawn(acceptor: Acceptor, context: Rc<ConnectionContext<A>>, workers: usize) -> Addr<Self> {
-        info!(context.log, "listening"; "address" => acceptor.address());
+        info!(context.log, # "listening", "listening"; "address" => acceptor.address());
         Self {
             acceptor: Some(acceptor),
             context,
@@ -115,7 +115,7 @@ impl<A: Agent> Listener<A> {
             return;
         }
         if self.failure.is_none() {
-            error!(self.context.log, "cannot accept links, retrying";
+            error!(self.context.log, # "accept_failed", "cannot accept links, retrying";
                 "error" => %error, "links" => self.connections.len());
         }
         self.failure = Some(AcceptFailure { last: Instant::now(), accepted: false });
@@ -128,7 +128,7 @@ impl<A: Agent> Listener<A> {
     fn take_stock(&mut self) {
         let is_over = |failure: &AcceptFailure| failure.accepted && failure.last.elapsed() >= CALM;
         if self.failure.as_ref().is_some_and(is_over) {
-            info!(self.context.log, "accepting links again"; "links" => self.connections.len());
+            info!(self.context.log, # "accepting_again", "accepting links again"; "links" => self.connections.len());
             self.failure = None;
         }
     }

@@ -47,7 +47,7 @@ impl PeerLog {
     /// Logs that a request was not inspected. `request` names it, as far as it is known.
     pub(crate) fn failure(&self, failure: &Failure, request: impl slog::KV) {
         if self.failures.get(failure.kind as usize).is_some_and(|limit| limit.admits(self.second())) {
-            warn!(self.log, "request not inspected";
+            warn!(self.log, # "request_not_inspected", "request not inspected";
                 "error" => failure.kind.as_str(), "cause" => &*failure.cause, request);
         }
     }
@@ -55,7 +55,7 @@ impl PeerLog {
     /// Logs that a link was closed because its peer broke the protocol.
     pub(crate) fn rejection(&self, peer: &str, cause: &impl fmt::Display) {
         if self.rejections.admits(self.second()) {
-            warn!(self.log, "link closed, the peer broke the protocol"; "peer" => peer, "cause" => %cause);
+            warn!(self.log, # "peer_broke_protocol", "link closed, the peer broke the protocol"; "peer" => peer, "cause" => %cause);
         }
     }
 
@@ -64,12 +64,12 @@ impl PeerLog {
         for (limit, kind) in self.failures.iter().zip(FailureKind::ALL) {
             let unsaid = limit.unsaid.swap(0, Ordering::Relaxed);
             if unsaid > 0 {
-                warn!(self.log, "more requests not inspected"; "error" => kind.as_str(), "requests" => unsaid);
+                warn!(self.log, # "more_requests_not_inspected", "more requests not inspected"; "error" => kind.as_str(), "requests" => unsaid);
             }
         }
         let unsaid = self.rejections.unsaid.swap(0, Ordering::Relaxed);
         if unsaid > 0 {
-            warn!(self.log, "more links closed, their peers broke the protocol"; "links" => unsaid);
+            warn!(self.log, # "more_peers_broke_protocol", "more links closed, their peers broke the protocol"; "links" => unsaid);
         }
     }
 

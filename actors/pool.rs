@@ -151,12 +151,12 @@ impl<A: Agent> Pool<A> {
         self.context.queue.open_own(id.number);
         self.context.board.set_state(id.number, WorkerState::Idle, None);
         if self.context.queue.admission().set_down(false) {
-            warn!(self.context.log, "an engine runs again");
+            warn!(self.context.log, # "engine_runs_again", "an engine runs again");
         }
         match slot.ended.take() {
-            None => info!(self.context.log, "worker started";
+            None => info!(self.context.log, # "worker_started", "worker started";
                 "worker" => id.number, "generation" => id.generation),
-            Some(ended) => warn!(self.context.log, "worker restarted";
+            Some(ended) => warn!(self.context.log, # "worker_restarted", "worker restarted";
                 "worker" => id.number, "generation" => id.generation, "after_ms" => milliseconds(ended.elapsed())),
         }
         slot.runs = true;
@@ -176,7 +176,7 @@ impl<A: Agent> Pool<A> {
         let (ran, was_proven) = (std::mem::take(&mut slot.runs), std::mem::take(&mut slot.is_proven));
         if self.stopping {
             self.context.board.set_state(id.number, WorkerState::Stopped, None);
-            info!(self.context.log, "worker stopped"; "worker" => id.number, "generation" => id.generation);
+            info!(self.context.log, # "worker_stopped", "worker stopped"; "worker" => id.number, "generation" => id.generation);
             self.finish_when_empty(ctx);
             return;
         }
@@ -206,12 +206,12 @@ impl<A: Agent> Pool<A> {
             reason: exit.to_string(),
             request: request.map(str::to_owned),
         });
-        error!(self.context.log, "worker crashed";
+        error!(self.context.log, # "worker_crashed", "worker crashed";
             "worker" => id.number, "generation" => id.generation, "reason" => %exit,
             "request" => request.unwrap_or("none"), "uptime_ms" => milliseconds(uptime),
             "restart_in_ms" => milliseconds(delay));
         if let (Exit::EngineDied { held: Some(held), .. }, Some(request)) = (exit, request) {
-            warn!(self.context.log, "request quarantined, it has crashed two engines";
+            warn!(self.context.log, # "request_quarantined", "request quarantined, it has crashed two engines";
                 "held_ms" => milliseconds(*held), "request" => request);
         }
         self.escalate_if_fruitless(exit, now);
@@ -221,7 +221,7 @@ impl<A: Agent> Pool<A> {
         let cannot_start = matches!(exit, Exit::NoEngine { .. }) && !ran && now - ended >= HOPE;
         let hopeless = self.rebuilds > 1 || cannot_start;
         if none_runs && hopeless && self.context.queue.admission().set_down(true) {
-            error!(self.context.log, "down: no engine runs, requests are not inspected until one does");
+            error!(self.context.log, # "down", "down: no engine runs, requests are not inspected until one does");
             for job in self.context.queue.drain() {
                 settle(&self.context, job, &Failure::new(FailureKind::Crash, DOWN));
             }
@@ -260,7 +260,7 @@ impl<A: Agent> Pool<A> {
         }
         if is_by_request && self.rebuilt.is_some_and(|rebuilt| now - rebuilt < REBUILD_MEMORY) {
             if self.context.queue.set_sick(true) {
-                error!(self.context.log, "down: engines die of every request, and a rebuild does not help");
+                error!(self.context.log, # "down", "down: engines die of every request, and a rebuild does not help");
             }
             return;
         }
@@ -271,7 +271,7 @@ impl<A: Agent> Pool<A> {
         }
         self.context.agent.rebuild();
         self.context.stats.rebuilds.increment();
-        error!(self.context.log, "escalated: engines keep dying without a verdict, rebuilding what they are made of";
+        error!(self.context.log, # "escalated", "escalated: engines keep dying without a verdict, rebuilding what they are made of";
             "rebuilds" => self.rebuilds);
     }
 
@@ -280,7 +280,7 @@ impl<A: Agent> Pool<A> {
         let has_verdict = self.context.queue.admission().verdicts() != self.verdicts;
         let is_calm = self.fruitless_since.is_none_or(|(_, last)| last.elapsed() >= FRUITLESS_TIME);
         if (has_verdict || is_calm) && self.context.queue.set_sick(false) {
-            warn!(self.context.log, "an engine runs again");
+            warn!(self.context.log, # "engine_runs_again", "an engine runs again");
         }
         if is_calm {
             // Deaths of long ago say nothing of the engines that run now.

@@ -17,6 +17,7 @@ use crate::listener::{Close, Listener, ListenerClosed};
 use crate::observer::Observer;
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, ReloadPool, StopPool};
+use crate::pulse::Pulse;
 use crate::queue::Admission;
 use crate::queue::Queue;
 use crate::restart::RestartPolicy;
@@ -55,16 +56,17 @@ pub struct TreeSettings {
 pub struct Root<A: Agent> {
     settings: TreeSettings,
     agent: Arc<A>,
-    queue: Queue<A>,
+    pub(crate) queue: Queue<A>,
     peer_log: Arc<PeerLog>,
     stats: Arc<Stats>,
     board: Arc<Board>,
     log: Logger,
     /// The sockets, until their Listeners start.
     acceptors: Vec<Acceptor>,
-    listeners: Vec<Addr<Listener<A>>>,
+    pub(crate) listeners: Vec<Addr<Listener<A>>>,
     open_listeners: usize,
-    pool: Option<Addr<Pool<A>>>,
+    pub(crate) pool: Option<Addr<Pool<A>>>,
+    pub(crate) pulse: Pulse,
     owner: Option<Recipient<TreeEvent>>,
     stopping: bool,
 }
@@ -77,6 +79,11 @@ pub enum TreeEvent {
     Ready,
     /// Before that an engine did not start: which, and why. The tree stops by itself; [`TreeEvent::Stopped`] follows.
     Failed(String),
+    /// The Pool and each Listener have answered a [`Ping`](crate::Ping).
+    Alive {
+        /// The number of verdicts since the start.
+        verdicts: u64,
+    },
     /// Every actor of the tree has ended after [`Stop`], or a Worker that does not end was left behind.
     Stopped,
 }
@@ -100,6 +107,7 @@ impl<A: Agent> Root<A> {
             listeners: Vec::new(),
             open_listeners: 0,
             pool: None,
+            pulse: Pulse::default(),
             owner: None,
             stopping: false,
         })
@@ -124,7 +132,7 @@ impl<A: Agent> Root<A> {
         self.start()
     }
 
-    fn tell(&self, event: TreeEvent) {
+    pub(crate) fn tell(&self, event: TreeEvent) {
         if let Some(owner) = &self.owner {
             owner.do_send(event);
         }
@@ -149,7 +157,7 @@ impl<A: Agent> Root<A> {
             self.listeners.push(Listener::spawn(acceptor, Rc::clone(&context), self.settings.workers));
         }
         self.open_listeners = self.listeners.len();
-        info!(self.log, "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
+        info!(self.log, # "ready", "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
             "deadline_ms" => milliseconds(self.settings.deadline),
             "max_frame_size_bytes" => self.settings.limits.max_frame_size);
         self.tell(TreeEvent::Ready);
@@ -160,7 +168,7 @@ impl<A: Agent> Root<A> {
             pool.do_send(StopPool);
         }
         ctx.run_later(WORKER_GRACE, |root, ctx| {
-            error!(root.log, "a worker does not stop, leaving it behind");
+            error!(root.log, # "worker_left_behind", "a worker does not stop, leaving it behind");
             root.end(ctx);
         });
     }
@@ -222,7 +230,7 @@ impl<A: Agent> Handler<ListenerClosed> for Root<A> {
     fn handle(&mut self, _: ListenerClosed, ctx: &mut Self::Context) {
         self.open_listeners -= 1;
         if self.open_listeners == 0 {
-            debug!(self.log, "all links are closed");
+            debug!(self.log, # "links_closed", "all links are closed");
             self.stop_pool(ctx);
         }
     }

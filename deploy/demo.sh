@@ -127,55 +127,20 @@ HTTP_BIND=127.0.0.1:$http_port MODSEC_AGENT=127.0.0.1:$agent_port APP_SERVER=uni
 haproxy=$!
 site=http://127.0.0.1:$http_port
 
-# request CURL-ARGUMENTS...: prints the status, 000 without an answer.
-request() {
-  curl -q --silent --show-error --noproxy '*' --max-time 10 --output /dev/null --write-out '%{http_code}' "$@" \
-    2>>"$dir/curl.log" || true
+answers() {
+  [[ $(curl -q --silent --noproxy '*' --max-time 10 --output /dev/null --write-out '%{http_code}' "$site/") == 200 ]]
 }
-answers() { [[ $(request "$site/") == 200 ]]; }
 wait_for HAProxy "$haproxy" "$haproxy_log" answers
 
 # ---- Show
 
-: >"$dir/curl.log" # what it said while HAProxy was not up yet
-red='' green='' bold='' plain=''
-if [[ -t 1 ]]; then red=$'\e[31m' green=$'\e[32m' bold=$'\e[1m' plain=$'\e[0m'; fi
-
-# show WHAT EXPECTED-STATUS CURL-ARGUMENTS...: sends one request and prints its line of the table.
-show() {
-  local what=$1 expected=$2 status verdict
-  shift 2
-  status=$(request "$@")
-  if [[ $status == "$expected" ]]; then
-    verdict=${green}ok$plain
-  else
-    verdict="${red}WRONG, expected $expected$plain"
-    wrong=1
-  fi
-  printf '%-66s %s  %s\n' "$what" "$status" "$verdict"
-}
+red='' bold='' plain=''
+if [[ -t 1 ]]; then red=$'\e[31m' bold=$'\e[1m' plain=$'\e[0m'; fi
 
 version=$("${HAPROXY:-haproxy}" -v | sed -n '1s/^HAProxy version \([^ ]*\).*/\1/p')
 printf '\n%s\n%s\n' "$("$target/release/modsecurity-spoa" --version), HAProxy $version" "$site"
-printf '\n%s%-66s %s%s\n' "$bold" Request Status "$plain"
-show 'clean: GET /?name=alice' 200 "$site/?name=alice"
-show 'clean: POST a form, comment=Hello there' 200 "$site/" --data-urlencode 'comment=Hello there'
-show 'clean: POST JSON, {"name": "alice"}' 200 "$site/" --json '{"name": "alice"}'
-show "SQL injection in the query: ?id=1' OR '1'='1" 403 -G "$site/" --data-urlencode "id=1' OR '1'='1"
-show "the same over HTTP/2" 403 --http2-prior-knowledge -G "$site/" --data-urlencode "id=1' OR '1'='1"
-show 'SQL injection in JSON: {"name": "x'\'' UNION SELECT ..."}' 403 "$site/" \
-  --json '{"user": {"name": "x'\'' UNION SELECT login, password FROM users -- "}}'
-show 'the same with 20 KB of blanks behind it, which HAProxy cuts' 403 "$site/" \
-  --json '{"user": {"name": "x'\'' UNION SELECT login, password FROM users -- "}}'"$(printf '%20000s' '')"
-show 'JSON that no parser of the engine reads: /**/{"a": "<script>..."}' 400 "$site/" \
-  --json '/**/{"a": "<script>alert(1)</script>"}'
-show 'cross-site scripting in a form: comment=<script>...' 403 "$site/" \
-  --data-urlencode 'comment=<script>alert(document.cookie)</script>'
-show 'path traversal: GET /download/../../../../etc/passwd' 403 --path-as-is "$site/download/../../../../etc/passwd"
-show 'Shellshock in a header: User-Agent: () { :; }; /bin/cat ...' 403 "$site/" \
-  --user-agent '() { :; }; /bin/cat /etc/passwd'
-show 'command injection in a form: host=127.0.0.1; cat /etc/passwd' 403 "$site/" \
-  --data-urlencode 'host=127.0.0.1; cat /etc/passwd'
+echo
+"$deploy/demo-requests.sh" "$site" || wrong=1
 shown=1
 
 denied() { grep 'request denied' "$agent_log" | tail -n 1; }
@@ -189,7 +154,6 @@ printf '\n%sThe agent'\''s log line for the last one denied%s\n%s\n\n' "$bold" "
 if ((wrong)); then
   echo "${red}Not every answer was as expected.$plain The ends of the logs:" >&2
   tail -n 20 "$agent_log" "$haproxy_log" >&2
-  [[ ! -s $dir/curl.log ]] || cat "$dir/curl.log" >&2
 else
   echo "Every answer was as expected."
 fi

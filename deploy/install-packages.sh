@@ -13,6 +13,8 @@ packages=(
   g++ pkg-config     # the C++ shim, and where the engine is
   ca-certificates    # cargo's downloads
   haproxy curl       # the demo and the tests
+  logrotate          # the test of its file
+  procps             # the tests send signals with its kill
   prometheus         # promtool, which checks metrics and alerts in the tests
   chromium chromium-driver # the page in a browser, in the tests
   dpkg-dev           # unpacks the source package that has the Core Rule Set's tests (tests/crs)

@@ -8,7 +8,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
-cargo_deny=0.20.2
+cargo_deny=0.20.2 cargo_deb=3.8.0
 
 # step WHAT COMMAND...: says what comes, does it, and says how long it took.
 step() {
@@ -36,6 +36,10 @@ cargo_tools() {
   fi
   if [[ $(cargo deny --version 2>/dev/null) != "cargo-deny $cargo_deny" ]]; then
     cargo install --locked cargo-deny --version "$cargo_deny"
+  fi
+  # Without its own compression: it takes xz(1) then.
+  if [[ $(cargo deb --version 2>/dev/null) != "cargo-deb $cargo_deb" ]]; then
+    cargo install --locked cargo-deb --version "$cargo_deb" --no-default-features
   fi
 }
 
@@ -167,11 +171,53 @@ tests_with_engine_2() {
     --test operation --test crs
 }
 
+# as_root COMMAND...: what makes roots and namespaces.
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  else
+    sudo --preserve-env=PATH,HOME,CARGO_HOME,CARGO_TARGET_DIR,MODSECURITY2 "$@"
+  fi
+}
+
+# The program is the one of the demo.
+package_for_debian_12() {
+  local package
+  package=$(deploy/debian/package.sh)
+  as_root tests/packages/clean-room.sh bookworm "$package"
+}
+
+# Debian 13 has libmodsecurity 3.0.14 and HAProxy 3.0: what depends on one of them is tested there, with the program of its
+# package.
+debian_13() {
+  local package
+  package=$(as_root tests/packages/on-trixie.sh deploy/debian/package.sh)
+  as_root tests/packages/clean-room.sh trixie "$package"
+  as_root tests/packages/on-trixie.sh cargo test --release --locked --features engine2 --test engine --test haproxy
+}
+
 # With the HAProxy of another Debian suite.
 tests_with_haproxy() {
   local program
   program=$(tests/haproxy/get-haproxy.sh "$1" target/haproxy)
   HAPROXY=$program cargo test --locked --all-features --test haproxy
+}
+
+# systemd takes the units without a word, and rates the service's exposure below 2.0.
+systemd_units() {
+  local folder complaints
+  folder=$(mktemp -d)
+  # shellcheck disable=SC2064 # The folder of now.
+  trap "rm -rf '$folder'" EXIT
+  cp deploy/systemd/*.service deploy/systemd/*.socket "$folder"
+  # The program need not be installed for that.
+  sed -i 's|/usr/bin/modsecurity-spoa|/bin/true|' "$folder"/*.service
+  complaints=$(systemd-analyze verify --man=no "$folder"/*.service "$folder"/*.socket 2>&1 || true)
+  if [[ -n $complaints ]]; then
+    echo "$complaints" >&2
+    return 1
+  fi
+  systemd-analyze security --offline=true --threshold=19 --no-pager deploy/systemd/modsecurity-spoa.service | tail -n 1
 }
 
 # -dW: a warning is a failure.
@@ -218,11 +264,12 @@ elif (($#)); then
   exit 2
 fi
 
-step "packages" deploy/install-packages.sh shellcheck
+step "packages" deploy/install-packages.sh shellcheck systemd mmdebstrap iproute2
 step "cargo's tools" cargo_tools
 step "README's commands" readme_commands
-step "shell scripts" shellcheck deploy/*.sh tests/*/*.sh .ci/run
+step "shell scripts" shellcheck deploy/*.sh deploy/*/*.sh deploy/debian/{postinst,prerm,postrm} tests/*/*.sh .ci/run
 step "HAProxy's configuration" haproxy_configuration
+step "systemd's units" systemd_units
 step "format" cargo fmt --all --check
 step "format of the fuzz targets" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 step "dependencies" dependencies
@@ -232,7 +279,6 @@ step "lints of the fuzz targets" fuzz_lints
 step "texts" texts
 step "tests" cargo test --workspace --locked --all-features
 step "tests with ModSecurity 2.9" tests_with_engine_2
-step "tests with HAProxy 3.0" tests_with_haproxy trixie
 step "tests with HAProxy 3.2" tests_with_haproxy forky
 step "tests with HAProxy 3.4" tests_with_haproxy experimental
 step "documentation" documentation
@@ -240,5 +286,7 @@ step "fuzzing" tests/fuzz/run.sh 12
 step "demo" deploy/demo.sh --once
 step "demo with ModSecurity 2.9" deploy/demo.sh --once --engine 2
 step "installed rules" ./target/release/modsecurity-spoa --check
+step "package for Debian 12" package_for_debian_12
+step "Debian 13: package, and tests with its libmodsecurity and HAProxy 3.0" debian_13
 
 printf '\nAll passed, %d s\n' "$SECONDS"

@@ -9,7 +9,7 @@
 //! | `daemon` | the process from start to end: sockets, signals, reloads, replacement |
 //! | `admin` | metrics, health, status and a page over HTTP |
 //! | [`settings`] | the command line and the environment: raw arguments, then checked settings |
-//! | `logging` | the log |
+//! | [`logging`] | the log |
 //! | [`agent`] | the program's side of the contract with the supervision tree (the `actors` crate) |
 //! | [`isolation`] | where engines run (processes or threads), and the watchdog |
 //! | [`modsecurity`] | the two engines, side by side, behind one trait |
@@ -26,7 +26,7 @@ pub mod commands;
 mod daemon;
 pub mod ffi;
 pub mod isolation;
-mod logging;
+pub mod logging;
 pub mod message;
 pub mod modsecurity;
 pub mod rules;

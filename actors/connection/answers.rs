@@ -125,7 +125,7 @@ impl<A: Agent> Connection<A> {
             return true;
         }
         let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
-        error!(self.log, "answer too long for the frame size");
+        error!(self.log, # "answer_too_long", "answer too long for the frame size");
         let short = self.failed(dialect, None, &failure);
         if self.session.acknowledge(id, &short, &mut self.output).is_err() {
             // Not even an error fits in a frame.

@@ -250,7 +250,12 @@ impl<A: Agent> Connection<A> {
             }
             self.stalls.written();
         }
-        Poll::Ready(Ok(()))
+        let flushed = self.stream.poll_flush(task);
+        match flushed {
+            Poll::Pending => self.stalls.blocked(),
+            Poll::Ready(_) => self.stalls.written(),
+        }
+        flushed
     }
 
     /// Handles the frames in the input that are whole.
@@ -264,7 +269,7 @@ impl<A: Agent> Connection<A> {
             whole = true;
             match event {
                 Event::Open(agreed) => {
-                    debug!(self.log, "link open"; "max_frame_size_bytes" => agreed.max_frame_size,
+                    debug!(self.log, # "link_open", "link open"; "max_frame_size_bytes" => agreed.max_frame_size,
                         "capabilities" => agreed.capabilities.names());
                     self.join_siblings(ctx);
                 }
@@ -285,13 +290,13 @@ impl<A: Agent> Connection<A> {
                     }
                 }
                 Event::HealthCheck => {
-                    debug!(self.log, "health check answered");
+                    debug!(self.log, # "health_check_answered", "health check answered");
                     self.context.stats.health_checks.increment();
                     self.context.agent.health_check();
                     self.phase = Phase::Flushing;
                 }
                 Event::PeerClosed(said) => {
-                    debug!(self.log, "HAProxy disconnects";
+                    debug!(self.log, # "haproxy_disconnects", "HAProxy disconnects";
                         "status" => said.status, "message" => %said.message.escape_ascii());
                     self.phase = Phase::Flushing;
                 }
@@ -311,7 +316,7 @@ impl<A: Agent> Connection<A> {
 
     fn hello_is_due(&mut self, _: &mut Context<Self>) {
         if self.session.awaits_hello() {
-            debug!(self.log, "no hello in time"; "timeout_ms" => milliseconds(HELLO_TIMEOUT));
+            debug!(self.log, # "no_hello", "no hello in time"; "timeout_ms" => milliseconds(HELLO_TIMEOUT));
             self.disconnect(Status::Timeout);
         }
     }
@@ -382,9 +387,13 @@ impl<A: Agent> ActorFuture<Connection<A>> for Io {
             let io = connection.poll_io(ctx, task);
             connection.watch(ctx);
             match ready!(io) {
-                Ok(()) => debug!(connection.log, "link closed"),
+                Ok(()) => debug!(connection.log, # "link_closed", "link closed"),
+                // Only TLS finds what is read to be wrong.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    connection.context.peer_log.rejection(&connection.peer, &format_args!("TLS: {error}"));
+                }
                 // HAProxy often closes an idle link with a reset.
-                Err(error) => debug!(connection.log, "link closed"; "error" => %error),
+                Err(error) => debug!(connection.log, # "link_closed", "link closed"; "error" => %error),
             }
             connection.lose_link();
         }

@@ -45,7 +45,7 @@ impl<A: Agent> Connection<A> {
     /// Passes an answer on to another link of the same HAProxy, if there is one.
     pub(super) fn pass_on(&self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
         if let Some(heir) = self.heir() {
-            debug!(self.log, "another link carries the answer"; "stream" => id.stream, "frame" => id.frame);
+            debug!(self.log, # "answer_carried", "another link carries the answer"; "stream" => id.stream, "frame" => id.frame);
             heir.do_send(Carry { id, dialect, actions: actions.clone() });
         }
     }

@@ -141,7 +141,7 @@ fn missing(status: Status) -> ProtocolError {
 
 /// Any version 2.x is accepted: "When a major version is announced, all previous minor versions are supported" (SPOE.txt,
 /// 3.2.4).
-fn is_supported(version: &[u8]) -> bool {
+pub(super) fn is_supported(version: &[u8]) -> bool {
     match version.trim_ascii() {
         [b'2', b'.', minor @ ..] => !minor.is_empty() && minor.iter().all(u8::is_ascii_digit),
         _ => false,

@@ -1,4 +1,6 @@
-//! The sockets of Listener and Connection: TCP and Unix sockets as one type.
+//! The sockets of Listener and Connection: TCP, with TLS or without, and Unix sockets as one type.
+
+mod tls;
 
 use std::io;
 use std::net::IpAddr;
@@ -12,11 +14,16 @@ use rustix::process::{Resource, getrlimit};
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+pub use tls::TlsServer;
+use tls::TlsStream;
+
 /// A socket that is bound and listening. The program makes it before the tree starts, so that it does not start with an
 /// address that is taken.
 pub enum Socket {
     /// TCP.
     Tcp(std::net::TcpListener),
+    /// TCP, whose links are inside TLS.
+    Tls(std::net::TcpListener, TlsServer),
     /// A Unix stream socket.
     Unix(std::os::unix::net::UnixListener),
 }
@@ -24,6 +31,7 @@ pub enum Socket {
 /// A listening socket in the reactor.
 pub(crate) enum Acceptor {
     Tcp(TcpListener),
+    Tls(TcpListener, TlsServer),
     Unix(UnixListener),
 }
 
@@ -35,6 +43,10 @@ impl Acceptor {
                 socket.set_nonblocking(true)?;
                 TcpListener::from_std(socket).map(Self::Tcp)
             }
+            Socket::Tls(socket, server) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket).map(|socket| Self::Tls(socket, server))
+            }
             Socket::Unix(socket) => {
                 socket.set_nonblocking(true)?;
                 UnixListener::from_std(socket).map(Self::Unix)
@@ -45,7 +57,9 @@ impl Acceptor {
     /// The address as the operator writes it: `127.0.0.1:9000`, `unix:/run/agent.sock`.
     pub(crate) fn address(&self) -> String {
         match self {
-            Self::Tcp(socket) => socket.local_addr().map(|address| address.to_string()),
+            Self::Tcp(socket) | Self::Tls(socket, _) => {
+                socket.local_addr().map(|address| address.to_string())
+            }
             Self::Unix(socket) => socket.local_addr().map(|address| match address.as_pathname() {
                 Some(path) => format!("unix:{}", path.display()),
                 None => "unix".to_owned(),
@@ -60,7 +74,7 @@ impl Acceptor {
     /// EMFILE when it would not.
     pub(crate) fn check_descriptors(&self, reserve: u64) -> io::Result<()> {
         let socket = match self {
-            Self::Tcp(socket) => socket.as_fd(),
+            Self::Tcp(socket) | Self::Tls(socket, _) => socket.as_fd(),
             Self::Unix(socket) => socket.as_fd(),
         };
         // The system gives the lowest number that is free. So if links never get one of the last numbers, these are left.
@@ -76,10 +90,12 @@ impl Acceptor {
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, String)>> {
         Poll::Ready(Ok(match self {
             Self::Tcp(socket) => {
-                let (stream, peer) = ready!(socket.poll_accept(cx))?;
-                // The client waits for the ACK: it must not wait in the kernel for more bytes to leave with it.
-                stream.set_nodelay(true)?;
-                (Stream::Tcp(stream), peer.to_string())
+                let (stream, peer) = ready!(poll_accept_tcp(socket, cx))?;
+                (Stream::Tcp(stream), peer)
+            }
+            Self::Tls(socket, server) => {
+                let (stream, peer) = ready!(poll_accept_tcp(socket, cx))?;
+                (Stream::Tls(Box::new(server.accept(stream)?)), peer)
             }
             Self::Unix(socket) => {
                 let (stream, _) = ready!(socket.poll_accept(cx))?;
@@ -93,6 +109,13 @@ impl Acceptor {
     }
 }
 
+fn poll_accept_tcp(socket: &TcpListener, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, String)>> {
+    let (stream, peer) = ready!(socket.poll_accept(cx))?;
+    // The client waits for the ACK: it must not wait in the kernel for more bytes to leave with it.
+    stream.set_nodelay(true)?;
+    Poll::Ready(Ok((stream, peer.to_string())))
+}
+
 /// The peer of a link, as far as the system knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Peer {
@@ -102,9 +125,16 @@ pub(crate) enum Peer {
     Process { uid: u32, pid: i32 },
 }
 
+impl Peer {
+    fn of_tcp(stream: &TcpStream) -> Option<Self> {
+        Some(Self::Address(stream.peer_addr().ok()?.ip().to_canonical()))
+    }
+}
+
 /// One end of a link.
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    Tls(Box<TlsStream>),
     Unix(UnixStream),
     /// The link has ended.
     Closed,
@@ -114,7 +144,8 @@ impl Stream {
     /// The peer, if the system knows it.
     pub(crate) fn peer(&self) -> Option<Peer> {
         match self {
-            Self::Tcp(stream) => Some(Peer::Address(stream.peer_addr().ok()?.ip().to_canonical())),
+            Self::Tcp(stream) => Peer::of_tcp(stream),
+            Self::Tls(stream) => Peer::of_tcp(&stream.socket),
             Self::Unix(stream) => {
                 let peer = stream.peer_cred().ok()?;
                 // 0 stands for every process that this one cannot see, for instance in another container.
@@ -130,7 +161,11 @@ impl Stream {
     }
 
     /// Reads into the spare capacity of `input` and returns the number of bytes; 0 is the end of the stream.
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
         loop {
             let read = match self {
                 Self::Tcp(stream) => {
@@ -141,6 +176,7 @@ impl Stream {
                     ready!(stream.poll_read_ready(cx))?;
                     stream.try_read_buf(input)
                 }
+                Self::Tls(stream) => return stream.poll_read(cx, input),
                 Self::Closed => Ok(0),
             };
             match read {
@@ -150,8 +186,8 @@ impl Stream {
         }
     }
 
-    /// Writes as much of `output` as the socket takes now, and returns the number of bytes.
-    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, output: &[u8]) -> Poll<io::Result<usize>> {
+    /// Writes as much of `output` as is taken now, and returns the number of bytes. [`Stream::poll_flush`] follows.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, output: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let written = match self {
                 Self::Tcp(stream) => {
@@ -162,6 +198,7 @@ impl Stream {
                     ready!(stream.poll_write_ready(cx))?;
                     stream.try_write(output)
                 }
+                Self::Tls(stream) => return stream.poll_write(cx, output),
                 Self::Closed => Err(io::ErrorKind::NotConnected.into()),
             };
             match written {
@@ -171,10 +208,19 @@ impl Stream {
         }
     }
 
+    /// Brings what was written to the socket. Without TLS it is there already.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(stream) => stream.poll_flush(cx),
+            Self::Tcp(_) | Self::Unix(_) | Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Ends the sending direction: the peer reads all that was sent, and then the end of the stream.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => stream.poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Closed => Poll::Ready(Ok(())),
         }

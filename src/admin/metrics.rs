@@ -154,6 +154,14 @@ impl Writer<'_> {
         self.gauge("start_time_seconds", "When the agent started, in Unix time", unix(state.started))?;
         let ready = f64::from(u8::from(state.readiness().is_ok()));
         self.gauge("ready", "1 when requests are inspected, as /ready says", ready)?;
+        let logs = state.logs.counts();
+        let missing = logs.iter().flat_map(|log| {
+            let missing = [("limit", log.limited), ("queue", log.dropped), ("write", log.lost)];
+            missing.map(|(cause, count)| (labels([("target", &log.target), ("cause", cause)]), count))
+        });
+        let help =
+            "Records that are missing in a log: beyond --log-limit, more than were written, or not writable";
+        self.counters("log_records_dropped", help, missing)?;
         let rules = state.rules_in_use();
         self.gauge("rules", "Rules in use, in all sets together", rules.count as f64)?;
         let reloads = [("success", &state.reloads), ("failure", &state.failed_reloads)];

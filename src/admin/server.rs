@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::http::{Peer, answer};
-use super::socket::{AdminSocket, Listener};
+use super::socket::{AdminSocket, Listener, SocketFile};
 use super::state::AdminState;
 
 /// Connections at a time. Further ones are closed at once.
@@ -41,29 +41,28 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// The running server, which goes on until the end of the process. It keeps the socket's file until it is dropped.
 pub(crate) struct Server {
-    _socket: AdminSocket,
+    _file: Option<SocketFile>,
 }
 
 impl Server {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the socket cannot be used, or the thread not be started.
+    /// When the thread or its runtime cannot be started.
     pub(crate) fn start(socket: AdminSocket, state: Arc<AdminState>, log: &Logger) -> io::Result<Self> {
-        let listener = match &socket.listener {
-            Listener::Tcp(socket) => Listener::Tcp(socket.try_clone()?),
-            Listener::Unix(socket) => Listener::Unix(socket.try_clone()?),
-        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let failed = log.clone();
+        let (file, log) = (socket.file(), log.clone());
         let body = move || {
+            let served = socket.wait().and_then(|(listener, address)| {
+                info!(log, # "admin_open", "admin address open"; "admin" => address);
+                runtime.block_on(serve(listener, state))
+            });
             // Nothing but a failure ends it.
-            let Err(error) = runtime.block_on(serve(listener, state));
-            error!(failed, "the admin address does not answer"; "error" => %error);
+            let Err(error) = served;
+            error!(log, # "admin_failed", "the admin address does not answer"; "error" => %error);
         };
         thread::Builder::new().name("admin".to_owned()).spawn(body)?;
-        info!(log, "admin address open"; "admin" => socket.address());
-        Ok(Self { _socket: socket })
+        Ok(Self { _file: file })
     }
 }
 

@@ -8,6 +8,7 @@ use actors::stats::Counter;
 
 use super::history::History;
 use crate::agent::ModSecurityAgent;
+use crate::logging::Logs;
 
 /// The time after which the thread that serves HAProxy counts as stuck: it looks after its timers once a second.
 const STUCK: Duration = Duration::from_secs(30);
@@ -18,6 +19,8 @@ pub(crate) struct AdminState {
     pub(super) started: SystemTime,
     /// The engine and its version.
     pub(super) engine: String,
+    /// The log, whose losses are counted.
+    pub(super) logs: Logs,
     running: OnceLock<Running>,
     /// Reloads that succeeded.
     pub(super) reloads: Counter,
@@ -49,10 +52,11 @@ pub(super) struct Rules {
 
 impl AdminState {
     /// For this engine; nothing runs yet.
-    pub(crate) fn new(engine: String) -> Self {
+    pub(crate) fn new(engine: String, logs: Logs) -> Self {
         Self {
             started: SystemTime::now(),
             engine,
+            logs,
             running: OnceLock::new(),
             reloads: Counter::default(),
             failed_reloads: Counter::default(),

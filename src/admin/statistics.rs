@@ -33,7 +33,7 @@ impl Statistics {
         let workers = running.tree.workers();
         let busy = workers.iter().filter(|worker| worker.state == WorkerState::Busy).count();
         let micros = |share| counted.times.quantile(share).map_or(0, |seconds: f64| (seconds * 1e6) as u64);
-        info!(log, "statistics"; "interval_s" => time.as_secs_f64().round() as u64,
+        info!(log, # "statistics", "statistics"; "interval_s" => time.as_secs_f64().round() as u64,
             "allowed" => counted.allowed, "denied" => counted.denied, "not_inspected" => counted.failed,
             "p50_us" => micros(0.5), "p99_us" => micros(0.99), "queue" => running.tree.queue_depth(),
             "busy" => busy, "workers" => workers.len(), "restarts" => restarts - self.restarts,

@@ -42,7 +42,7 @@ impl CutBodies {
         *warned = Some(now);
         let requests = self.requests.swap(0, Ordering::Relaxed);
         let largest = self.largest.swap(0, Ordering::Relaxed);
-        warn!(log, "bodies were cut and only their beginning inspected: raise HAProxy's tune.bufsize and --max-frame-size, or use \
+        warn!(log, # "bodies_cut", "bodies were cut and only their beginning inspected: raise HAProxy's tune.bufsize and --max-frame-size, or use \
             --truncated deny"; "requests" => requests, "largest_bytes" => largest);
     }
 }

@@ -77,7 +77,7 @@ impl Audit {
         if self.losses.records > 0 && is_due {
             self.told = Some(now);
             let AuditLosses { records, cause } = std::mem::take(&mut self.losses);
-            warn!(log, "audit records lost"; "records" => records, "cause" => %Quoted(cause.as_bytes()));
+            warn!(log, # "audit_records_lost", "audit records lost"; "records" => records, "cause" => %Quoted(cause.as_bytes()));
         }
     }
 }
@@ -159,12 +159,12 @@ impl Watch {
         let [bodies, clients, checks, responses, applications] = &mut window.logged;
         if get(&self.without_body) > 0 && !std::mem::replace(bodies, true) {
             self.found(NO_BODIES);
-            warn!(log, "{}", NO_BODIES;
+            warn!(log, # "bodies_missing", "{}", NO_BODIES;
                 "announced" => get(&self.announced), "without_body" => get(&self.without_body));
         }
         if get(&self.requests) >= ENOUGH && get(&self.with_client) == 0 && !std::mem::replace(clients, true) {
             self.found(NO_CLIENT);
-            warn!(log, "{}", NO_CLIENT;
+            warn!(log, # "clients_missing", "{}", NO_CLIENT;
                 "requests" => get(&self.requests));
         }
         if get(&self.health_checks) >= ENOUGH
@@ -172,18 +172,18 @@ impl Watch {
             && !std::mem::replace(checks, true)
         {
             self.found(ONLY_CHECKS);
-            warn!(log, "{}", ONLY_CHECKS;
+            warn!(log, # "requests_missing", "{}", ONLY_CHECKS;
                 "health_checks" => get(&self.health_checks));
         }
         if get(&self.without_transaction) > 0 && !std::mem::replace(responses, true) {
             self.found(NO_TRANSACTION);
-            warn!(log, "{}", NO_TRANSACTION;
+            warn!(log, # "responses_without_transaction", "{}", NO_TRANSACTION;
                 "responses" => get(&self.responses), "without_transaction" => get(&self.without_transaction));
         }
         if get(&self.unknown_application) > 0 && !std::mem::replace(applications, true) {
             let names = self.unknown_names.lock().unwrap_or_else(PoisonError::into_inner).join(" ");
             self.found(NO_APPLICATION);
-            warn!(log, "{}", NO_APPLICATION;
+            warn!(log, # "unknown_application", "{}", NO_APPLICATION;
                 "messages" => get(&self.unknown_application), "applications" => names);
         }
         if now.duration_since(start) >= WINDOW {

@@ -4,6 +4,7 @@
 pub mod counters;
 mod cut_bodies;
 mod generation;
+mod match_data;
 mod misconfiguration;
 pub mod policy;
 pub mod recycling;
@@ -33,6 +34,7 @@ use generation::Shared;
 pub use misconfiguration::Finding;
 use policy::{Applications, Truncated};
 use recycling::Recycling;
+pub use verdict_log::MatchDetail;
 pub use worker_engine::WorkerEngine;
 
 /// The agent that HAProxy talks to, shared by all connections and workers of the tree.
@@ -48,6 +50,8 @@ pub struct ModSecurityAgent {
 /// The operator's settings for answers and engines.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
+    /// What the log has of rules that match (`--log-matches`).
+    pub matches: MatchDetail,
     /// How answers to HAProxy are made.
     pub answers: Policy,
     /// What becomes of a request whose body was cut (`--truncated`).
@@ -87,6 +91,14 @@ impl ModSecurityAgent {
     /// Engines that start from now on run at `isolation`. Returns the number of the new rules; the first are 1.
     pub fn replace(&self, isolation: Isolation) -> u64 {
         self.shared.replace(isolation)
+    }
+
+    /// Opens the log files of the rules anew, after they were moved away; returns whether the engines are to be replaced,
+    /// as they keep the old files.
+    pub fn reopen_logs(&self, log: &Logger) -> bool {
+        let isolation = self.shared.isolation();
+        isolation.reopen_logs(log);
+        matches!(isolation, Isolation::Process(..))
     }
 }
 
@@ -166,7 +178,7 @@ impl Agent for ModSecurityAgent {
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         self.watch.verdict(verdict);
         self.counters.record(message, verdict);
-        verdict_log::record(message, verdict, log);
+        verdict_log::record(message, verdict, self.shared.settings.matches, log);
     }
 
     fn health_check(&self) {

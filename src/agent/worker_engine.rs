@@ -143,12 +143,12 @@ impl Engine for WorkerEngine {
         let Some(process) = self.current.engine.pid() else { return false };
         match self.replace(self.shared.settings.recycling.later()) {
             Ok(()) => {
-                debug!(self.log, "engine recycled"; "process" => process, "requests" => requests);
+                debug!(self.log, # "engine_recycled", "engine recycled"; "process" => process, "requests" => requests);
                 true
             }
             Err(error) => {
                 self.current.max_requests = requests.saturating_add(self.shared.settings.recycling.later());
-                warn!(self.log, "engine cannot be recycled and goes on"; "process" => process, "requests" => requests,
+                warn!(self.log, # "engine_not_recycled", "engine cannot be recycled and goes on"; "process" => process, "requests" => requests,
                     "reason" => ?error.to_string(), "next_attempt_after_requests" => self.current.max_requests);
                 false
             }

@@ -1,20 +1,24 @@
-//! `--check`: loads the rules, reports what is wrong with them, and exits.
+//! `--check`: loads the rules and the certificates, reports what is wrong with them, and exits.
 
 use std::process::ExitCode;
 
 use super::{fail, print, warn};
 use crate::daemon::rules_report::warnings;
+use crate::daemon::tls;
 use crate::modsecurity::Rules;
 use crate::settings::Settings;
 
 /// Loads the default rules and those of each application, and prints a line for each on standard output, and one for each
-/// warning on standard error. The exit status is 1 when rules are wrong, or when there is a warning and the check is
+/// warning on standard error. The exit status is 1 when rules or certificates are wrong, or when there is a warning and the check is
 /// strict.
 pub(super) fn check(settings: &Settings, is_strict: bool) -> ExitCode {
     let summaries = match Rules::load(&settings.rules) {
         Ok((_, summaries)) => summaries,
         Err(error) => return fail(1, &error),
     };
+    if let Some(Err(error)) = settings.tls.as_ref().map(tls::load) {
+        return fail(1, &error);
+    }
     for variable in &settings.unknown_variables {
         warn(variable);
     }

@@ -1,10 +1,12 @@
-//! The commands of the program (serve, `--check`, `--help`, `--version`) and its exit status: 0 done, 1 failed, 2 wrong
-//! option.
+//! The commands of the program (serve, `--check`, `reload`, `probe`, and those that print a text) and its exit status: 0 done,
+//! 1 failed, 2 wrong option.
 //!
 //! Every option is checked before the first thread starts, and the first wrong one is reported in one line.
 
 mod check;
 mod describe;
+mod probe;
+mod reload;
 mod serve;
 
 use std::fmt::Display;
@@ -32,6 +34,14 @@ pub fn run() -> ExitCode {
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), engines.join(", "));
     match settings::read(args, std::env::vars_os(), &version) {
         Ok(Command::Print(text)) => print(text.trim_end()),
+        Ok(Command::Probe(addresses)) => {
+            signals::release();
+            probe::probe(addresses)
+        }
+        Ok(Command::Reload(pid)) => {
+            signals::release();
+            reload::reload(pid)
+        }
         Ok(Command::Run(settings)) => match settings.task {
             Task::Serve => serve::serve(*settings),
             Task::Check { is_strict } => {

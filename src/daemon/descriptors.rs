@@ -20,11 +20,11 @@ pub(crate) fn raise(log: &Logger) {
     });
     match raised {
         Ok(limit) if limit < ENOUGH => {
-            warn!(log, "few descriptors, each link takes one (LimitNOFILE=, ulimit -Hn)"; "limit" => limit);
+            warn!(log, # "few_descriptors", "few descriptors, each link takes one (LimitNOFILE=, ulimit -Hn)"; "limit" => limit);
         }
-        Ok(limit) => debug!(log, "descriptors"; "limit" => limit),
+        Ok(limit) => debug!(log, # "descriptors", "descriptors"; "limit" => limit),
         Err(error) => {
-            warn!(log, "cannot raise the limit of descriptors"; "error" => ?io::Error::from(error).to_string())
+            warn!(log, # "cannot_raise_descriptors", "cannot raise the limit of descriptors"; "error" => ?io::Error::from(error).to_string())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the rules anew (SIGHUP), off the thread that serves.
+//! Reading the rules and certificates anew (SIGHUP), off the thread that serves.
 //!
 //! With engines in processes, a new zygote loads the rules and opens the log files that they name; if it cannot, nothing
 //! changes. With engines in threads, the engines share the process with the library's open files and everything else, so
@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::thread;
 
 use actix::{Message, Recipient};
+use rustls::ServerConfig;
 use slog::Logger;
 
+use crate::daemon::tls::{self, TlsError};
 use crate::isolation::{self, Isolation, IsolationError, IsolationMode};
 use crate::modsecurity::load::Summary;
 use crate::settings::{self, Settings, SettingsError};
@@ -23,8 +25,9 @@ pub(crate) struct Reloaded(pub(crate) Result<Reload, ReloadError>);
 
 /// How the new rules reach the engines.
 pub(crate) enum Reload {
-    /// New engines start from this isolation. The summaries are of the default rules and of each application's.
-    Engines(Isolation, Vec<Summary>),
+    /// New engines start from this isolation, and new links use these certificates. The summaries are of the default rules
+    /// and of each application's.
+    Engines(Isolation, Vec<Summary>, Option<Arc<ServerConfig>>),
     /// The new rules are right, and the process is to be replaced by one that loads them. The summaries are as above.
     Process(Vec<Summary>),
 }
@@ -34,6 +37,8 @@ pub(crate) enum Reload {
 pub(crate) enum ReloadError {
     /// The new rules cannot be loaded.
     Load(IsolationError),
+    /// The certificates cannot be used.
+    Tls(TlsError),
     /// The new process would not start with its options.
     Options(SettingsError),
     /// The thread that reads the rules cannot be started.
@@ -44,6 +49,7 @@ impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             Self::Options(error) => error.fmt(f),
             Self::Thread(error) => write!(f, "cannot start the thread that reads the rules: {error}"),
         }
@@ -54,6 +60,7 @@ impl std::error::Error for ReloadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Load(error) => Some(error),
+            Self::Tls(error) => Some(error),
             Self::Options(error) => Some(error),
             Self::Thread(error) => Some(error),
         }
@@ -77,15 +84,17 @@ pub(crate) fn start(settings: Arc<Settings>, log: Logger, service: Recipient<Rel
 
 /// Starts a new zygote, which loads the rules.
 fn engines(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
+    let tls = settings.tls.as_ref().map(tls::load).transpose().map_err(ReloadError::Tls)?;
     // `on_taint` does nothing: engines in other processes cannot taint this one.
     let started = isolation::start(settings.isolation, &settings.rules, settings.limits, || {}, log);
     let (isolation, summaries) = started.map_err(ReloadError::Load)?;
-    Ok(Reload::Engines(isolation, summaries))
+    Ok(Reload::Engines(isolation, summaries, tls))
 }
 
 /// Checks what the new process will do: it reads the same options, and loads the rules as a zygote does that is not used
 /// for more.
 fn check(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
+    settings.tls.as_ref().map(tls::load).transpose().map_err(ReloadError::Tls)?;
     settings::read(std::env::args_os(), std::env::vars_os(), "").map_err(ReloadError::Options)?;
     let started = isolation::start(IsolationMode::Process, &settings.rules, settings.limits, || {}, log);
     let (_, summaries) = started.map_err(ReloadError::Load)?;

@@ -46,11 +46,11 @@ fn log_counts(log: &Logger, source: &RuleSource, summary: &Summary, before: Opti
     let rules = summary.rules;
     match before {
         None => {
-            info!(log, "rules loaded"; "rules_in_files" => rules.in_files, "rules_in_engine" => rules.in_engine,
+            info!(log, # "rules_loaded", "rules loaded"; "rules_in_files" => rules.in_files, "rules_in_engine" => rules.in_engine,
                 "rules_removed" => rules.removed, "from" => %source);
         }
         Some(before) => {
-            info!(log, "rules loaded"; "rules_in_files" => rules.in_files, "rules_in_engine" => rules.in_engine,
+            info!(log, # "rules_loaded", "rules loaded"; "rules_in_files" => rules.in_files, "rules_in_engine" => rules.in_engine,
                 "rules_before" => before.rules.in_engine, "rules_removed" => rules.removed, "from" => %source);
         }
     }
@@ -58,7 +58,7 @@ fn log_counts(log: &Logger, source: &RuleSource, summary: &Summary, before: Opti
 
 fn log_warnings(log: &Logger, settings: &Settings, summaries: &[Summary]) {
     for (warning, names) in warnings(settings, summaries) {
-        warn!(log, "{}", warning; "add" => warning.remedy(), "rules_of" => names);
+        warn!(log, # "rules_warning", "{}", warning; "add" => warning.remedy(), "rules_of" => names);
     }
 }
 
@@ -66,15 +66,15 @@ fn log_warnings(log: &Logger, settings: &Settings, summaries: &[Summary]) {
 fn log_loss(log: &Logger, before: &Summary, after: &Summary) {
     let (rules, rules_before) = (after.rules.in_engine, before.rules.in_engine);
     if rules < rules_before.div_ceil(2) {
-        warn!(log, "the reload has left far fewer rules than there were, was that meant?";
+        warn!(log, # "reload_left_fewer_rules", "the reload has left far fewer rules than there were, was that meant?";
             "rules_in_engine" => rules, "rules_before" => rules_before);
     }
     match (before.engine, after.engine) {
         (RuleEngine::On | RuleEngine::DetectionOnly, RuleEngine::Off) => {
-            warn!(log, "the reload has switched the rules off, was that meant?");
+            warn!(log, # "reload_switched_rules_off", "the reload has switched the rules off, was that meant?");
         }
         (RuleEngine::On, RuleEngine::DetectionOnly) => {
-            warn!(log, "the reload has left rules that only detect, was that meant?");
+            warn!(log, # "reload_left_detection_only", "the reload has left rules that only detect, was that meant?");
         }
         _ => {}
     }

@@ -2,21 +2,26 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{ReloadEngines, Root, Socket, Stop, TreeEvent};
-use slog::{Logger, debug, error, info};
+use actors::{Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
+use slog::{Logger, error, info, warn};
 use tokio::sync::{Notify, oneshot};
 
 use crate::admin::{AdminState, Statistics};
 use crate::agent::ModSecurityAgent;
+use crate::daemon::handover::{HandoverError, Heir, HeirNews, Predecessor, TakenOver};
 use crate::daemon::reload::{self, Reload, Reloaded};
 use crate::daemon::rules_report;
+use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
+use crate::daemon::watch::{FilesChanged, Watch};
+use crate::logging::Logs;
 use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
@@ -33,6 +38,28 @@ pub(crate) enum Ending {
     Replaced(Successor),
 }
 
+/// What the service has to do with beside the tree.
+pub(crate) struct Surroundings {
+    /// What becomes of this process when it is replaced (to load new rules, or after a taint), or upgraded.
+    pub(crate) successor: Successor,
+    /// Who waits to hand over to this process.
+    pub(crate) predecessor: Option<Predecessor>,
+    /// Another process looks after the files of Unix sockets.
+    pub(crate) files_are_others: Arc<AtomicBool>,
+    /// Is notified when an engine has faulted in this process.
+    pub(crate) tainted: Arc<Notify>,
+    /// The certificates that listeners use.
+    pub(crate) tls: Option<TlsServer>,
+    /// The files whose change is a reload.
+    pub(crate) watch: Option<Watch>,
+    /// Who is told what goes on.
+    pub(crate) manager: ServiceManager,
+    /// The log's targets, whose files are opened anew.
+    pub(crate) logs: Logs,
+    /// What is shown of the service.
+    pub(crate) admin: Arc<AdminState>,
+}
+
 /// A running service.
 pub(crate) struct Service {
     /// Keeps the actor alive: an actor ends when nobody holds its address.
@@ -41,8 +68,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the tree; the summaries are of the rules that the agent has loaded. With a `successor`, this process can be replaced by a new one: to load new rules, or when `tainted`
-    /// is notified because an engine has faulted in this process.
+    /// Starts the tree; the summaries are of the rules that the agent has loaded.
     ///
     /// # Errors
     /// When the tree cannot be started, or signals cannot be received.
@@ -51,11 +77,20 @@ impl Service {
         agent: Arc<ModSecurityAgent>,
         summaries: Vec<Summary>,
         sockets: Vec<Socket>,
-        successor: Option<Successor>,
-        tainted: Arc<Notify>,
-        admin: Arc<AdminState>,
+        surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
+        let Surroundings {
+            successor,
+            predecessor,
+            files_are_others,
+            tainted,
+            tls,
+            watch,
+            manager,
+            logs,
+            admin,
+        } = surroundings;
         let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         admin.runs(root.observer(), Arc::clone(&agent), total(&summaries));
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
@@ -71,19 +106,29 @@ impl Service {
                 |(), service, _| {
                     error!(
                         service.log,
-                        "tainted: an engine faulted in this process; it finishes what it has and is replaced"
+                        # "tainted", "tainted: an engine faulted in this process; it finishes what it has and is replaced"
                     );
                     service.replace();
                 },
             ));
             let root = root.spawn(ctx.address().recipient());
+            if let Some(period) = manager.period() {
+                ctx.run_interval(period, |service: &mut ServiceActor, _| service.root.do_send(Ping));
+            }
             ServiceActor {
                 root,
+                manager,
+                tls,
                 settings,
                 agent,
                 summaries,
                 reloading: Reloading::No,
-                successor,
+                reopen_again: false,
+                logs,
+                successor: Some(successor),
+                predecessor,
+                heir: None,
+                files_are_others,
                 is_replaced: false,
                 admin,
                 statistics: Statistics::new(),
@@ -93,6 +138,9 @@ impl Service {
                 log: log.clone(),
             }
         });
+        if let Some(watch) = watch {
+            watch.start(actor.clone().recipient(), log.clone())?;
+        }
         Ok(Self { _actor: actor, ending })
     }
 
@@ -106,13 +154,24 @@ impl Service {
 /// The actor above Root. It passes signals on to the tree, and the end of the tree on to [`Service::ended`].
 struct ServiceActor {
     root: Addr<Root<ModSecurityAgent>>,
+    manager: ServiceManager,
+    tls: Option<TlsServer>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
     /// What is known of the rules in use.
     summaries: Vec<Summary>,
     reloading: Reloading,
+    /// The log files are to be opened anew when the rules have been read.
+    reopen_again: bool,
+    logs: Logs,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
+    /// Who waits to hand over to this process, until it is ready.
+    predecessor: Option<Predecessor>,
+    /// The process to hand over to, until it is ready.
+    heir: Option<Heir>,
+    /// Another process looks after the files of Unix sockets: the predecessor has not handed over yet, or this one has.
+    files_are_others: Arc<AtomicBool>,
     /// The tree was stopped in order to replace the process.
     is_replaced: bool,
     /// What is shown of the service.
@@ -148,17 +207,39 @@ impl ServiceActor {
                 OnSignal::Stop(name) => {
                     // This closes the sockets, so that nobody can connect any more.
                     service.successor = None;
-                    info!(service.log, "stopping"; "signal" => name);
+                    info!(service.log, # "stopping", "stopping"; "signal" => name);
+                    service.manager.stopping();
+                    if let Some(heir) = service.heir.take() {
+                        heir.kill();
+                    }
                     service.root.do_send(Stop);
                 }
                 OnSignal::Reload(name) => {
-                    info!(service.log, "reloading"; "signal" => name);
+                    service.logs.reopen();
+                    info!(service.log, # "reloading", "reloading"; "signal" => name);
                     service.reload(ctx);
                 }
-                OnSignal::Ignore(name) => debug!(service.log, "signal without a meaning"; "signal" => name),
+                OnSignal::Reopen(name) => {
+                    info!(service.log, # "reopening_logs", "reopening logs"; "signal" => name);
+                    service.reopen_logs();
+                }
+                OnSignal::Upgrade(name) => service.upgrade(name, ctx),
             }
             Self::watch(signals, what, ctx);
         }));
+    }
+
+    /// The tree serves.
+    fn ready(&mut self, ctx: &Context<Self>) {
+        match self.predecessor.take().map(|predecessor| predecessor.take_over(ctx.address().recipient())) {
+            None => self.manager.ready(),
+            Some(Ok(())) => {}
+            // The predecessor is told by the end of this process, and goes on.
+            Some(Err(error)) => {
+                self.failure = Some(format!("cannot take over: {error}"));
+                self.root.do_send(Stop);
+            }
+        }
     }
 
     /// Starts a reload or, while one is under way, makes another follow it.
@@ -166,6 +247,7 @@ impl ServiceActor {
         if self.reloading == Reloading::No {
             self.reloading = Reloading::Yes;
             self.reload_began = Instant::now();
+            self.manager.reloading();
             reload::start(Arc::clone(&self.settings), self.log.clone(), ctx.address().recipient());
         } else {
             self.reloading = Reloading::Again;
@@ -177,6 +259,39 @@ impl ServiceActor {
         if self.settings.admin.is_none() {
             self.statistics.log(&self.admin, &self.log);
         }
+    }
+
+    /// Opens all log files anew, after they were moved away: those of the agent, and those that the rules name.
+    fn reopen_logs(&mut self) {
+        self.logs.reopen();
+        // Rules that are being read may have opened the old files.
+        self.reopen_again |= self.reloading != Reloading::No;
+        if self.agent.reopen_logs(&self.log) {
+            self.root.do_send(ReloadEngines);
+        }
+    }
+
+    /// Starts a new process to hand over to, unless this one is about to be replaced or has just been started so.
+    fn upgrade(&mut self, signal: &str, ctx: &Context<Self>) {
+        let is_free =
+            self.heir.is_none() && !self.is_replaced && !self.files_are_others.load(Ordering::Relaxed);
+        let Some(successor) = self.successor.as_ref().filter(|_| is_free) else {
+            warn!(self.log, # "upgrade_refused", "not upgrading, the process is being replaced already"; "signal" => signal);
+            return;
+        };
+        match Heir::start(successor, ctx.address().recipient()) {
+            Ok(heir) => {
+                info!(self.log, # "upgrading", "upgrading, a new process reads its options and rules";
+                    "signal" => signal, "process" => heir.pid());
+                self.heir = Some(heir);
+            }
+            Err(error) => self.upgrade_failed(&error),
+        }
+    }
+
+    fn upgrade_failed(&mut self, cause: &HandoverError) {
+        error!(self.log, # "upgrade_failed", "cannot upgrade, this process goes on"; "cause" => ?cause.to_string());
+        self.manager.upgrade_failed(&cause.to_string());
     }
 
     /// Tells how the service ended.
@@ -213,32 +328,79 @@ impl Handler<Reloaded> for ServiceActor {
 
     fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
         let rules = match &outcome {
-            Ok(Reload::Engines(_, summaries) | Reload::Process(summaries)) => Ok(total(summaries)),
+            Ok(Reload::Engines(_, summaries, _) | Reload::Process(summaries)) => Ok(total(summaries)),
             Err(cause) => Err(cause.to_string()),
         };
         self.admin.reloaded(self.reload_began.elapsed(), rules);
         match outcome {
-            Ok(Reload::Engines(isolation, summaries)) => {
+            Ok(Reload::Engines(isolation, summaries, config)) => {
+                if let (Some(tls), Some(config)) = (&self.tls, config) {
+                    tls.replace(config);
+                }
                 let generation = self.agent.replace(isolation);
-                info!(self.log, "rules reloaded"; "rules" => total(&summaries),
+                info!(self.log, # "rules_reloaded", "rules reloaded"; "rules_in_engine" => total(&summaries),
                     "rules_before" => total(&self.summaries), "generation" => generation);
                 rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.summaries = summaries;
                 self.root.do_send(ReloadEngines);
+                self.manager.reloaded(None);
             }
             Ok(Reload::Process(summaries)) => {
-                info!(self.log, "rules are right, replacing the process"; "rules" => total(&summaries),
+                info!(self.log, # "rules_checked", "rules are right, replacing the process"; "rules_in_engine" => total(&summaries),
                     "rules_before" => total(&self.summaries));
                 rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
                 self.replace();
             }
             Err(cause) => {
-                error!(self.log, "cannot reload, the old rules stay"; "cause" => ?cause.to_string())
+                error!(self.log, # "reload_failed", "cannot reload, the old rules stay"; "cause" => ?cause.to_string());
+                self.manager.reloaded(Some(cause.to_string()));
+                // Log files that were moved away are opened anew all the same.
+                self.reopen_again = true;
             }
+        }
+        if std::mem::take(&mut self.reopen_again) && !self.is_replaced {
+            self.reopen_logs();
         }
         if std::mem::replace(&mut self.reloading, Reloading::No) == Reloading::Again {
             self.reload(ctx);
         }
+    }
+}
+
+impl Handler<HeirNews> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, HeirNews(news): HeirNews, _: &mut Self::Context) {
+        // Without one, this process has been told to stop meanwhile, and so was the heir.
+        let Some(heir) = self.heir.take() else { return };
+        if let Err(error) = news {
+            return self.upgrade_failed(&error);
+        }
+        info!(self.log, # "upgraded", "upgraded, the new process serves; this one answers what it has"; "process" => heir.pid());
+        self.files_are_others.store(true, Ordering::Relaxed);
+        self.manager.handed_over(heir.pid());
+        heir.go();
+        self.successor = None;
+        self.root.do_send(Stop);
+    }
+}
+
+impl Handler<TakenOver> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, _: TakenOver, _: &mut Self::Context) {
+        info!(self.log, # "taken_over", "taken over from the process before");
+        self.files_are_others.store(false, Ordering::Relaxed);
+        self.manager.ready();
+    }
+}
+
+impl Handler<FilesChanged> for ServiceActor {
+    type Result = ();
+
+    fn handle(&mut self, FilesChanged { file }: FilesChanged, ctx: &mut Self::Context) {
+        info!(self.log, # "file_changed", "reloading, a file has changed"; "file" => ?file);
+        self.reload(ctx);
     }
 }
 
@@ -247,7 +409,14 @@ impl Handler<TreeEvent> for ServiceActor {
 
     fn handle(&mut self, event: TreeEvent, ctx: &mut Self::Context) {
         match event {
-            TreeEvent::Ready => return,
+            TreeEvent::Ready => {
+                self.ready(ctx);
+                return;
+            }
+            TreeEvent::Alive { verdicts } => {
+                self.manager.alive(verdicts);
+                return;
+            }
             TreeEvent::Failed(cause) => {
                 self.failure = Some(cause);
                 return;
@@ -274,7 +443,8 @@ fn total(summaries: &[Summary]) -> usize {
 enum OnSignal {
     Stop(&'static str),
     Reload(&'static str),
-    Ignore(&'static str),
+    Reopen(&'static str),
+    Upgrade(&'static str),
 }
 
 /// The signals that the service handles.
@@ -282,6 +452,6 @@ const SIGNALS: [(SignalKind, OnSignal); 5] = [
     (SignalKind::terminate(), OnSignal::Stop("SIGTERM")),
     (SignalKind::interrupt(), OnSignal::Stop("SIGINT")),
     (SignalKind::hangup(), OnSignal::Reload("SIGHUP")),
-    (SignalKind::user_defined1(), OnSignal::Ignore("SIGUSR1")),
-    (SignalKind::user_defined2(), OnSignal::Ignore("SIGUSR2")),
+    (SignalKind::user_defined1(), OnSignal::Reopen("SIGUSR1")),
+    (SignalKind::user_defined2(), OnSignal::Upgrade("SIGUSR2")),
 ];

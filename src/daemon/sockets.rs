@@ -6,48 +6,48 @@ use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::Socket;
 use nix::sys::stat::{Mode, umask};
 
-use crate::daemon::successor;
+use crate::daemon::inherited::Bound;
 use crate::settings::ListenAddress;
 
-/// Why there are no sockets to listen on.
+/// Why an address cannot be listened on.
 #[derive(Debug)]
-pub(crate) enum BindError {
-    /// An address cannot be bound.
-    Address(ListenAddress, io::Error),
-    /// The sockets of the predecessor cannot be taken over.
-    Inherited(io::Error),
+pub(crate) struct BindError {
+    address: ListenAddress,
+    cause: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address, cause) => write!(f, "cannot listen on {address}: {cause}"),
-            Self::Inherited(cause) => {
-                write!(f, "cannot take over the sockets of the process before: {cause}")
-            }
-        }
+        write!(f, "cannot listen on {}: {}", self.address, self.cause)
     }
 }
 
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Address(_, cause) | Self::Inherited(cause) => Some(cause),
-        }
+        Some(&self.cause)
     }
 }
 
 /// Removes the files of Unix sockets when it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct SocketFiles(Vec<PathBuf>);
+pub(crate) struct SocketFiles {
+    paths: Vec<PathBuf>,
+    /// Another process looks after them.
+    are_others: Arc<AtomicBool>,
+}
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
+        if self.are_others.load(Ordering::Relaxed) {
+            return;
+        }
+        for path in &self.paths {
             // The program is ending, and the file may have been removed already; an error changes nothing.
             let _ = std::fs::remove_file(path);
         }
@@ -55,43 +55,51 @@ impl Drop for SocketFiles {
 }
 
 impl SocketFiles {
-    /// Leaves the files to a successor, which listens on the same sockets.
-    pub(crate) fn leave(mut self) {
-        self.0.clear();
+    /// Whether another process looks after the files: a predecessor that has not left them to this one, or a successor. To
+    /// be changed when that does.
+    pub(crate) fn are_others(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.are_others)
     }
 }
 
-/// Binds all addresses, or takes over the sockets that a predecessor has bound to them.
+/// Binds the addresses, but takes over those `inherited` sockets of the service manager or of a predecessor that are bound
+/// to them already. All sockets of the manager are listened on; with some, the default address is not. The files are the
+/// predecessor's until it hands over.
 ///
 /// # Errors
-/// When one of the addresses cannot be bound, or a socket not be taken over; no socket stays open then.
-pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<(Vec<Socket>, SocketFiles), BindError> {
+/// When one of the addresses cannot be bound; no socket stays open then.
+pub(crate) fn bind(
+    addresses: &[ListenAddress],
+    is_default: bool,
+    mut inherited: Vec<Bound>,
+    has_predecessor: bool,
+) -> Result<(Vec<Bound>, SocketFiles), BindError> {
     let mut files = SocketFiles::default();
+    files.are_others.store(has_predecessor, Ordering::Relaxed);
     let mut sockets = Vec::new();
-    let inherited = successor::inherited().map_err(BindError::Inherited)?;
-    let mut inherited = inherited.map(Vec::into_iter);
-    for address in addresses {
-        let taken = match &mut inherited {
-            Some(sockets) => {
-                let missing = || BindError::Inherited(io::ErrorKind::NotFound.into());
-                Some(sockets.next().ok_or_else(missing)?)
-            }
-            None => None,
+    let is_activated = inherited.iter().any(|socket| socket.is_managers);
+    for address in addresses.iter().filter(|_| !(is_default && is_activated)) {
+        let taken = inherited.iter().position(|socket| socket.is_at(address));
+        let bound = match taken {
+            Some(index) => inherited.swap_remove(index),
+            None => bind_to(address).map_err(|cause| BindError { address: address.clone(), cause })?,
         };
-        let socket = match (address, taken) {
-            (ListenAddress::Tcp(_), Some(socket)) => Ok(Socket::Tcp(socket.into())),
-            (ListenAddress::Tcp(address), None) => TcpListener::bind(address).map(Socket::Tcp),
-            (ListenAddress::Unix(path), taken) => {
-                let bound = taken.map_or_else(|| bind_unix(path), |socket| Ok(socket.into()));
-                bound.map(|socket| {
-                    files.0.push(path.clone());
-                    Socket::Unix(socket)
-                })
-            }
-        };
-        sockets.push(socket.map_err(|cause| BindError::Address(address.clone(), cause))?);
+        if let (ListenAddress::Unix(path), false) = (address, bound.is_managers) {
+            files.paths.push(path.clone());
+        }
+        sockets.push(bound);
     }
+    // Those of a predecessor that no option names any more are closed here.
+    sockets.extend(inherited.into_iter().filter(|socket| socket.is_managers));
     Ok((sockets, files))
+}
+
+fn bind_to(address: &ListenAddress) -> io::Result<Bound> {
+    let socket = match address {
+        ListenAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address)?),
+        ListenAddress::Unix(path) => Socket::Unix(bind_unix(path)?),
+    };
+    Ok(Bound { socket, is_managers: false })
 }
 
 /// Binds a Unix socket to which owner and group may connect, in place of a socket that a dead process left behind.

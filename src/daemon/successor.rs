@@ -6,29 +6,37 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use actors::Socket;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl;
 
+use crate::daemon::inherited::Bound;
+use crate::daemon::{activation, handover};
 use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
 /// The environment variable with the numbers of the sockets, separated by commas. It is not for operators, so it lacks the
 /// prefix of the variables that are.
 const VARIABLE: &str = "_MODSECURITY_SPOA_SOCKETS";
 
+/// What stands behind the number of a socket that the service manager has too.
+const MANAGERS: &str = "m";
+
 /// The program of this process.
 const RUNNING: &str = "/proc/self/exe";
 
 /// The arguments, with the program's name in front, and the listening sockets for the new process.
 pub(crate) struct Successor {
+    /// The file of the program as it was at the start; another may be there now.
+    program: PathBuf,
     args: Vec<OsString>,
-    sockets: Vec<OwnedFd>,
+    /// Each socket, and whether the service manager has it too.
+    sockets: Vec<(OwnedFd, bool)>,
 }
 
 impl Successor {
@@ -36,15 +44,37 @@ impl Successor {
     ///
     /// # Errors
     /// When a socket cannot be duplicated.
-    pub(crate) fn new(sockets: &[Socket]) -> io::Result<Self> {
-        let keep = |socket: &Socket| match socket {
-            Socket::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
-            Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+    pub(crate) fn new(sockets: &[Bound]) -> io::Result<Self> {
+        let keep = |bound: &Bound| {
+            let kept = match &bound.socket {
+                Socket::Tcp(socket) | Socket::Tls(socket, _) => socket.as_fd().try_clone_to_owned(),
+                Socket::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+            };
+            Ok((kept?, bound.is_managers))
         };
+        let args: Vec<_> = std::env::args_os().collect();
         Ok(Self {
-            args: std::env::args_os().collect(),
+            program: program(args.first())?,
+            args,
             sockets: sockets.iter().map(keep).collect::<io::Result<_>>()?,
         })
+    }
+
+    /// The sockets, and whether the service manager has each of them too.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        self.sockets.iter().map(|(socket, is_managers)| (socket.as_fd(), *is_managers))
+    }
+
+    /// The command that runs the program that is in the file now, with the same arguments.
+    pub(crate) fn new_program(&self) -> Command {
+        let mut args = self.args.iter();
+        let mut command = Command::new(&self.program);
+        command.arg0(args.next().cloned().unwrap_or_default()).args(args);
+        command.env_remove(VARIABLE).env_remove("WATCHDOG_PID");
+        for variable in activation::VARIABLES {
+            command.env_remove(variable);
+        }
+        command
     }
 
     /// Replaces this process by the new one, and so returns only an error.
@@ -53,13 +83,29 @@ impl Successor {
     /// When the sockets cannot be passed on, or the program cannot be executed.
     pub(crate) fn exec(self) -> io::Result<Infallible> {
         close_all_on_exec()?;
-        for socket in &self.sockets {
+        for (socket, _) in &self.sockets {
             fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
-        let numbers: Vec<_> = self.sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
+        let number = |(socket, is_managers): &(OwnedFd, bool)| {
+            let mark = if *is_managers { MANAGERS } else { "" };
+            format!("{}{mark}", socket.as_raw_fd())
+        };
+        let numbers: Vec<_> = self.sockets.iter().map(number).collect();
         let mut command = same_program(self.args);
-        command.env(VARIABLE, numbers.join(","));
+        for variable in activation::VARIABLES {
+            command.env_remove(variable);
+        }
+        command.env(VARIABLE, numbers.join(",")).env_remove(handover::VARIABLE);
         Err(command.exec())
+    }
+}
+
+/// The path of the program's file. As the command line has it where that is a path from the root, since links on the way may
+/// lead to another version later.
+fn program(name: Option<&OsString>) -> io::Result<PathBuf> {
+    match name.map(PathBuf::from).filter(|path| path.is_absolute() && path.exists()) {
+        Some(path) => Ok(path),
+        None => std::env::current_exe(),
     }
 }
 
@@ -84,13 +130,16 @@ pub(crate) fn keep_name(args: &[OsString]) {
     }
 }
 
-/// Takes over the sockets that a predecessor left, in the order of its addresses; `None` without a predecessor.
+/// Takes over the sockets that a predecessor left; `None` without a predecessor.
 ///
 /// # Errors
-/// When the environment variable does not hold numbers of open descriptors.
-pub(crate) fn inherited() -> io::Result<Option<Vec<OwnedFd>>> {
+/// When the environment variable does not hold numbers of listening sockets.
+pub(crate) fn inherited() -> io::Result<Option<Vec<Bound>>> {
     let Ok(numbers) = std::env::var(VARIABLE) else { return Ok(None) };
-    let number =
-        |text: &str| text.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause));
-    numbers.split(',').map(|text| adopt(number(text)?)).collect::<io::Result<_>>().map(Some)
+    let take = |text: &str| {
+        let number = text.trim_end_matches(MANAGERS).parse();
+        let number = number.map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
+        Bound::inherit(adopt(number)?, text.ends_with(MANAGERS))
+    };
+    numbers.split(',').map(take).collect::<io::Result<_>>().map(Some)
 }

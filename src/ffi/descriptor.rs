@@ -1,9 +1,9 @@
 //! Descriptors that this process was started with.
 
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 
 /// Takes over a descriptor that the process's predecessor left to it, by its number.
@@ -20,6 +20,27 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: `fcntl` has just found it open. Nothing else owns it: this process has inherited it, and the caller
     // passes each number once, before anything else is opened.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The flags with which the file under this number was opened.
+///
+/// # Errors
+/// When the process has no descriptor of this number.
+pub fn flags_of(number: RawFd) -> io::Result<OFlag> {
+    // SAFETY: borrowed for this one call of `fcntl`, which fails if there is no such descriptor, and closes nothing.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    Ok(OFlag::from_bits_truncate(fcntl(borrowed, FcntlArg::F_GETFL)?))
+}
+
+/// Puts another open file under a number that something in this process owns, and goes on to own: a library that keeps a
+/// file open writes to the other one from then on. The call is atomic: no write finds the number closed.
+///
+/// # Errors
+/// The system's error; the number stays what it was.
+pub fn put_under(number: RawFd, file: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call reads and writes no memory. The number stays open, and its owner closes it as before.
+    let done = unsafe { libc::dup3(file.as_raw_fd(), number, libc::O_CLOEXEC) };
+    if done >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Marks all descriptors except the standard ones to be closed by the next `exec`. Libraries open some without the

@@ -61,6 +61,17 @@ pub enum Isolation {
     Thread(Arc<Threads>),
 }
 
+impl Isolation {
+    /// Opens the log files of the rules anew, after they were moved away. Engines in processes keep the old ones: those that
+    /// are started from now on have the new ones.
+    pub fn reopen_logs(&self, log: &Logger) {
+        match self {
+            Self::Process(host, _) => host.reopen_logs(),
+            Self::Thread(threads) => threads.reopen_logs(log),
+        }
+    }
+}
+
 /// Why the rules could not be loaded where engines are to run.
 #[derive(Debug)]
 pub enum IsolationError {

@@ -6,15 +6,15 @@
 //! finishes the requests that it has, and replaces itself.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use actors::{CauseOfEnd, Engine, EngineError, Failure, FailureKind, StartError, one_by_one};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use nix::unistd::gettid;
-use slog::Logger;
+use slog::{Logger, error, info};
 
 use crate::ffi::fault::{self, FaultSlot};
 use crate::isolation::EngineLimits;
@@ -22,7 +22,7 @@ use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::error::InspectionError;
-use crate::modsecurity::{ModSecurity, Rules};
+use crate::modsecurity::{LogFiles, ModSecurity, Rules};
 
 /// How often the worker checks for a fault and lets the watchdog look.
 const TICK: Duration = Duration::from_millis(5);
@@ -36,6 +36,8 @@ pub struct Threads {
     pub rules: Rules,
     /// The limits of each engine.
     pub limits: EngineLimits,
+    /// The log files that the rules have open.
+    logs: Mutex<LogFiles>,
     tainted: AtomicBool,
     on_taint: Box<dyn Fn() + Send + Sync>,
 }
@@ -44,7 +46,18 @@ impl Threads {
     /// Loaded rules for engines in threads. `on_taint` is called once, at the first fault.
     #[must_use]
     pub fn new(rules: Rules, limits: EngineLimits, on_taint: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { rules, limits, tainted: AtomicBool::new(false), on_taint }
+        let logs = Mutex::new(rules.log_files());
+        Self { rules, limits, logs, tainted: AtomicBool::new(false), on_taint }
+    }
+
+    /// Opens the log files of the rules anew.
+    pub(super) fn reopen_logs(&self, log: &Logger) {
+        let reopened = self.logs.lock().unwrap_or_else(PoisonError::into_inner).reopen();
+        match reopened {
+            Ok(files) => info!(log, # "audit_logs_reopened", "audit logs reopened"; "files" => files),
+            Err(error) => error!(log, # "audit_logs_not_reopened",
+                "audit log cannot be reopened, going on with the old one"; "cause" => ?error.to_string()),
+        }
     }
 
     fn taint(&self) {

@@ -125,7 +125,7 @@ impl<'a> Watch<'a> {
             }
         }
         if used >= self.limits.cpu / SOFT && !std::mem::replace(&mut self.warned, true) {
-            warn!(self.log, "request is slow in the engine"; "cpu_ms" => used.as_millis() as u64, self.request);
+            warn!(self.log, # "slow_request", "request is slow in the engine"; "cpu_ms" => used.as_millis() as u64, self.request);
         }
         Ok(())
     }

@@ -65,6 +65,11 @@ pub(super) fn check(directives: &Directives, version: EngineVersion) -> Result<V
     Ok(open)
 }
 
+/// The log files that the directives name and the engine opens.
+pub(super) fn files(directives: &Directives, version: EngineVersion) -> Vec<PathBuf> {
+    Logs::of(directives, version).files.into_iter().map(|directive| path_of(directive, version)).collect()
+}
+
 fn failed(directive: &Directive, path: &Path) -> impl Fn(io::Error) -> LogError {
     move |cause| LogError {
         place: directive.place.clone(),

@@ -9,6 +9,7 @@ use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::audit::{self, AuditLog};
 use crate::modsecurity::error::{ApplicationError, LoadError};
 use crate::modsecurity::library::Library;
+use crate::modsecurity::log_files::LogFiles;
 use crate::rules::check::check;
 use crate::rules::directives::needs::Needs;
 use crate::rules::directives::{Counts, Directives, compare, remaining};
@@ -34,6 +35,8 @@ pub struct RuleSet<L> {
     pub audit: Arc<AuditLog>,
     /// What they need of the operating system.
     pub needs: Needs,
+    /// The log files that they name.
+    logs: LogFiles,
 }
 
 /// A summary of loaded rules, for the log.
@@ -76,7 +79,8 @@ pub fn load<L: Library>(source: &RuleSource) -> Result<(RuleSet<L>, Summary), Lo
     let warnings = warnings::find(&directives, &remaining(&directives, &ids), &settings_in_engine);
     let summary = Summary { rules, engine: settings_in_engine.engine, warnings };
     let needs = Needs::of(&directives);
-    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit), needs }, summary))
+    let logs = LogFiles::new(audit::files(&directives, L::VERSION));
+    Ok((RuleSet { library: Arc::new(library), audit: Arc::new(audit), needs, logs }, summary))
 }
 
 /// The tags of each rule with the action `multiMatch`, separated by commas, by the rule's id. Tags with macros are left
@@ -133,6 +137,13 @@ impl<L> RuleSets<L> {
         let mut needs = self.default.needs.clone();
         self.applications.values().for_each(|rules| needs.add(&rules.needs));
         needs
+    }
+
+    /// The log files that all of them name.
+    pub(crate) fn log_files(&self) -> LogFiles {
+        let mut logs = self.default.logs.clone();
+        self.applications.values().for_each(|rules| logs.add(&rules.logs));
+        logs
     }
 }
 

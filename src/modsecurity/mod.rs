@@ -6,6 +6,7 @@ pub mod error;
 mod inspector;
 pub(crate) mod library;
 pub mod load;
+mod log_files;
 pub mod parked;
 mod patience;
 mod resident;
@@ -24,6 +25,7 @@ use crate::message::verdict::Verdict;
 use crate::modsecurity::error::{ApplicationError, InspectionError, LibraryError};
 use crate::modsecurity::inspector::Inspector;
 use crate::modsecurity::load::{RuleSets, Summary, load_all};
+pub(crate) use crate::modsecurity::log_files::LogFiles;
 use crate::modsecurity::parked::RetentionLimits;
 use crate::rules::directives::needs::Needs;
 use crate::rules::sources::RuleSources;
@@ -84,6 +86,16 @@ impl Rules {
             Self::Two(rules) => rules.needs(),
             #[cfg(feature = "engine3")]
             Self::Three(rules) => rules.needs(),
+        }
+    }
+
+    /// The log files that the engine has opened for them.
+    pub(crate) fn log_files(&self) -> LogFiles {
+        match self {
+            #[cfg(feature = "engine2")]
+            Self::Two(rules) => rules.log_files(),
+            #[cfg(feature = "engine3")]
+            Self::Three(rules) => rules.log_files(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod directives;
+pub mod files;
 pub mod progress;
 pub mod sources;
 pub mod version;

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, ArgMatches, Error, ErrorKind};
 
-use super::BadOption;
 pub use super::environment::UnknownVariable;
 use super::environment::{Variables, spelled_out, with_prefix};
+use super::subcommand::Subcommand;
+use super::{BadOption, SettingsError, manual, options_file};
 
 /// The command line as structopt reads it. Values are checked and defaults are filled in by the other files of this module:
 /// with a default, clap 2 would accept an option that lacks its value.
@@ -21,16 +22,40 @@ use super::environment::{Variables, spelled_out, with_prefix};
                   with _ for -: MODSECURITY_SPOA_WORKERS=8. Options that may be repeated take several values, separated by\n\
                   commas, with or without blanks; switches take 1 or 0. The command line wins.\n\n\
                   Exit status: 0 stopped or rules fine, 1 could not start or rules wrong, 2 bad option.",
-    global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever]
+    global_settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::ColorNever],
+    settings = &[AppSettings::DisableHelpSubcommand, AppSettings::VersionlessSubcommands]
 )]
 pub(super) struct Arguments {
     /// Logs at level debug: each link, each health check
     #[structopt(short, long)]
     pub(super) debug: bool,
 
+    /// Where the log goes: stderr, json:stderr, FILE, json:FILE (FILE with a /), syslog[:SOCKET] or journal[:SOCKET],
+    /// which may be followed by ,level=LEVEL; may be repeated [default: stderr]
+    #[structopt(long, value_name = "TARGET", number_of_values = 1, parse(from_os_str))]
+    pub(super) log: Vec<OsString>,
+
+    /// Least important level that is logged (error, warn, info, debug), and exceptions for modules: LEVEL,MODULE=LEVEL,…
+    /// [default: info]
+    #[structopt(long, value_name = "LEVELS")]
+    pub(super) log_level: Option<String>,
+
+    /// What is logged of rules that match: full (a line each), ids (their ids in one line) or none (their ids where the
+    /// request is denied) [default: full]
+    #[structopt(long, value_name = "DETAIL")]
+    pub(super) log_matches: Option<String>,
+
+    /// Most records of denials, matches and level debug in a second, for each target; 0: any number [default: 1000]
+    #[structopt(long, value_name = "NUM")]
+    pub(super) log_limit: Option<String>,
+
     /// ModSecurity configuration file; may be repeated. Without it: built-in settings and the installed Core Rule Set
     #[structopt(short = "f", long, value_name = "FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) rules: Vec<PathBuf>,
+
+    /// Reads rules and certificates anew when their files change, as SIGHUP does
+    #[structopt(long)]
+    pub(super) watch: bool,
 
     /// File of rules for requests whose argument app is NAME; may be repeated, also for the same NAME
     #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
@@ -121,6 +146,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NAME")]
     pub(super) name: Option<String>,
 
+    /// TLS for links over TCP: files of the certificate and its key in PEM, as CERT,KEY; with CERT,KEY,client-ca=CA links
+    /// need a certificate of that authority. SIGHUP reads them anew
+    #[structopt(long, value_name = "FILES", parse(from_os_str))]
+    pub(super) tls: Option<OsString>,
+
     /// Address of metrics, health and a page over HTTP, for this machine alone: 127.0.0.1:9273 or unix:/run/admin.sock
     #[structopt(long, value_name = "ADDR", parse(from_os_str))]
     pub(super) admin: Option<OsString>,
@@ -148,6 +178,12 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "FILE", parse(from_os_str))]
     pub(super) block_page: Option<PathBuf>,
 
+    /// File of such variables, one NAME=VALUE a line, which count before those of the environment and are read anew by an
+    /// upgrade; with - in front it may be missing
+    #[structopt(long, value_name = "FILE", allow_hyphen_values = true, parse(from_os_str))]
+    #[expect(dead_code, reason = "`parse` reads it before the other options")]
+    pub(super) options: Option<OsString>,
+
     /// Loads the rules, reports what is wrong with them, warns of what they let pass, and exits
     #[structopt(long)]
     pub(super) check: bool,
@@ -159,6 +195,9 @@ pub(super) struct Arguments {
     /// Prints the rules that apply without -f, for the engine of --engine, as a file to begin your own with, and exits
     #[structopt(long)]
     pub(super) print_rules: bool,
+
+    #[structopt(subcommand)]
+    pub(super) subcommand: Option<Subcommand>,
 }
 
 /// The outcome of reading the command line and the environment.
@@ -172,7 +211,7 @@ pub(super) enum Parsed {
         /// The variables that have the program's prefix but belong to no option.
         unknown_variables: Vec<UnknownVariable>,
     },
-    /// A text to print: the help or the version.
+    /// A text to print: the help, the version, the manual page or completions.
     Print(String),
 }
 
@@ -185,9 +224,14 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 30] = [
+pub(super) const OPTIONS: [(&str, Kind); 37] = [
     ("debug", Kind::Switch),
+    ("log", Kind::List),
+    ("log-level", Kind::Value),
+    ("log-matches", Kind::Value),
+    ("log-limit", Kind::Value),
     ("rules", Kind::List),
+    ("watch", Kind::Switch),
     ("app", Kind::List),
     ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),
@@ -207,12 +251,14 @@ pub(super) const OPTIONS: [(&str, Kind); 30] = [
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
     ("name", Kind::Value),
+    ("tls", Kind::Value),
     ("admin", Kind::Value),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),
     ("responses", Kind::Value),
     ("response-ttl", Kind::Value),
     ("block-page", Kind::Value),
+    ("options", Kind::Value),
     ("check", Kind::Switch),
     ("strict", Kind::Switch),
     ("print-rules", Kind::Switch),
@@ -221,38 +267,48 @@ pub(super) const OPTIONS: [(&str, Kind); 30] = [
 /// Reads the command line (the program's name first) and then, for options that it lacks, the environment.
 ///
 /// # Errors
-/// The first option or variable that cannot be read.
+/// The first option or variable that cannot be read, or the file of `--options`.
 pub(super) fn parse(
     args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     version: &str,
-) -> Result<Parsed, BadOption> {
+) -> Result<Parsed, SettingsError> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     if let Some(arg) = args.iter().skip(1).find(|arg| !has_readable_name(arg)) {
-        return Err(BadOption(format!("{arg:?} is no option: its name is not UTF-8")));
+        return Err(BadOption(format!("{arg:?} is no option: its name is not UTF-8")).into());
     }
     let app = || Arguments::clap().version(version);
     let given = match app().get_matches_from_safe(&args) {
         Ok(given) => given,
-        Err(error) => return refused(error),
+        Err(error) => return Ok(refused(error)?),
     };
     let mut found = with_prefix(environment);
+    let file = given.value_of_os("options").map(OsString::from).or_else(|| found.peek("options"));
+    if let Some(file) = file {
+        found.count_before(options_file::read(&file)?);
+    }
     let mut variables = Variables::default();
     for (name, kind) in OPTIONS {
         let Some(value) = found.take(name).filter(|_| !is_given(&given, name)) else { continue };
-        args.extend(spelled_out(name, kind, &value)?);
+        // Before all others: those behind a command are the command's.
+        let first = args.len().min(1);
+        args.splice(first..first, spelled_out(name, kind, &value)?);
         variables.gives(name);
     }
     let matches = match app().get_matches_from_safe(&args) {
         Ok(matches) => matches,
-        Err(error) => return refused(error),
+        Err(error) => return Ok(refused(error)?),
     };
     are_texts(&matches).map_err(|error| variables.blamed(error))?;
-    Ok(Parsed::Arguments {
-        arguments: Box::new(Arguments::from_clap(&matches)),
-        variables,
-        unknown_variables: found.unknown(),
-    })
+    let arguments = Arguments::from_clap(&matches);
+    match arguments.subcommand {
+        Some(Subcommand::Man) => return Ok(Parsed::Print(manual::page(app(), version))),
+        Some(Subcommand::Completions { shell }) => {
+            return Ok(Parsed::Print(manual::completions(app(), shell)));
+        }
+        Some(Subcommand::Probe { .. } | Subcommand::Reload { .. }) | None => {}
+    }
+    Ok(Parsed::Arguments { arguments: Box::new(arguments), variables, unknown_variables: found.unknown() })
 }
 
 /// Whether clap can read the name of a long option; clap panics over bytes that are not UTF-8.
@@ -267,7 +323,7 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 5] = ["rules", "app", "listen", "admin", "block-page"];
+    const NOT_TEXTS: [&str; 8] = ["rules", "app", "listen", "admin", "tls", "block-page", "log", "options"];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

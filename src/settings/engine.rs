@@ -7,7 +7,7 @@ use actors::spop::frame::MIN_FRAME_SIZE;
 use nix::unistd::geteuid;
 
 use super::arguments::Arguments;
-use super::{BadOption, SettingsError, app, number, on_error, time};
+use super::{BadOption, SettingsError, app, log, number, on_error, time};
 use crate::agent::AgentSettings;
 use crate::agent::policy::{Applications, Truncated, UnknownApplication};
 use crate::agent::recycling::Recycling;
@@ -177,6 +177,7 @@ pub(super) fn agent(
         })
     });
     Ok(AgentSettings {
+        matches: log::matches(arguments)?,
         answers: Policy {
             name,
             on_error: on_error::parse(arguments.on_error.as_deref().unwrap_or("unset"))?,

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::BadOption;
 use super::arguments::{Kind, OPTIONS};
+use super::log;
 use crate::rules::check::suggestion::closest;
 
 /// The prefix of the program's environment variables.
@@ -45,6 +46,16 @@ pub(super) fn with_prefix(environment: impl IntoIterator<Item = (OsString, OsStr
 }
 
 impl Found {
+    /// The value of the variable of this option.
+    pub(super) fn peek(&self, name: &str) -> Option<OsString> {
+        self.0.get(OsStr::new(&variable(name))).cloned()
+    }
+
+    /// Has these variables take the place of those of the same names.
+    pub(super) fn count_before(&mut self, variables: Vec<(OsString, OsString)>) {
+        self.0.extend(with_prefix(variables).0);
+    }
+
     /// Takes the variable of this option out, and returns its value.
     pub(super) fn take(&mut self, name: &str) -> Option<OsString> {
         self.0.remove(OsStr::new(&variable(name)))
@@ -112,8 +123,15 @@ pub(super) fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<O
     match kind {
         Kind::Value => Ok(with(value.as_bytes())),
         Kind::List => {
-            let items = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-            Ok(items.filter(|item| !item.is_empty()).flat_map(with).collect())
+            let mut items = Vec::<Vec<u8>>::new();
+            for part in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                match items.last_mut().filter(|_| is_attribute(name, part)) {
+                    Some(item) => item.extend([b",", part].concat()),
+                    None if part.is_empty() => {}
+                    None => items.push(part.to_vec()),
+                }
+            }
+            Ok(items.iter().flat_map(|item| with(item)).collect())
         }
         Kind::Switch => match value.to_string_lossy().to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" | "on" => Ok(vec![OsString::from(option)]),
@@ -121,6 +139,11 @@ pub(super) fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<O
             other => Err(BadOption(format!("{}: {other:?} is neither 1 nor 0", variable(name)))),
         },
     }
+}
+
+/// Whether a part between two commas belongs to the item before it.
+fn is_attribute(name: &str, part: &[u8]) -> bool {
+    name == "log" && part.starts_with(log::ATTRIBUTE.as_bytes())
 }
 
 #[cfg(test)]

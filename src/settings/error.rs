@@ -21,6 +21,13 @@ impl std::error::Error for BadOption {}
 pub enum SettingsError {
     /// An option or a variable is wrong.
     Option(BadOption),
+    /// The file of `--options` cannot be read.
+    OptionsFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's error, or what is wrong with the content.
+        cause: io::Error,
+    },
     /// The page of `--block-page` cannot be read.
     BlockPage {
         /// The option or the variable that names the file.
@@ -38,7 +45,7 @@ impl SettingsError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Option(_) => 2,
-            Self::BlockPage { .. } => 1,
+            Self::OptionsFile { .. } | Self::BlockPage { .. } => 1,
         }
     }
 }
@@ -53,6 +60,9 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(error) => error.fmt(f),
+            Self::OptionsFile { path, cause } => {
+                write!(f, "cannot read {} (--options): {cause}", path.display())
+            }
             Self::BlockPage { setting, path, cause } => {
                 write!(f, "{setting}: cannot read {}: {cause}", path.display())
             }
@@ -64,7 +74,7 @@ impl std::error::Error for SettingsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Option(error) => Some(error),
-            Self::BlockPage { cause, .. } => Some(cause),
+            Self::OptionsFile { cause, .. } | Self::BlockPage { cause, .. } => Some(cause),
         }
     }
 }

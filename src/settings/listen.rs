@@ -40,18 +40,22 @@ pub(super) fn parse_all(listen: &[OsString], port: Option<&str>) -> Result<Vec<L
             Ok(vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, port).into())])
         }
         (_, Some(_)) => Err(BadOption("--port and --listen exclude each other".to_owned())),
-        (addresses, None) => addresses.iter().map(|address| parse(address)).collect(),
+        (addresses, None) => addresses.iter().map(|address| parse("--listen", address)).collect(),
     }
 }
 
-fn parse(value: &OsStr) -> Result<ListenAddress, BadOption> {
+/// Reads one address.
+///
+/// # Errors
+/// When `value` is none; the error names `option`.
+pub(super) fn parse(option: &str, value: &OsStr) -> Result<ListenAddress, BadOption> {
     if let Some(path) = value.as_bytes().strip_prefix(b"unix:").filter(|path| !path.is_empty()) {
         return Ok(ListenAddress::Unix(PathBuf::from(OsStr::from_bytes(path))));
     }
     let address = value.to_str().and_then(|value| value.parse().ok());
     address.map(ListenAddress::Tcp).ok_or_else(|| {
         BadOption(format!(
-            "--listen: {value:?} is not an address like 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock"
+            "{option}: {value:?} is not an address like 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock"
         ))
     })
 }

@@ -9,16 +9,22 @@ mod engine;
 mod environment;
 mod error;
 mod listen;
+mod log;
+mod manual;
 mod name;
 mod number;
 mod on_error;
+mod options_file;
+mod subcommand;
 mod time;
+mod tls;
 mod tree;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
+use crate::logging::target::LogSettings;
 use crate::rules::sources::RuleSources;
 pub use admin::AdminAddress;
 pub use arguments::UnknownVariable;
@@ -26,12 +32,14 @@ use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
 pub use listen::ListenAddress;
+use subcommand::Subcommand;
+pub use tls::TlsFiles;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether the log has level debug (`--debug`).
-    pub debug: bool,
+    /// Where the log goes, and what is in it.
+    pub log: LogSettings,
     /// What to do.
     pub task: Task,
     /// The sets of rules, and the engine that loads them.
@@ -40,6 +48,12 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// Where metrics, health and the page are (`--admin`).
     pub admin: Option<AdminAddress>,
+    /// No option says where to listen: sockets of the service manager are enough, if there are any.
+    pub is_listen_default: bool,
+    /// The files of TLS for links over TCP; `None`: they are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Whether a change of the files that were read is a reload (`--watch`).
+    pub watch: bool,
     /// Whether engines run in processes or in threads.
     pub isolation: IsolationMode,
     /// The limits of each engine.
@@ -71,7 +85,11 @@ pub enum Task {
 pub enum Command {
     /// Do the task of these settings.
     Run(Box<Settings>),
-    /// Print this text, the help or the version, and exit.
+    /// Ask the agents at these addresses whether they are healthy, and exit (`probe`).
+    Probe(Vec<ListenAddress>),
+    /// Have the agent with this process id read its rules anew.
+    Reload(i32),
+    /// Print this text (help, version, manual page or completions) and exit.
     Print(String),
 }
 
@@ -89,8 +107,16 @@ pub fn read(
     match arguments::parse(args, environment, version)? {
         Parsed::Print(text) => Ok(Command::Print(text)),
         Parsed::Arguments { arguments, variables, unknown_variables } => {
+            if let Some(Subcommand::Probe { address }) = &arguments.subcommand {
+                let addresses = probed(&arguments, address.as_deref());
+                return Ok(Command::Probe(addresses.map_err(|error| variables.blamed(error))?));
+            }
+            if let Some(Subcommand::Reload { pid }) = &arguments.subcommand {
+                return Ok(Command::Reload(number::parse("reload", pid, 2, i32::MAX)?));
+            }
             let checked = check(&arguments, unknown_variables).map_err(|error| match error {
                 SettingsError::Option(error) => variables.blamed(error).into(),
+                error @ SettingsError::OptionsFile { .. } => error,
                 SettingsError::BlockPage { setting, path, cause } => {
                     SettingsError::BlockPage { setting: variables.named(setting), path, cause }
                 }
@@ -108,10 +134,13 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     let listen = listen::parse_all(&arguments.listen, arguments.port.as_deref())?;
     let name = name::parse(arguments.name.as_deref(), &listen)?;
     Ok(Settings {
-        debug: arguments.debug,
+        log: log::check(arguments)?,
         task: task(arguments)?,
         listen,
         admin: admin::parse(arguments.admin.as_deref())?,
+        is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
+        tls: arguments.tls.as_deref().map(tls::parse).transpose()?,
+        watch: arguments.watch,
         isolation: engine::isolation(arguments)?,
         agent: engine::agent(arguments, name, &rules, limits.responses, tree.workers, &tree.limits)?,
         rules,
@@ -119,6 +148,14 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         tree,
         unknown_variables,
     })
+}
+
+/// The addresses that `probe` asks: the one that it is given, else those where an agent with the same options listens.
+fn probed(arguments: &Arguments, address: Option<&OsStr>) -> Result<Vec<ListenAddress>, BadOption> {
+    match address {
+        Some(address) => Ok(vec![listen::parse("probe", address)?]),
+        None => listen::parse_all(&arguments.listen, arguments.port.as_deref()),
+    }
 }
 
 /// What to do.

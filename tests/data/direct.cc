@@ -122,17 +122,25 @@ std::string score(Transaction *transaction) {
     return "-";
 }
 
+// A match refers to its rule by an address in 3.0.9, and by a reference in 3.0.14.
+long long id_of(const RuleWithActions *rule) { return rule->m_ruleId; }
+template <typename Rule>
+long long id_of(const Rule &rule) {
+    return rule.m_ruleId;
+}
+
 std::string rules(Transaction *transaction) {
     std::vector<long long> seen;
     std::string all;
     for (const auto &message : transaction->m_rulesMessages) {
+        const long long rule = id_of(message.m_rule);
         bool known = false;
         for (const auto id : seen) {
-            known = known || id == message.m_ruleId;
+            known = known || id == rule;
         }
         if (!known) {
-            seen.push_back(message.m_ruleId);
-            all += (all.empty() ? "" : ",") + std::to_string(message.m_ruleId);
+            seen.push_back(rule);
+            all += (all.empty() ? "" : ",") + std::to_string(rule);
         }
     }
     return all.empty() ? "-" : all;

@@ -201,6 +201,6 @@ fn a_thousand_applications_are_loaded_and_reloaded() {
     let mark = agent.log.lines().len();
     agent.signal("HUP");
     let line = agent.log.wait_for_after(mark, "the reload", |line| line.contains(" rules reloaded, "));
-    assert_eq!(value(&line, "rules"), value(&line, "rules_before"), "{line}");
+    assert_eq!(value(&line, "rules_in_engine"), value(&line, "rules_before"), "{line}");
     assert_eq!(ask(), Some(403));
 }

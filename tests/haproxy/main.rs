@@ -9,6 +9,10 @@
 mod async_acks;
 // Ways that once let an attack through: request and verdict, through HAProxy and straight.
 mod bypasses;
+// Who the client is behind a CDN or a balancer.
+mod clients;
+// The files for containers and Kubernetes.
+mod containers;
 // The deployed configuration as it is, and without an agent.
 mod deployed;
 // The configurations that were written for other agents.
@@ -32,6 +36,8 @@ mod record_seeds;
 mod request_view;
 // Responses that leak, or that nobody inspected.
 mod responses;
+// Events and WebSockets while responses are inspected.
+mod streams;
 // Two agents behind one HAProxy.
 mod several_agents;
 // The status of the rule that denies, from every phase.
@@ -39,6 +45,8 @@ mod statuses;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
+// Links inside TLS, with and without a certificate of HAProxy's.
+mod tls;
 // HTTP/1.0, 1.1 and 2, IPv4, IPv6 and Unix sockets, chunks and large bodies.
 mod transport;
 // An attack is denied wherever it hides, and a clean request let through.

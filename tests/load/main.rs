@@ -14,6 +14,8 @@ mod fairness;
 mod machine;
 // More requests than engines can inspect: as many verdicts as ever, and an explicit error in time for every other one.
 mod overload;
+// Many reloads.
+mod reloads;
 // An agent with a library of faults in its engine.
 #[path = "../faults/subject.rs"]
 mod subject;

@@ -150,3 +150,31 @@ fn a_port_on_the_command_line_replaces_addresses_of_the_environment() {
     assert_eq!(output.status.code(), Some(1), "-p is not what it listens on");
     assert!(String::from_utf8(output.stderr).unwrap().contains(&port));
 }
+
+#[test]
+fn a_file_of_options_counts_before_the_environment_and_after_the_command_line() {
+    let (folder, rules) = rule_file("SecRuleEngine On\n");
+    let file = folder.path().join("options");
+    std::fs::write(
+        &file,
+        "# Comment\nMODSECURITY_SPOA_WORKERS=\"3\"\nMODSECURITY_SPOA_QUEUE=33\nPATH=/nowhere\n",
+    )
+    .unwrap();
+    let (file, rules) = (file.to_str().unwrap(), rules.to_str().unwrap());
+    let environment = [("MODSECURITY_SPOA_OPTIONS", file), ("MODSECURITY_SPOA_WORKERS", "2")];
+    let agent =
+        Agent::start_exactly(&["--listen", "127.0.0.1:0", "-f", rules, "--queue", "44"], &environment);
+    agent.log.wait_for_text(" ready, workers: 3, queue: 44, ");
+    let missing = format!("-{}", folder.path().join("none").display());
+    let said = |file: &str| {
+        let output = run(&["--check", "-f", rules, "--options", file], &[]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(said(&missing).0, Some(0));
+    std::fs::write(file, "MODSECURITY_SPOA_WORKERS=none\n").unwrap();
+    let (status, complaint) = said(file);
+    assert!(status == Some(2) && complaint.contains("MODSECURITY_SPOA_WORKERS: "), "{complaint}");
+    std::fs::write(file, "\nMODSECURITY_SPOA_WORKERS 3\n").unwrap();
+    let (status, complaint) = said(file);
+    assert!(status == Some(1) && complaint.contains("line 2"), "{complaint}");
+}

@@ -163,7 +163,8 @@ fn the_start_is_told_step_by_step() {
 #[test]
 fn times_are_utc_whatever_the_time_zone() {
     let now = || {
-        String::from_utf8(Command::new("date").args(["-u", "+%b %d %H:%M"]).output().unwrap().stdout).unwrap()
+        String::from_utf8(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M"]).output().unwrap().stdout)
+            .unwrap()
     };
     let before = now();
     let agent = Agent::start_exactly(&["--listen", "127.0.0.1:0"], &[("TZ", "Asia/Kathmandu")]);

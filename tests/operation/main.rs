@@ -4,6 +4,8 @@
 
 // Metrics, health, status and the page of --admin.
 mod admin;
+// Sockets that the service manager has bound.
+mod activation;
 // Files that never come: FIFOs, and file systems that do not answer.
 mod blocked_files;
 // The command line, and every mistake on it.
@@ -16,14 +18,34 @@ mod full_disk;
 mod layers;
 // What is in the log, and that no request can forge a line of it.
 mod log;
+// That every record has a name, and the guide knows it.
+mod log_events;
+// Attacks: what is logged of them at most, and that they hide no crash.
+mod log_floods;
+// Log files that are moved away (SIGUSR1, SIGHUP, logrotate).
+mod log_rotation;
+// Bodies, cookies and credentials, which are not in the log.
+mod log_secrets;
+// The forms of the log (text, JSON, syslog, journal), and what each target gets.
+mod log_targets;
+// The manual page and the completions have all that --help has.
+mod manual;
 // Every option of --help with a good and a bad value, on the command line and in the environment.
 mod options;
+// The health check from the command line: what it asks, and that it never takes longer than it says.
+mod probe;
 // New rules and reopened log files (SIGHUP), and that no request notices.
 mod reload;
-// Signals before it is ready, those without a meaning, and the name of a process that was replaced.
+// What the service manager learns, and who asks for a reload.
+mod service_manager;
+// Signals before it is ready, signals to its other processes, and the name of a process that was replaced.
 mod signals;
 // The end: what is in flight answered, links told, sockets removed.
 mod stop;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
+// A new process of the program takes over (SIGUSR2).
+mod upgrade;
+// Files that change, with --watch.
+mod watch;

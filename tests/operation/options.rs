@@ -4,15 +4,22 @@
 use crate::command_line::refused;
 use crate::support::agent::rule_file;
 use crate::support::process::{run, run_raw};
+use crate::support::tls::Certificates;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists. A switch takes its
+/// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists, CERTIFICATES
+/// the value of `--tls` for some that do. A switch takes its
 /// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 30] = [
+const ROWS: [(&str, &str, &[&str]); 37] = [
     ("debug", "yes", &["perhaps"]),
+    ("log", "json:stderr,level=warn", &["sylog", "json:", "/tmp/", "stderr,level=loud"]),
+    ("log-level", "warn,actors=debug", &["loud", "info,nobody=debug", "info,debug"]),
+    ("log-matches", "ids", &["some"]),
+    ("log-limit", "0", &["1.5", "many", "1000001"]),
     ("rules", "RULES", &["/nowhere/rules.conf"]),
+    ("watch", "yes", &["perhaps"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
     ("unknown-app", "error", &["maybe"]),
     ("max-frame-size", "1000", &["255", "16777217", "0", "large", "16k"]),
@@ -35,6 +42,11 @@ const ROWS: [(&str, &str, &[&str]); 30] = [
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
     ("name", "agent-1.internal:12345", &["", "two words", "a/b", "\u{e4}"]),
     (
+        "tls",
+        "CERTIFICATES",
+        &["cert.pem", "cert.pem,", ",key.pem", "a,b,c", "a,b,client-ca=", "a,b,client-ca=c,d"],
+    ),
+    (
         "admin",
         "127.0.0.1:0",
         &["nonsense", "127.0.0.1", "0.0.0.0:9273", "192.0.2.1:9273", "[::]:9273", "unix:"],
@@ -44,6 +56,7 @@ const ROWS: [(&str, &str, &[&str]); 30] = [
     ("responses", "10", &["many", "1000001"]),
     ("response-ttl", "30s", &["soon", "5h"]),
     ("block-page", "RULES", &["/nowhere/page.html"]),
+    ("options", "/dev/null", &["/nowhere/options"]),
     ("check", "yes", &["perhaps"]),
     ("strict", "no", &["perhaps"]),
     ("print-rules", "no", &["perhaps"]),
@@ -110,12 +123,19 @@ fn options() -> Vec<Listed> {
     options
 }
 
-/// Each option with its row, and the rule file that the rows may name.
-fn rows() -> (tempfile::TempDir, Vec<(Listed, String, Vec<String>)>) {
+/// An option, a value that it takes, and those that it refuses.
+type Row = (Listed, String, Vec<String>);
+
+/// Each option with its row, and the files that the rows may name.
+fn rows() -> ((tempfile::TempDir, Certificates), Vec<Row>) {
     let (folder, path) = rule_file("SecRuleEngine On\n");
+    let certificates = Certificates::default();
     let own = std::process::Command::new("id").arg("-u").output().unwrap().stdout;
     let own = String::from_utf8(own).unwrap();
-    let named = |value: &str| value.replace("RULES", path.to_str().unwrap()).replace("OWN", own.trim());
+    let named = |value: &str| {
+        let value = value.replace("RULES", path.to_str().unwrap()).replace("OWN", own.trim());
+        value.replace("CERTIFICATES", &certificates.option(false))
+    };
     let mut rows: BTreeMap<_, _> = ROWS.into_iter().map(|(name, good, bad)| (name, (good, bad))).collect();
     let mut known = Vec::new();
     for option in options() {
@@ -125,7 +145,7 @@ fn rows() -> (tempfile::TempDir, Vec<(Listed, String, Vec<String>)>) {
         known.push((option, named(good), bad.iter().map(|value| named(value)).collect()));
     }
     assert!(rows.is_empty(), "--help does not list {:?}", rows.keys());
-    (folder, known)
+    ((folder, certificates), known)
 }
 
 /// Loads the rules with these words and variables, and checks that nothing is wrong with any of them.
@@ -232,7 +252,9 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "listen", "admin", "block-page"].contains(&option.long.as_str()) {
+        if !["rules", "app", "listen", "admin", "tls", "block-page", "log", "options"]
+            .contains(&option.long.as_str())
+        {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");
             let said = refused(&[], &[(&option.variable(), bytes)]);

@@ -18,3 +18,5 @@ mod notify;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;
+// Links inside TLS, and who has no business there.
+mod tls;

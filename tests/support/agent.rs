@@ -3,6 +3,7 @@
 use super::log::{Log, value};
 use super::process::{AGENT, clean_environment, end, guarded, guarded_as, signal, spawn, wait};
 use super::spop::Link;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
@@ -66,6 +67,13 @@ impl Agent {
     /// Starts this command, which starts the agent, without waiting for anything.
     pub fn launch_command(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        clean_environment(&mut command);
+        Self::follow(spawn(command))
+    }
+
+    /// The same with this as its standard input.
+    pub fn launch_command_on(mut command: Command, input: OwnedFd) -> Self {
+        command.stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
         clean_environment(&mut command);
         Self::follow(spawn(command))
     }
@@ -148,6 +156,17 @@ impl Agent {
     pub fn engines(&self) -> Vec<u32> {
         // By their place, as they take their name only a moment after their start.
         children(self.pid()).into_iter().flat_map(children).collect()
+    }
+
+    /// The process ids of the engines of an agent that was only launched.
+    pub fn engines_of(pid: u32) -> Vec<u32> {
+        children(pid).into_iter().flat_map(children).collect()
+    }
+
+    /// The process id of its zygote, which has engines.
+    pub fn zygote(&self) -> u32 {
+        let has_engines = |pid: &u32| !children(*pid).is_empty();
+        children(self.pid()).into_iter().find(has_engines).unwrap()
     }
 
     /// The resident memory of it and of all processes that it has started, in KiB.

@@ -14,10 +14,12 @@ pub mod flood;
 pub mod haproxy;
 pub mod http;
 pub mod log;
+pub mod manager;
 pub mod process;
 pub mod site;
 pub mod spop;
 pub mod tap;
+pub mod tls;
 pub mod waiting;
 pub mod wire;
 

@@ -65,6 +65,11 @@ impl Link {
         Self(Box::new(stream))
     }
 
+    /// The same through anything that carries bytes, such as TLS.
+    pub fn through(stream: impl Read + Write + Send + 'static) -> Self {
+        Self(Box::new(stream))
+    }
+
     /// Sends bytes as they are. A peer that has closed is no error here: what it said is read afterwards.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         drop(self.0.write_all(bytes));

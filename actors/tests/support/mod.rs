@@ -58,6 +58,7 @@ impl Handler<TreeEvent> for Owner {
         match event {
             TreeEvent::Ready => self.ready.send(Ok(())).unwrap_or_default(),
             TreeEvent::Failed(cause) => self.ready.send(Err(cause)).unwrap_or_default(),
+            TreeEvent::Alive { .. } => {}
             TreeEvent::Stopped => System::current().stop(),
         }
     }

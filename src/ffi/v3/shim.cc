@@ -6,6 +6,7 @@
 #include <ctime>
 #include <exception>
 #include <iostream>
+#include <memory>
 
 #include <unistd.h>
 
@@ -36,6 +37,20 @@ int guarded(mss_error *error, Call call) noexcept {
 
 mss_bytes view(const std::string &text) { return {text.data(), text.size()}; }
 
+// What 3.0.9 has a pointer to, and 3.0.14 the thing itself: the address of both.
+template <typename Thing>
+const Thing *address(const Thing &thing) {
+    return &thing;
+}
+template <typename Thing>
+const Thing *address(Thing *const &thing) {
+    return thing;
+}
+template <typename Thing>
+const Thing *address(const std::shared_ptr<Thing> &thing) {
+    return thing.get();
+}
+
 // The library's log callback, which does nothing. It is not called for a rule that denies; mss_matches lists all
 // matches.
 void ignore(void *, const void *) {}
@@ -53,7 +68,7 @@ template struct Expose<&modsecurity::RuleWithActions::m_disruptiveAction>;
 bool is_drop(const modsecurity::actions::Action &action) { return action.m_name && *action.m_name == "drop"; }
 
 // Whether a rule drops the connection. The library denies instead of dropping, so its intervention does not say.
-bool drops(const Transaction &transaction, modsecurity::RuleWithActions &rule) {
+bool drops(const Transaction &transaction, const modsecurity::RuleWithActions &rule) {
     if (!rule.hasBlockAction()) {
         const auto *action = rule.*disruptive_action();
         return action != nullptr && is_drop(*action);
@@ -111,7 +126,8 @@ int audit_record(Transaction &transaction, char *path, size_t size) {
     char stamp[64];
     localtime_r(&transaction.m_timeStamp, &time);
     strftime(stamp, sizeof stamp, "/%Y%m%d/%Y%m%d-%H%M/%Y%m%d-%H%M%S-", &time);
-    std::snprintf(path, size, "%s%s%s", log->m_storage_dir.c_str(), stamp, transaction.m_id->c_str());
+    std::snprintf(path, size, "%s%s%s", log->m_storage_dir.c_str(), stamp,
+                  address(transaction.m_id)->c_str());
     return 2;
 }
 
@@ -337,25 +353,31 @@ int mss_intervention(Transaction *transaction, ModSecurityIntervention *interven
 int mss_matches(Transaction *transaction, size_t skip, void (*visit)(void *context, const mss_match *match),
                 void *context, mss_error *error) {
     return guarded(error, [&] {
-        for (const auto &rule : transaction->m_rulesMessages) {
+        for (const auto &message : transaction->m_rulesMessages) {
             if (skip > 0) {
                 skip--;
                 continue;
             }
             mss_match match = {};
-            match.rule = rule.m_ruleId;
-            match.phase = rule.m_phase;
-            match.disruptive = rule.m_isDisruptive ? 1 : 0;
-            match.drops = rule.m_rule != nullptr && drops(*transaction, *rule.m_rule) ? 1 : 0;
-            match.severity = rule.m_rule != nullptr && rule.m_rule->hasSeverity() ? rule.m_severity : -1;
-            match.line = rule.m_ruleLine;
-            if (rule.m_ruleFile) {
-                match.file = view(*rule.m_ruleFile);
+            match.disruptive = message.m_isDisruptive ? 1 : 0;
+            match.severity = -1;
+            if (const auto *rule = address(message.m_rule)) {
+                match.rule = rule->m_ruleId;
+                // The library counts from the phase before a request's first.
+                match.phase = rule->getPhase() - 1;
+                match.drops = drops(*transaction, *rule) ? 1 : 0;
+                if (rule->hasSeverity()) {
+                    match.severity = message.m_severity;
+                }
+                match.line = rule->getLineNumber();
+                if (const auto *file = address(rule->getFileName())) {
+                    match.file = view(*file);
+                }
             }
-            match.message = view(rule.m_message);
-            match.data = view(rule.m_data);
+            match.message = view(message.m_message);
+            match.data = view(message.m_data);
             std::string tags;
-            for (const auto &tag : rule.m_tags) {
+            for (const auto &tag : message.m_tags) {
                 tags.append(tags.empty() ? "" : ",").append(tag);
             }
             match.tags = view(tags);

@@ -34,6 +34,8 @@ pub(super) enum Order {
     /// Fork a spare zygote; the descriptor of the spare's control socket comes with the message. To a spare, this also
     /// is the order to take over.
     Spare,
+    /// Open anew the log files of the rules, for engines that are forked from now on.
+    ReopenLogs,
 }
 
 /// What the zygote tells the front.
@@ -70,6 +72,8 @@ pub(super) enum Report {
         /// The exit status of an engine that exited by itself.
         status: i32,
     },
+    /// The log files of the rules are opened anew: how many, or why one of them is not.
+    LogsReopened(Result<u64, String>),
     /// The first message of a spare on its own control socket.
     Spare {
         /// The spare's process.
@@ -83,6 +87,7 @@ impl Order {
             Self::Spawn { token, worker } => message(1, &[token, worker]),
             Self::Kill { pid } => message(2, &[pid as u64]),
             Self::Spare => message(3, &[]),
+            Self::ReopenLogs => message(4, &[]),
         }
     }
 
@@ -93,6 +98,7 @@ impl Order {
             1 => Self::Spawn { token: number()?, worker: number()? },
             2 => Self::Kill { pid: number()?.try_into().ok()? },
             3 => Self::Spare,
+            4 => Self::ReopenLogs,
             _ => return None,
         })
     }
@@ -116,14 +122,9 @@ impl Report {
                 all.extend(summaries.iter().flat_map(numbers));
                 message(1, &all)
             }
-            Self::Failed(cause) => {
-                let mut out = message(2, &[]);
-                // The text's length and the kinds take a few bytes as well.
-                let end = (0..=MAX_MESSAGE - 16).rev().find_map(|end| cause.get(..end));
-                let cause = if cause.len() < MAX_MESSAGE - 16 { cause } else { end.unwrap_or_default() };
-                Value::String(cause.as_bytes()).encode(&mut out);
-                out
-            }
+            Self::Failed(cause) => text(2, cause),
+            Self::LogsReopened(Ok(files)) => message(9, &[*files]),
+            Self::LogsReopened(Err(cause)) => text(10, cause),
             Self::Sandbox(notice) => {
                 let mut out = message(7, &[]);
                 notice.encode(&mut out);
@@ -140,9 +141,10 @@ impl Report {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let kind = reader.varint("kind").ok()?;
-        if kind == 2 {
+        if kind == 2 || kind == 10 {
             let text = reader.value("cause").ok()?.bytes()?;
-            return Some(Self::Failed(String::from_utf8_lossy(text).into_owned()));
+            let text = String::from_utf8_lossy(text).into_owned();
+            return Some(if kind == 2 { Self::Failed(text) } else { Self::LogsReopened(Err(text)) });
         }
         if kind == 7 {
             return Notice::decode(&mut reader).map(Self::Sandbox);
@@ -174,6 +176,7 @@ impl Report {
             5 => Self::Ended { pid: small(number())?, signal: small(number())?, status: small(number())? },
             6 => Self::Ready,
             8 => Self::Spare { pid: small(number())? },
+            9 => Self::LogsReopened(Ok(number()?)),
             _ => return None,
         })
     }
@@ -187,6 +190,16 @@ fn message(kind: u64, numbers: &[u64]) -> Vec<u8> {
     out
 }
 
+/// A message that is a text, which is cut if it is too long.
+fn text(kind: u64, text: &str) -> Vec<u8> {
+    let mut out = message(kind, &[]);
+    // The text's length and the kinds take a few bytes as well.
+    let end = (0..=MAX_MESSAGE - 16).rev().find_map(|end| text.get(..end));
+    let text = if text.len() < MAX_MESSAGE - 16 { text } else { end.unwrap_or_default() };
+    Value::String(text.as_bytes()).encode(&mut out);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,7 +208,8 @@ mod tests {
 
     #[test]
     fn messages_come_back() {
-        for order in [Order::Spawn { token: 1 << 40, worker: 3 }, Order::Kill { pid: 77 }, Order::Spare] {
+        let spawn = Order::Spawn { token: 1 << 40, worker: 3 };
+        for order in [spawn, Order::Kill { pid: 77 }, Order::Spare, Order::ReopenLogs] {
             assert_eq!(Order::decode(&order.encode()), Some(order));
         }
         let summary = Summary {
@@ -220,6 +234,8 @@ mod tests {
             Report::NotSpawned { token: 5, errno: 11 },
             Report::Ended { pid: 1234, signal: 11, status: 0 },
             Report::Spare { pid: 1234 },
+            Report::LogsReopened(Ok(3)),
+            Report::LogsReopened(Err("/var/log/audit.log: no such file".to_owned())),
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }

@@ -38,6 +38,9 @@ pub(super) struct State {
     pub(super) has_lost_engines: bool,
     /// Whether a spare can take this zygote's place.
     pub(super) has_spare: bool,
+    /// Whether log files were to be opened anew and no zygote has reported that they are: a spare that takes over has the
+    /// old ones.
+    pub(super) logs_are_stale: bool,
     /// Whether the handle has been dropped.
     pub(super) stopping: bool,
 }

@@ -15,7 +15,7 @@ use slog::{Logger, warn};
 /// Makes this process the parent of all orphans among its descendants.
 pub(super) fn adopt(log: &Logger) {
     if let Err(errno) = prctl::set_child_subreaper(true) {
-        warn!(log, "cannot adopt engines whose zygote dies, the system gets them"; "error" => %errno);
+        warn!(log, # "cannot_adopt_engines", "cannot adopt engines whose zygote dies, the system gets them"; "error" => %errno);
     }
 }
 
@@ -26,6 +26,6 @@ pub(super) fn reap(zygote: Pid, log: &Logger) {
     // A thread of its own, as an orphan may sit in a system call that no signal interrupts.
     let reap = move || while matches!(waitpid(group, None), Ok(_) | Err(Errno::EINTR)) {};
     if let Err(error) = thread::Builder::new().name("orphans".to_owned()).spawn(reap) {
-        warn!(log, "ended engines stay in the list of processes"; "error" => %error);
+        warn!(log, # "cannot_reap_engines", "ended engines stay in the list of processes"; "error" => %error);
     }
 }

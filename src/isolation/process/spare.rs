@@ -86,7 +86,7 @@ impl Spare {
             Some(Report::Spare { pid }) => {
                 process.pid = Some(Pid::from_raw(pid));
                 if std::mem::take(&mut self.is_missed) {
-                    info!(log, "spare zygote is there again"; "process" => pid);
+                    info!(log, # "spare_zygote_ready", "spare zygote is there again"; "process" => pid);
                 }
             }
             Some(Report::NotSpawned { errno, .. }) => {
@@ -105,7 +105,7 @@ impl Spare {
         let delay = self.restarts.next_delay(Instant::now());
         self.due = Some(Instant::now() + delay);
         if !std::mem::replace(&mut self.is_missed, true) {
-            warn!(log, "no spare zygote, retrying"; "reason" => ?reason,
+            warn!(log, # "spare_zygote_missing", "no spare zygote, retrying"; "reason" => ?reason,
                 "next_attempt_in_ms" => delay.as_millis() as u64);
         }
     }

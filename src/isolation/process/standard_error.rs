@@ -81,7 +81,7 @@ impl Lines {
                 }
             }
             if left == 0 && !self.is_over_in(REFILL) {
-                warn!(self.log, "engine says more than is logged"; "engine" => self.engine.as_raw());
+                warn!(self.log, # "engine_says_more", "engine says more than is logged"; "process" => self.engine.as_raw());
             }
             let refilled = since.elapsed().as_secs() / REFILL.as_secs().max(1);
             if refilled > 0 {
@@ -98,10 +98,12 @@ impl Lines {
         let number = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(SAID)?.parse().ok());
         match number {
             Some(number) => {
-                error!(self.log, "engine made a forbidden system call"; "engine" => self.engine.as_raw(),
+                error!(self.log, # "forbidden_system_call", "engine made a forbidden system call"; "process" => self.engine.as_raw(),
                 "system_call" => name_of(number).unwrap_or("unknown"), "number" => number)
             }
-            None => warn!(self.log, "engine says"; "engine" => self.engine.as_raw(), "text" => %Quoted(line)),
+            None => {
+                warn!(self.log, # "engine_says", "engine says"; "process" => self.engine.as_raw(), "text" => %Quoted(line))
+            }
         }
     }
 

@@ -23,8 +23,8 @@ use super::control::{MAX_MESSAGE, MAX_SUMMARIES, Order, Report};
 use super::engine_main;
 use super::sandbox::{Sandbox, SandboxSettings};
 use crate::ffi::processes::{self, Twin};
-use crate::modsecurity::Rules;
 use crate::modsecurity::parked::RetentionLimits;
+use crate::modsecurity::{LogFiles, Rules};
 use crate::rules::sources::{RuleSource, RuleSources};
 use crate::rules::version::EngineVersion;
 
@@ -159,6 +159,8 @@ struct Zygote {
     /// Readable when a child has ended.
     children: SignalFd,
     rules: Rules,
+    /// The log files that the rules have open.
+    logs: LogFiles,
     sandbox: Sandbox,
     limits: RetentionLimits,
     /// Engines that are not reaped yet.
@@ -208,8 +210,9 @@ impl Zygote {
         // reaps what it has forked and what that has forked.
         prctl::set_child_subreaper(true).map_err(ServiceError::Children)?;
         let children = watch_children().map_err(ServiceError::Children)?;
-        let (engines, front) = (Vec::new(), getppid());
-        let zygote = Self { control, children, rules, sandbox, limits, engines, front, is_spare: false };
+        let (engines, front, logs) = (Vec::new(), getppid(), rules.log_files());
+        let zygote =
+            Self { control, children, rules, logs, sandbox, limits, engines, front, is_spare: false };
         for summaries in summaries.chunks(MAX_SUMMARIES) {
             zygote.report(&Report::Loaded(summaries.to_vec())).map_err(ServiceError::Service)?;
         }
@@ -338,6 +341,10 @@ impl Zygote {
                 if self.engines.contains(&pid) {
                     kill(pid, Signal::SIGKILL)?;
                 }
+            }
+            (Some(Order::ReopenLogs), _) => {
+                let reopened = self.logs.reopen().map(|files| files as u64);
+                self.report(&Report::LogsReopened(reopened.map_err(|error| error.to_string())))?;
             }
             (Some(Order::Spare), (Some(control), None)) => return Ok(Obeyed::Served(Served::Spare(control))),
             _ => return Err(Errno::EBADMSG),

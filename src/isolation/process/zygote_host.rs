@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use slog::{Logger, error, warn};
+use slog::{Logger, error, info, warn};
 
 use super::channel::Alarm;
 use super::control::{MAX_MESSAGE, Order, Report};
@@ -147,6 +147,15 @@ impl ZygoteHost {
         Ok((Pid::from_raw(pid), end))
     }
 
+    /// Has the zygote open the log files of the rules anew. Engines that are ordered from now on have the new ones.
+    pub fn reopen_logs(&self) {
+        let mut state = self.shared.lock();
+        state.logs_are_stale = true;
+        if let Some((_, control)) = &state.zygote {
+            reopen_logs(control);
+        }
+    }
+
     /// Kills an engine.
     pub(super) fn kill(&self, engine: Pid) {
         let state = self.shared.lock();
@@ -229,12 +238,15 @@ fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &
         let successor = spare.take_over();
         let policy = if successor.is_some() { &mut takeovers } else { &mut restarts };
         let delay = policy.next_delay(Instant::now());
-        error!(log, "zygote ended, its engines with it"; "reason" => ?ended,
+        error!(log, # "zygote_ended", "zygote ended, its engines with it"; "reason" => ?ended,
             "restart_in_ms" => delay.as_millis() as u64);
         let is_stopping = shared.wait(delay, |state| state.stopping.then_some(())).is_some();
         next = match successor {
             Some(zygote) if !is_stopping && zygote.present(shared) => {
-                warn!(log, "spare zygote took over"; "process" => zygote.pid.as_raw());
+                if shared.lock().logs_are_stale {
+                    reopen_logs(&zygote.control);
+                }
+                warn!(log, # "spare_zygote_took_over", "spare zygote took over"; "process" => zygote.pid.as_raw());
                 Ok(zygote)
             }
             Some(zygote) => {
@@ -277,13 +289,17 @@ impl ZygoteProcess {
                     match first.take() {
                         // A failure means that the program has given up, and nobody waits any more.
                         Some(ready) => ready.send(Ok(summaries)).unwrap_or_default(),
-                        None => warn!(log, "zygote restarted, rules read anew"; "rules" => loaded,
-                            "rules_before" => rules_before),
+                        None => {
+                            warn!(log, # "zygote_restarted", "zygote restarted, rules read anew"; "rules_in_engine" => loaded,
+                            "rules_before" => rules_before)
+                        }
                     }
                 }
                 Report::Failed(cause) => match first {
                     Some(ready) => ready.send(Err(ZygoteError::Rules(cause))).unwrap_or_default(),
-                    None => error!(log, "zygote cannot load the rules"; "reason" => ?cause),
+                    None => {
+                        error!(log, # "zygote_cannot_load_rules", "zygote cannot load the rules"; "reason" => ?cause)
+                    }
                 },
                 Report::Sandbox(notice) => notice.log(log),
                 Report::Spawned { token, pid } => {
@@ -305,6 +321,19 @@ impl ZygoteProcess {
                     if let Some(engine) = state.engines.get_mut(&pid) {
                         *engine = EngineState::Ended(end);
                         state.has_lost_engines = true;
+                    }
+                }
+                Report::LogsReopened(outcome) => {
+                    shared.lock().logs_are_stale = false;
+                    // The spare has the old files.
+                    spare.end();
+                    spare.zygote_is_ready();
+                    match outcome {
+                        Ok(files) => {
+                            info!(log, # "audit_logs_reopened", "audit logs reopened"; "files" => files)
+                        }
+                        Err(cause) => error!(log, # "audit_logs_not_reopened",
+                            "audit log cannot be reopened, going on with the old one"; "cause" => ?cause),
                     }
                 }
                 // It comes on a spare's own socket, where it is not for this loop.
@@ -370,6 +399,12 @@ impl ZygoteProcess {
             }
         }
     }
+}
+
+/// Has the zygote open the log files of the rules anew.
+fn reopen_logs(zygote: &OwnedFd) {
+    // A failure means that the zygote is gone: its successor gets the order.
+    let _ = processes::send(zygote.as_fd(), &Order::ReopenLogs.encode(), &[]);
 }
 
 /// Has the zygote kill one of its engines.

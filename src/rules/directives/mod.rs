@@ -129,13 +129,14 @@ pub struct Directives {
     /// The engine that is to load the files: the versions differ in comments, `Include`, and how rules are removed.
     version: EngineVersion,
     directives: Vec<Directive>,
+    files: Vec<Arc<Path>>,
 }
 
 impl Directives {
     /// Returns an empty list, to be filled as the engine of this `version` reads files.
     #[must_use]
     pub fn new(version: EngineVersion) -> Self {
-        Self { version, directives: Vec::new() }
+        Self { version, directives: Vec::new(), files: Vec::new() }
     }
 
     /// Adds the directives of a text; errors call the text `name`.
@@ -162,7 +163,9 @@ impl Directives {
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, cause)));
         }
         let content = fs::read(path).map_err(failed)?;
-        self.add_content(&content, &Arc::from(path), depth)
+        let file = Arc::from(path);
+        self.files.push(Arc::clone(&file));
+        self.add_content(&content, &file, depth)
     }
 
     fn add_content(&mut self, content: &[u8], file: &Arc<Path>, depth: usize) -> Result<(), ReadError> {
@@ -201,6 +204,12 @@ impl Directives {
     #[must_use]
     pub fn version(&self) -> EngineVersion {
         self.version
+    }
+
+    /// The files that were read, once for each time.
+    #[must_use]
+    pub fn files(&self) -> &[Arc<Path>] {
+        &self.files
     }
 
     /// All directives. In place of each `Include` stand the directives of the included files.

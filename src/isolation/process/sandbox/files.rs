@@ -16,12 +16,18 @@ use crate::rules::directives::needs::{Content, Needs};
 /// The newest version of which all restrictions are used, if the kernel has them.
 const VERSION: ABI = ABI::V6;
 
-/// What libraries read at any time: who a user is, what time it is here, random numbers.
-const READABLE: [&str; 7] = [
+/// What libraries read at any time: who a user is, what time it is here, random numbers. An XML document may be in any
+/// encoding: where libxml2 was built without ICU (Debian 13), the C library loads the module of that encoding.
+const READABLE: &[&str] = &[
     "/etc/group",
     "/etc/localtime",
     "/etc/nsswitch.conf",
     "/etc/passwd",
+    "/usr/lib/gconv",
+    #[cfg(target_arch = "x86_64")]
+    "/usr/lib/x86_64-linux-gnu/gconv",
+    #[cfg(target_arch = "aarch64")]
+    "/usr/lib/aarch64-linux-gnu/gconv",
     "/usr/share/zoneinfo",
     "/dev/null",
     "/dev/urandom",

@@ -18,27 +18,27 @@ pub(crate) fn describe(log: &Logger, settings: SandboxSettings) {
     if !settings.is_on {
         warn!(
             log,
-            "engines are not confined (--sandbox off): one that is taken over has all rights of the agent"
+            # "engines_not_confined", "engines are not confined (--sandbox off): one that is taken over has all rights of the agent"
         );
         return;
     }
     let calls = can_filter_calls();
     let landlock = forbidden_call::landlock_version();
-    info!(log, "engines are confined"; "system_calls_filtered" => calls, "landlock" => landlock);
+    info!(log, # "engines_confined", "engines are confined"; "system_calls_filtered" => calls, "landlock" => landlock);
     if !calls {
         warn!(
             log,
-            "this kernel cannot filter the system calls of engines (seccomp): one that is taken over may make any"
+            # "seccomp_missing", "this kernel cannot filter the system calls of engines (seccomp): one that is taken over may make any"
         );
     }
     match landlock {
         0 => warn!(
             log,
-            "this kernel cannot confine the files of engines (Landlock, Linux 5.13 and its boot option lsm=): \
+            # "landlock_missing", "this kernel cannot confine the files of engines (Landlock, Linux 5.13 and its boot option lsm=): \
             one that is taken over may open what its user may"
         ),
         1..LANDLOCK => {
-            info!(log, "this kernel's Landlock confines files only in part"; "landlock" => landlock,
+            info!(log, # "landlock_partial", "this kernel's Landlock confines files only in part"; "landlock" => landlock,
             "complete_from" => LANDLOCK)
         }
         _ => {}

@@ -52,20 +52,20 @@ impl Notice {
     pub(in crate::isolation::process) fn log(&self, log: &Logger) {
         match self {
             Self::Widened { cause, programs: true } => {
-                warn!(log, "sandbox widened: these rules run programs, so engines may start processes and use any file";
+                warn!(log, # "sandbox_widened", "sandbox widened: these rules run programs, so engines may start processes and use any file";
                     "cause" => cause.what, "at" => %cause.place);
             }
             Self::Widened { cause, programs: false } => {
-                warn!(log, "sandbox widened: these rules ask servers, so engines may use the network";
+                warn!(log, # "sandbox_widened", "sandbox widened: these rules ask servers, so engines may use the network";
                     "cause" => cause.what, "at" => %cause.place);
             }
             Self::KeepsUser { user, cause } => {
-                warn!(log, "engines keep the agent's user; give them its folders (chown -R) and name it \
+                warn!(log, # "engine_user_kept", "engines keep the agent's user; give them its folders (chown -R) and name it \
                     (--engine-user), or start the agent as a user of its own";
                     "user" => user, "cause" => %Quoted(cause.as_bytes()));
             }
             Self::NotWritable { user, path } => {
-                warn!(log, "engines cannot write what the rules tell them to; it should be theirs (chown -R)";
+                warn!(log, # "engine_cannot_write", "engines cannot write what the rules tell them to; it should be theirs (chown -R)";
                     "user" => user, "path" => %Quoted(path.as_os_str().as_bytes()));
             }
         }
