@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `agent`, `engine`, `failure` | the contract with the program: [`Agent`], [`Engine`], [`Failure`] |
 //! | `root`, `listener`, `connection/` | links and their life cycle; `stream/` has their sockets |
+//! | `agent_check` | what HAProxy is told that asks how the agent is |
 //! | `queue/` | the lanes between Connections and Workers: jobs, admission, quarantine |
 //! | `pool`, `worker/`, `restart` | supervision |
 //! | [`spop`] | the wire protocol, on bytes alone |
@@ -31,6 +32,7 @@
 compile_error!("the worker's guard needs panic = \"unwind\"");
 
 mod agent;
+mod agent_check;
 mod connection;
 mod engine;
 mod failure;
@@ -57,6 +59,6 @@ pub use latest::Latest;
 pub use observer::Observer;
 pub use pulse::Ping;
 pub use queue::ClientKey;
-pub use root::{ReloadEngines, Root, Stop, TreeEvent, TreeSettings};
+pub use root::{Leave, ReloadEngines, Root, Stop, TreeEvent, TreeSettings};
 pub use status::{Crash, LinkStatus, TreeStatus, WorkerState, WorkerStatus};
 pub use stream::{Socket, TlsServer};

@@ -1,7 +1,7 @@
 //! Root: starts the tree from the bottom up and stops it from the top down.
 //!
 //! Start: the Pool first; when each Worker has its engine, the Listeners. Stop: the Listeners accept no more links, and
-//! their Connections answer what they have read; when the last Connection is gone, the Pool.
+//! their Connections answer what comes until nothing is left; when the last Connection is gone, the Pool.
 
 use std::io;
 use std::rc::Rc;
@@ -12,6 +12,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use slog::{Logger, debug, error, info};
 
 use crate::agent::Agent;
+use crate::agent_check::{AgentCheck, StopAgentCheck, TellAll, Told};
 use crate::connection::ConnectionContext;
 use crate::listener::{Close, Listener, ListenerClosed};
 use crate::observer::Observer;
@@ -32,6 +33,9 @@ use crate::worker::WorkerContext;
 /// How long the Workers may take to end once no request is left. A Worker that is stuck in its engine delays the end of the
 /// program by this time and no longer.
 const WORKER_GRACE: Duration = Duration::from_secs(2);
+
+/// How long the tree goes on once everybody who makes agent checks has been told that it stops.
+const TOLD_PAUSE: Duration = Duration::from_millis(100);
 
 /// The settings of the tree.
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +67,17 @@ pub struct Root<A: Agent> {
     log: Logger,
     /// The sockets, until their Listeners start.
     acceptors: Vec<Acceptor>,
+    /// The socket for agent checks, until its actor starts.
+    check_acceptor: Option<Acceptor>,
+    agent_check: Option<Addr<AgentCheck<A>>>,
     pub(crate) listeners: Vec<Addr<Listener<A>>>,
     open_listeners: usize,
     pub(crate) pool: Option<Addr<Pool<A>>>,
     pub(crate) pulse: Pulse,
     owner: Option<Recipient<TreeEvent>>,
     stopping: bool,
+    /// When the tree was told to leave.
+    left: Option<Instant>,
 }
 
 /// What the tree reports to the program.
@@ -103,6 +112,8 @@ impl<A: Agent> Root<A> {
             stats: Arc::default(),
             board: Arc::new(Board::new(settings.workers)),
             log,
+            check_acceptor: None,
+            agent_check: None,
             acceptors: sockets.into_iter().map(Acceptor::new).collect::<io::Result<_>>()?,
             listeners: Vec::new(),
             open_listeners: 0,
@@ -110,6 +121,7 @@ impl<A: Agent> Root<A> {
             pulse: Pulse::default(),
             owner: None,
             stopping: false,
+            left: None,
         })
     }
 
@@ -124,6 +136,15 @@ impl<A: Agent> Root<A> {
             is_healthy: Arc::new(move || health.is_healthy()),
             queue_limit: self.settings.queue,
         }
+    }
+
+    /// Answers HAProxy's agent checks on this socket once the tree is ready.
+    ///
+    /// # Errors
+    /// When the socket cannot be put into the reactor.
+    pub fn with_agent_check(mut self, socket: Socket) -> io::Result<Self> {
+        self.check_acceptor = Some(Acceptor::new(socket)?);
+        Ok(self)
     }
 
     /// Starts the tree on the current thread's arbiter. `owner` gets each [`TreeEvent`].
@@ -157,10 +178,35 @@ impl<A: Agent> Root<A> {
             self.listeners.push(Listener::spawn(acceptor, Rc::clone(&context), self.settings.workers));
         }
         self.open_listeners = self.listeners.len();
+        self.agent_check = self
+            .check_acceptor
+            .take()
+            .map(|acceptor| AgentCheck::spawn(acceptor, self.queue.clone(), self.log.clone()));
         info!(self.log, # "ready", "ready"; "workers" => self.settings.workers, "queue" => self.settings.queue,
             "deadline_ms" => milliseconds(self.settings.deadline),
             "max_frame_size_bytes" => self.settings.limits.max_frame_size);
         self.tell(TreeEvent::Ready);
+    }
+
+    /// Stops the tree from the top down, once.
+    fn stop(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        self.acceptors.clear();
+        self.board.set_listeners(Vec::new());
+        // A tree that leaves says so to its end; the place of another is taken, who answers from now on.
+        if let (None, Some(check)) = (self.left, self.agent_check.take()) {
+            check.do_send(StopAgentCheck);
+        }
+        let used = self.left.map_or(Duration::ZERO, |left| left.elapsed());
+        for listener in &self.listeners {
+            let (grace, closed) = (self.settings.grace.saturating_sub(used), ctx.address().recipient());
+            listener.do_send(Close { grace, closed });
+        }
+        if self.listeners.is_empty() {
+            self.stop_pool(ctx);
+        }
     }
 
     fn stop_pool(&mut self, ctx: &mut Context<Self>) {
@@ -252,6 +298,43 @@ impl<A: Agent> Handler<ReloadEngines> for Root<A> {
     }
 }
 
+/// Tells the tree to make known that it stops, and then to stop as after [`Stop`], all within [`TreeSettings::grace`]: health
+/// checks fail from now on, and the tree waits until each HAProxy that makes agent checks has been told, half of the grace
+/// at most. Meanwhile it serves.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave;
+
+impl<A: Agent> Handler<Leave> for Root<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
+        if self.stopping || self.left.is_some() {
+            return;
+        }
+        self.left = Some(Instant::now());
+        self.queue.leave();
+        self.board.set_listeners(Vec::new());
+        match &self.agent_check {
+            Some(check) => {
+                check.do_send(TellAll { root: ctx.address().recipient() });
+                ctx.run_later(self.settings.grace / 2, |root, ctx| root.stop(ctx));
+            }
+            None => self.stop(ctx),
+        }
+    }
+}
+
+impl<A: Agent> Handler<Told> for Root<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: Told, ctx: &mut Self::Context) {
+        // HAProxy has read the line, and what it has already sent is on its way.
+        let pause = if self.settings.grace > 4 * TOLD_PAUSE { TOLD_PAUSE } else { Duration::ZERO };
+        ctx.run_later(pause, |root, ctx| root.stop(ctx));
+    }
+}
+
 /// Tells the tree to answer the requests that it has read, and to end.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -261,17 +344,6 @@ impl<A: Agent> Handler<Stop> for Root<A> {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        if std::mem::replace(&mut self.stopping, true) {
-            return;
-        }
-        self.acceptors.clear();
-        self.board.set_listeners(Vec::new());
-        for listener in &self.listeners {
-            let closed = ctx.address().recipient();
-            listener.do_send(Close { grace: self.settings.grace, closed });
-        }
-        if self.listeners.is_empty() {
-            self.stop_pool(ctx);
-        }
+        self.stop(ctx);
     }
 }

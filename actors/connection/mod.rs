@@ -74,7 +74,8 @@ fn going_down() -> Failure {
 enum Phase {
     /// Read and answer.
     Serving,
-    /// Read what has arrived, answer all of it, then disconnect with the status in `farewell`.
+    /// Answer what has come, then disconnect with the status in `farewell`. Until `all_read`, what comes meanwhile is read and
+    /// answered too: HAProxy does not know yet, and would lose it.
     Draining { all_read: bool },
     /// The session is closed: write the rest of the output, then end the sending direction.
     Flushing,
@@ -209,12 +210,19 @@ impl<A: Agent> Connection<A> {
                     if self.phase != (Phase::Draining { all_read: false }) {
                         return Poll::Pending;
                     }
-                    self.phase = Phase::Draining { all_read: true };
+                    // HAProxy sends all fragments at once: the rest of these will not come.
+                    if let Some((ticket, _)) = self.begun {
+                        self.settle_here(ticket, &going_down());
+                    } else if self.unanswered.is_empty()
+                        && self.input.is_empty()
+                        && !self.stream.has_unread_input()
+                    {
+                        self.phase = Phase::Draining { all_read: true };
+                    } else {
+                        return Poll::Pending;
+                    }
                 }
             }
-        }
-        if self.phase == (Phase::Draining { all_read: false }) {
-            self.phase = Phase::Draining { all_read: true };
         }
         task.waker().wake_by_ref();
         Poll::Pending
@@ -222,11 +230,15 @@ impl<A: Agent> Connection<A> {
 
     /// Stops reading from a peer that broke the protocol, answers what it has asked, and closes the link.
     fn part_with(&mut self, cause: &ProtocolError) {
-        if self.phase == Phase::Serving {
-            self.reject(cause);
-            self.farewell = cause.status();
-            self.phase = Phase::Draining { all_read: true };
+        match self.phase {
+            Phase::Serving => {
+                self.reject(cause);
+                self.farewell = cause.status();
+            }
+            Phase::Draining { all_read: false } => {}
+            _ => return,
         }
+        self.phase = Phase::Draining { all_read: true };
     }
 
     /// Logs and counts that the peer broke the protocol.
@@ -358,6 +370,9 @@ impl<A: Agent> Connection<A> {
         let failure = going_down();
         for ticket in self.unanswered.tickets() {
             self.settle_here(ticket, &failure);
+        }
+        if self.phase == (Phase::Draining { all_read: false }) {
+            self.phase = Phase::Draining { all_read: true };
         }
     }
 }

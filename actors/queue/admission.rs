@@ -148,6 +148,12 @@ impl Admission {
         self.priced.load(Ordering::Relaxed).saturating_add(unpriced)
     }
 
+    /// What the pool is loaded with, in percent of what is likely to be answered in time.
+    pub(crate) fn percent_of_budget(&self, now: Instant) -> u8 {
+        let most = self.budget.saturating_mul(self.workers).max(1);
+        (u128::from(self.load(now)) * 100 / u128::from(most)).min(100) as u8
+    }
+
     fn is_unfair(&self, own: u64, all: u64) -> bool {
         is_unfair(own, all, self.budget.saturating_mul(self.workers))
     }

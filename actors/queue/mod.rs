@@ -28,6 +28,9 @@ pub(crate) const QUARANTINED: &str = "a request like this has crashed two engine
 /// The cause in the log of a request that comes or waits while the pool is down.
 pub(crate) const DOWN: &str = "no engine runs";
 
+/// Why the pool does not answer while engines die of every request.
+const SICK: &str = "engines die of every request";
+
 /// Both ends of a lane: a channel of jobs.
 type Lane<A> = (Sender<Job<A>>, Receiver<Job<A>>);
 
@@ -45,6 +48,23 @@ pub(crate) struct Queue<A: Agent> {
     quarantine: Arc<Quarantine>,
     /// Engines run, and die of every request.
     sick: Arc<AtomicBool>,
+    /// The tree is about to stop.
+    leaving: Arc<AtomicBool>,
+    /// The most jobs that may wait for any worker.
+    capacity: usize,
+}
+
+/// How the pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It answers.
+    Up {
+        /// How much of what it can take it has, in percent: the room for jobs that wait, or the time within which they are to
+        /// be answered, whichever is used more.
+        load: u8,
+    },
+    /// It does not, and why.
+    Down(&'static str),
 }
 
 impl<A: Agent> Clone for Queue<A> {
@@ -57,6 +77,8 @@ impl<A: Agent> Clone for Queue<A> {
             admission: Arc::clone(&self.admission),
             quarantine: Arc::clone(&self.quarantine),
             sick: Arc::clone(&self.sick),
+            leaving: Arc::clone(&self.leaving),
+            capacity: self.capacity,
         }
     }
 }
@@ -74,6 +96,8 @@ impl<A: Agent> Queue<A> {
             admission,
             quarantine: Arc::default(),
             sick: Arc::default(),
+            leaving: Arc::default(),
+            capacity,
         }
     }
 
@@ -142,9 +166,28 @@ impl<A: Agent> Queue<A> {
         }
     }
 
-    /// Whether health checks succeed: engines run, and do not die of every request.
+    /// Whether health checks succeed: engines run and do not die of every request, and the tree is not about to stop.
     pub(crate) fn is_healthy(&self) -> bool {
-        !self.admission.is_down() && !self.sick.load(Ordering::Relaxed)
+        !self.admission.is_down()
+            && !self.sick.load(Ordering::Relaxed)
+            && !self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Has health checks fail, because the tree is about to stop.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// How the pool is.
+    pub(crate) fn condition(&self, now: Instant) -> Condition {
+        if self.admission.is_down() {
+            return Condition::Down(DOWN);
+        }
+        if self.sick.load(Ordering::Relaxed) {
+            return Condition::Down(SICK);
+        }
+        let room = self.shared.0.len() * 100 / self.capacity.max(1);
+        Condition::Up { load: self.admission.percent_of_budget(now).max(room.min(100) as u8) }
     }
 
     /// Sets whether engines die of every request, and returns whether that is a change.

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::process::{Resource, getrlimit};
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -184,6 +184,18 @@ impl Stream {
                 done => return Poll::Ready(done),
             }
         }
+    }
+
+    /// Whether bytes wait to be read. A read that is `Pending` does not say so: the reactor may not have looked since they
+    /// came.
+    pub(crate) fn has_unread_input(&self) -> bool {
+        let unread = match self {
+            Self::Tcp(stream) => ioctl_fionread(stream),
+            Self::Tls(stream) => ioctl_fionread(&stream.socket),
+            Self::Unix(stream) => ioctl_fionread(stream),
+            Self::Closed => Ok(0),
+        };
+        unread.is_ok_and(|bytes| bytes > 0)
     }
 
     /// Writes as much of `output` as is taken now, and returns the number of bytes. [`Stream::poll_flush`] follows.

@@ -119,7 +119,7 @@ impl Counters {
     /// Each counter of answers: the application, whether it was a response, the verdict, the number.
     pub fn told(&self) -> impl Iterator<Item = (String, bool, &'static str, u64)> {
         let names = self.applications.iter().map(|name| String::from_utf8_lossy(name).into_owned());
-        let names = names.chain(["(unknown)".to_owned()]);
+        let names = names.chain(["(other)".to_owned()]);
         let rows = names.flat_map(|name| [(name.clone(), false), (name, true)]);
         let rows =
             rows.flat_map(|(name, is_response)| VERDICTS.map(|verdict| (name.clone(), is_response, verdict)));
@@ -214,7 +214,7 @@ mod tests {
     fn each_application_has_counters_and_unknown_ones_have_one() {
         let counters = Counters::new(&[b"shop".to_vec(), b"blog".to_vec()]);
         let names: Vec<_> = counters.told().map(|(name, ..)| name).step_by(2 * VERDICTS.len()).collect();
-        assert_eq!(names, ["", "blog", "shop", "(unknown)"]);
+        assert_eq!(names, ["", "blog", "shop", "(other)"]);
         counters.count(u32::MAX);
         counters.count(11);
         let counted: Vec<_> = counters.told().filter(|(.., count)| *count > 0).collect();

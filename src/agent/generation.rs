@@ -1,22 +1,32 @@
 //! One engine of a worker with the count of its requests, and what all workers share to start engines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use actors::{Engine, EngineError, StartError};
 use slog::Logger;
 
 use super::AgentSettings;
+use super::policy::Applications;
 use crate::isolation::{AnyEngine, Isolation};
 use crate::message::HttpMessage;
 use crate::message::id::Ticket;
 use crate::message::verdict::Verdict;
 
+/// The rules that engines start with from now on.
+struct Current {
+    /// Their number: 1 at the start, one more after each reload.
+    number: u64,
+    /// Where engines with these rules run.
+    isolation: Isolation,
+    /// The applications that have rules among them.
+    applications: Applications,
+}
+
 /// What all workers share: where engines are started, the operator's settings, and the numbers of engines.
 pub(super) struct Shared {
-    /// The number of the current rules (1 at the start, one more after each reload), and where engines with them run.
-    isolation: Mutex<(u64, Isolation)>,
+    current: RwLock<Current>,
     pub(super) settings: AgentSettings,
     /// Engines started so far, by all workers.
     engines: AtomicU64,
@@ -25,25 +35,33 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(isolation: Isolation, settings: AgentSettings) -> Self {
+    pub(super) fn new(isolation: Isolation, applications: Applications, settings: AgentSettings) -> Self {
         Self {
-            isolation: Mutex::new((1, isolation)),
+            current: RwLock::new(Current { number: 1, isolation, applications }),
             settings,
             engines: AtomicU64::new(0),
             retiring: Mutex::default(),
         }
     }
 
-    /// The place where engines with the current rules run.
-    pub(super) fn isolation(&self) -> Isolation {
-        self.isolation.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    /// The place where engines with the current rules run, and the applications that have rules there.
+    pub(super) fn current(&self) -> (Isolation, Applications) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        (current.isolation.clone(), current.applications.clone())
     }
 
-    /// Engines that start from now on run at `isolation`. Returns the number of the new rules; the first are 1.
-    pub(super) fn replace(&self, isolation: Isolation) -> u64 {
-        let mut current = self.isolation.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = (current.0 + 1, isolation);
-        current.0
+    /// Whether a message that names this application names one without rules of its own, though others have some.
+    pub(super) fn is_unknown(&self, application: Option<&[u8]>) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        !current.applications.is_empty() && !current.applications.knows(application)
+    }
+
+    /// Engines that start from now on run at `isolation`, with rules for these applications. Returns the number of the new
+    /// rules; the first are 1.
+    pub(super) fn replace(&self, isolation: Isolation, applications: Applications) -> u64 {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Current { number: current.number + 1, isolation, applications };
+        current.number
     }
 
     /// Lets an engine finish its parked transactions and end. No worker waits for that: with the last engine of a
@@ -72,6 +90,8 @@ pub(super) struct Generation {
     /// The engine's number, which no other engine of this process has had: tickets name the engine by it.
     pub(super) number: u64,
     pub(super) engine: AnyEngine,
+    /// The applications that have rules of their own in it.
+    pub(super) applications: Applications,
     /// Requests that it has inspected.
     pub(super) requests: u64,
     /// Requests after which the worker recycles it.
@@ -91,9 +111,10 @@ impl Generation {
         max_requests: u64,
         log: &Logger,
     ) -> Result<Self, StartError> {
-        let engine = AnyEngine::start(worker, &shared.isolation(), log)?;
+        let (isolation, applications) = shared.current();
+        let engine = AnyEngine::start(worker, &isolation, log)?;
         let number = shared.engines.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { number, engine, requests: 0, max_requests, parked: 0 })
+        Ok(Self { number, engine, applications, requests: 0, max_requests, parked: 0 })
     }
 
     /// Lets the engine inspect `messages`, keeps count, and gives each parked transaction its ticket. Calls `outcome`

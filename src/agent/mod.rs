@@ -32,7 +32,7 @@ use counters::Counters;
 use cut_bodies::CutBodies;
 use generation::Shared;
 pub use misconfiguration::Finding;
-use policy::{Applications, Truncated};
+use policy::{Applications, Truncated, UnknownApplication};
 use recycling::Recycling;
 pub use verdict_log::MatchDetail;
 pub use worker_engine::WorkerEngine;
@@ -60,17 +60,17 @@ pub struct AgentSettings {
     pub responses: RetentionLimits,
     /// When engine processes are recycled.
     pub recycling: Recycling,
-    /// The applications that have rules of their own.
-    pub applications: Applications,
+    /// What becomes of requests that name an application without rules of its own (`--unknown-app`).
+    pub unknown_application: UnknownApplication,
 }
 
 impl ModSecurityAgent {
-    /// An agent whose engines run at `isolation`.
+    /// An agent whose engines run at `isolation`, where these applications have rules of their own.
     #[must_use]
-    pub fn new(isolation: Isolation, settings: AgentSettings) -> Self {
+    pub fn new(isolation: Isolation, applications: Applications, settings: AgentSettings) -> Self {
         let policy = settings.answers.clone();
-        let counters = Counters::new(&settings.applications.known);
-        let shared = Arc::new(Shared::new(isolation, settings));
+        let counters = Counters::new(applications.names());
+        let shared = Arc::new(Shared::new(isolation, applications, settings));
         let (ids, watch, cut_bodies) =
             (IdSource::default(), misconfiguration::Watch::default(), CutBodies::default());
         Self { shared, policy, ids, watch, cut_bodies, counters }
@@ -88,15 +88,16 @@ impl ModSecurityAgent {
         self.watch.findings()
     }
 
-    /// Engines that start from now on run at `isolation`. Returns the number of the new rules; the first are 1.
-    pub fn replace(&self, isolation: Isolation) -> u64 {
-        self.shared.replace(isolation)
+    /// Engines that start from now on run at `isolation`, where these applications have rules of their own. Returns the
+    /// number of the new rules; the first are 1.
+    pub fn replace(&self, isolation: Isolation, applications: Applications) -> u64 {
+        self.shared.replace(isolation, applications)
     }
 
     /// Opens the log files of the rules anew, after they were moved away; returns whether the engines are to be replaced,
     /// as they keep the old files.
     pub fn reopen_logs(&self, log: &Logger) -> bool {
-        let isolation = self.shared.isolation();
+        let (isolation, _) = self.shared.current();
         isolation.reopen_logs(log);
         matches!(isolation, Isolation::Process(..))
     }
@@ -113,7 +114,7 @@ impl Agent for ModSecurityAgent {
     }
 
     fn rebuild(&self) {
-        if let Isolation::Process(host, _) = self.shared.isolation() {
+        if let (Isolation::Process(host, _), _) = self.shared.current() {
             host.rebuild();
         }
     }
@@ -141,8 +142,7 @@ impl Agent for ModSecurityAgent {
     fn read(&self, payload: &Bytes) -> (Dialect, Result<HttpMessage, Failure>) {
         let (dialect, message) = decode::read(payload, self.ids.next());
         if let Ok(message) = &message {
-            let applications = &self.shared.settings.applications;
-            let is_known = applications.known.is_empty() || applications.knows(message.application());
+            let is_known = !self.shared.is_unknown(message.application());
             self.watch.message(message, is_known);
             if message.is_truncated() {
                 self.counters.truncated.increment();

@@ -1,22 +1,19 @@
 //! Messages that are decided without an engine: those of unknown applications, and requests whose body was cut.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use actors::{EngineError, Failure, FailureKind};
 
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
+use crate::rules::sources::RuleSources;
 
-/// The applications that have rules of their own.
+/// The names of the applications that have rules of their own (`--app`, `--apps`); a reload may change them.
 #[derive(Clone, Debug, Default)]
-pub struct Applications {
-    /// The names of the applications (`--app`).
-    pub known: HashSet<Vec<u8>>,
-    /// What becomes of requests that name another application.
-    pub unknown: UnknownApplication,
-}
+pub struct Applications(Arc<HashSet<Vec<u8>>>);
 
-/// What becomes of a request that names an application without `--app` (`--unknown-app`).
+/// What becomes of a request that names an application without rules of its own (`--unknown-app`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownApplication {
     /// The default rules inspect it.
@@ -42,10 +39,27 @@ pub enum Truncated {
 const CONTENT_TOO_LARGE: u16 = 413;
 
 impl Applications {
+    /// The applications of these rules.
+    #[must_use]
+    pub fn of(rules: &RuleSources) -> Self {
+        Self(Arc::new(rules.applications.iter().map(|(name, _)| name.clone().into_bytes()).collect()))
+    }
+
+    /// Their names, in no order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.0.iter()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `name` is that of an application, or the message names none.
     #[must_use]
     pub fn knows(&self, name: Option<&[u8]>) -> bool {
-        name.is_none_or(|name| self.known.contains(name))
+        name.is_none_or(|name| self.0.contains(name))
     }
 }
 
@@ -53,9 +67,10 @@ impl Applications {
 pub(super) fn decide(
     message: &HttpMessage,
     applications: &Applications,
+    unknown: UnknownApplication,
     truncated: Truncated,
 ) -> Option<Result<Verdict, EngineError>> {
-    if !applications.knows(message.application()) && applications.unknown == UnknownApplication::Error {
+    if unknown == UnknownApplication::Error && !applications.knows(message.application()) {
         let failure = Failure::new(FailureKind::Invalid, "unknown application");
         return Some(Err(EngineError::Refused(failure)));
     }

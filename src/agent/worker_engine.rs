@@ -100,10 +100,12 @@ impl Engine for WorkerEngine {
     ) {
         let (mut places, mut together) = (Vec::new(), Vec::new());
         let shared = Arc::clone(&self.shared);
-        let AgentSettings { applications, truncated, .. } = &shared.settings;
+        let AgentSettings { unknown_application, truncated, .. } = shared.settings;
         for (place, &message) in messages.iter().enumerate() {
-            let decided =
-                decide(message, applications, *truncated).or_else(|| self.inspect_replaced(message));
+            // First, as the application of a response may have gone with the reload that replaced the engine.
+            let decided = self.inspect_replaced(message);
+            let decided = decided
+                .or_else(|| decide(message, &self.current.applications, unknown_application, truncated));
             if let Some(decided) = decided {
                 outcome(place, decided);
             } else {

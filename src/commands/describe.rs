@@ -3,18 +3,17 @@
 use nix::unistd::geteuid;
 use slog::{Logger, info, warn};
 
-use crate::daemon::rules_report;
+use crate::daemon::rules_report::{self, LoadedRules};
 use crate::message::block_page::BlockPage;
-use crate::modsecurity::load::Summary;
 use crate::settings::{MIN_ENGINE_LIMIT, Settings, UnknownVariable};
 
-/// Logs the version, the engine and the rules; `summaries` has the default rules first, then those of each application.
-pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary]) {
+/// Logs the version, the engine and the rules.
+pub(super) fn describe(log: &Logger, settings: &Settings, rules: &LoadedRules) {
     info!(log, # "starting", "starting"; "version" => env!("CARGO_PKG_VERSION"),
         "engine" => %settings.rules.engine);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = settings.tree.workers;
-    rules_report::log_start(log, settings, summaries);
+    rules_report::log_start(log, settings, rules);
     if workers > 4 * cores || workers < cores {
         info!(log, # "workers_far_from_cores", "the number of workers is far from that of the cores"; "workers" => workers, "cores" => cores);
     }
@@ -30,7 +29,7 @@ pub(super) fn describe(log: &Logger, settings: &Settings, summaries: &[Summary])
         warn!(
             log,
             # "running_as_root", "running as root, which the agent does not need beyond its port and its files; \
-            start it as another user (User= of systemd, USER of a container)"
+            give it another user (--user, User= of systemd, USER of a container)"
         );
     }
     let page = settings.agent.answers.block_page.as_ref();

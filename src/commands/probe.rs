@@ -95,7 +95,7 @@ fn reachable(address: &ListenAddress) -> ListenAddress {
 fn ask(address: &ListenAddress) -> Result<(), ProbeError> {
     match address {
         ListenAddress::Tcp(address) => shake_hands(TcpStream::connect_timeout(address, LIMIT)),
-        ListenAddress::Unix(path) => shake_hands(UnixStream::connect(path)),
+        ListenAddress::Unix(socket) => shake_hands(UnixStream::connect(&socket.path)),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | who | message | meaning |
 //! |---|---|---|
 //! | old | `s` or `m` with a descriptor | a socket; `m`: the service manager has it too |
+//! | old | `p` with a descriptor | the file with the number of the process, locked |
 //! | old | `.` | that were all |
 //! | new | `r` | ready |
 //! | old | `g` | the service manager knows the new process; the rest is its own |
@@ -26,7 +27,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::dup2_stdin;
 
-use crate::daemon::inherited::Bound;
+use crate::daemon::inherited::{Bound, Inherited};
 use crate::daemon::successor::Successor;
 use crate::ffi::processes::{receive, send};
 
@@ -38,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 const SOCKET: &[u8] = b"s";
 const MANAGERS_SOCKET: &[u8] = b"m";
+const PID_FILE: &[u8] = b"p";
 const ALL: &[u8] = b".";
 const READY: &[u8] = b"r";
 const GO: &[u8] = b"g";
@@ -143,6 +145,9 @@ fn pass(successor: &Successor, channel: &OwnedFd) -> nix::Result<()> {
         let word = if is_managers { MANAGERS_SOCKET } else { SOCKET };
         send(channel.as_fd(), word, &[socket])?;
     }
+    if let Some(file) = successor.pid_file() {
+        send(channel.as_fd(), PID_FILE, &[file])?;
+    }
     send(channel.as_fd(), ALL, &[])
 }
 
@@ -190,24 +195,28 @@ pub(crate) struct Predecessor {
 pub(crate) struct TakenOver;
 
 impl Predecessor {
-    /// Takes the sockets over from the process that has started this one to be its heir; `None` if nobody has.
+    /// Takes the sockets and the rest over from the process that has started this one to be its heir; `None` if nobody has.
     ///
     /// # Errors
     /// When what comes over standard input are not listening sockets.
-    pub(crate) fn find() -> io::Result<Option<(Self, Vec<Bound>)>> {
+    pub(crate) fn find() -> io::Result<Option<Inherited>> {
         if std::env::var_os(VARIABLE).is_none() {
             return Ok(None);
         }
         let channel = io::stdin().as_fd().try_clone_to_owned()?;
         dup2_stdin(File::open("/dev/null")?)?;
-        let mut sockets = Vec::new();
+        let (mut sockets, mut pid_file) = (Vec::new(), None);
         loop {
             let mut buffer = [0; 16];
             let (length, descriptors) = receive(channel.as_fd(), &mut buffer)?;
             match (buffer.get(..length).unwrap_or_default(), descriptors.into_iter().next()) {
                 (SOCKET, Some(socket)) => sockets.push(Bound::inherit(socket, false)?),
                 (MANAGERS_SOCKET, Some(socket)) => sockets.push(Bound::inherit(socket, true)?),
-                (ALL, None) => return Ok(Some((Self { channel }, sockets))),
+                (PID_FILE, Some(file)) => pid_file = Some(file),
+                (ALL, None) => {
+                    let predecessor = Some(Self { channel });
+                    return Ok(Some(Inherited { predecessor, sockets, pid_file }));
+                }
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
         }

@@ -16,21 +16,34 @@ use crate::daemon::handover::Predecessor;
 use crate::daemon::{activation, successor};
 use crate::settings::ListenAddress;
 
-/// What this process was started with: the process that waits to hand over, if there is one, and sockets.
+/// What this process was started with.
+pub(crate) struct Inherited {
+    /// The process that waits to hand over.
+    pub(crate) predecessor: Option<Predecessor>,
+    /// Listening sockets.
+    pub(crate) sockets: Vec<Bound>,
+    /// The file with the number of the process, locked.
+    pub(crate) pid_file: Option<OwnedFd>,
+}
+
+/// Takes over what this process was started with.
 ///
 /// To be called once, before this process opens anything.
 ///
 /// # Errors
 /// When something is no listening socket that should be one.
-pub(crate) fn all() -> Result<(Option<Predecessor>, Vec<Bound>), InheritError> {
+pub(crate) fn all() -> Result<Inherited, InheritError> {
     let whose = || "the sockets of the process before".to_owned();
-    match Predecessor::find().map_err(|cause| InheritError { whose: whose(), cause })? {
-        Some((predecessor, sockets)) => Ok((Some(predecessor), sockets)),
-        None => match successor::inherited().map_err(|cause| InheritError { whose: whose(), cause })? {
-            Some(sockets) => Ok((None, sockets)),
-            None => Ok((None, activation::received()?)),
-        },
+    let failed = |cause| InheritError { whose: whose(), cause };
+    if let Some(inherited) = Predecessor::find().map_err(failed)? {
+        return Ok(inherited);
     }
+    let sockets = match successor::inherited().map_err(failed)? {
+        Some(sockets) => sockets,
+        None => activation::received()?,
+    };
+    let pid_file = successor::inherited_pid_file().map_err(failed)?;
+    Ok(Inherited { predecessor: None, sockets, pid_file })
 }
 
 /// A socket that is bound and listening.
@@ -88,8 +101,8 @@ impl Bound {
                     bound.ip() == wanted.ip() && (wanted.port() == 0 || bound.port() == wanted.port())
                 })
             }
-            (Socket::Unix(socket), ListenAddress::Unix(path)) => {
-                socket.local_addr().is_ok_and(|bound| bound.as_pathname() == Some(path))
+            (Socket::Unix(socket), ListenAddress::Unix(wanted)) => {
+                socket.local_addr().is_ok_and(|bound| bound.as_pathname() == Some(&wanted.path))
             }
             _ => false,
         }

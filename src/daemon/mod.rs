@@ -2,9 +2,12 @@
 
 mod activation;
 pub(crate) mod descriptors;
+pub(crate) mod detach;
 pub(crate) mod handover;
 pub(crate) mod inherited;
 pub(crate) mod notify;
+pub(crate) mod pid_file;
+pub(crate) mod privileges;
 pub(crate) mod reload;
 pub(crate) mod reload_outcome;
 pub(crate) mod rules_report;

@@ -13,9 +13,10 @@ use actix::{Message, Recipient};
 use rustls::ServerConfig;
 use slog::Logger;
 
+use crate::daemon::rules_report::LoadedRules;
 use crate::daemon::tls::{self, TlsError};
 use crate::isolation::{self, Isolation, IsolationError, IsolationMode};
-use crate::modsecurity::load::Summary;
+use crate::rules::sources::FolderError;
 use crate::settings::{self, Settings, SettingsError};
 
 /// Tells the service how a reload went.
@@ -25,11 +26,10 @@ pub(crate) struct Reloaded(pub(crate) Result<Reload, ReloadError>);
 
 /// How the new rules reach the engines.
 pub(crate) enum Reload {
-    /// New engines start from this isolation, and new links use these certificates. The summaries are of the default rules
-    /// and of each application's.
-    Engines(Isolation, Vec<Summary>, Option<Arc<ServerConfig>>),
-    /// The new rules are right, and the process is to be replaced by one that loads them. The summaries are as above.
-    Process(Vec<Summary>),
+    /// New engines with these rules start from this isolation, and new links use these certificates.
+    Engines(Isolation, LoadedRules, Option<Arc<ServerConfig>>),
+    /// The new rules are right, and the process is to be replaced by one that loads them.
+    Process(LoadedRules),
 }
 
 /// Why a reload failed; the old rules stay.
@@ -37,6 +37,8 @@ pub(crate) enum Reload {
 pub(crate) enum ReloadError {
     /// The new rules cannot be loaded.
     Load(IsolationError),
+    /// The folder of applications cannot be used.
+    Applications(FolderError),
     /// The certificates cannot be used.
     Tls(TlsError),
     /// The new process would not start with its options.
@@ -50,6 +52,7 @@ impl fmt::Display for ReloadError {
         match self {
             Self::Load(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
+            Self::Applications(error) => error.fmt(f),
             Self::Options(error) => error.fmt(f),
             Self::Thread(error) => write!(f, "cannot start the thread that reads the rules: {error}"),
         }
@@ -61,6 +64,7 @@ impl std::error::Error for ReloadError {
         match self {
             Self::Load(error) => Some(error),
             Self::Tls(error) => Some(error),
+            Self::Applications(error) => Some(error),
             Self::Options(error) => Some(error),
             Self::Thread(error) => Some(error),
         }
@@ -85,10 +89,8 @@ pub(crate) fn start(settings: Arc<Settings>, log: Logger, service: Recipient<Rel
 /// Starts a new zygote, which loads the rules.
 fn engines(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
     let tls = settings.tls.as_ref().map(tls::load).transpose().map_err(ReloadError::Tls)?;
-    // `on_taint` does nothing: engines in other processes cannot taint this one.
-    let started = isolation::start(settings.isolation, &settings.rules, settings.limits, || {}, log);
-    let (isolation, summaries) = started.map_err(ReloadError::Load)?;
-    Ok(Reload::Engines(isolation, summaries, tls))
+    let (isolation, rules) = load(settings, settings.isolation, log)?;
+    Ok(Reload::Engines(isolation, rules, tls))
 }
 
 /// Checks what the new process will do: it reads the same options, and loads the rules as a zygote does that is not used
@@ -96,7 +98,20 @@ fn engines(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
 fn check(settings: &Settings, log: &Logger) -> Result<Reload, ReloadError> {
     settings.tls.as_ref().map(tls::load).transpose().map_err(ReloadError::Tls)?;
     settings::read(std::env::args_os(), std::env::vars_os(), "").map_err(ReloadError::Options)?;
-    let started = isolation::start(IsolationMode::Process, &settings.rules, settings.limits, || {}, log);
-    let (_, summaries) = started.map_err(ReloadError::Load)?;
-    Ok(Reload::Process(summaries))
+    let (_, rules) = load(settings, IsolationMode::Process, log)?;
+    Ok(Reload::Process(rules))
+}
+
+/// Loads the rules, those of the applications that are in the folder now among them.
+fn load(
+    settings: &Settings,
+    mode: IsolationMode,
+    log: &Logger,
+) -> Result<(Isolation, LoadedRules), ReloadError> {
+    let sources = settings.rules.clone().with_folder(settings.apps.as_deref());
+    let sources = sources.map_err(ReloadError::Applications)?;
+    // `on_taint` does nothing: engines in other processes cannot taint this one.
+    let started = isolation::start(mode, &sources, settings.limits, || {}, log);
+    let (isolation, summaries) = started.map_err(ReloadError::Load)?;
+    Ok((isolation, LoadedRules { sources, summaries }))
 }

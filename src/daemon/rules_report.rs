@@ -4,7 +4,7 @@ use slog::{Logger, info, warn};
 
 use crate::ffi::rules::RuleEngine;
 use crate::modsecurity::load::Summary;
-use crate::rules::sources::RuleSource;
+use crate::rules::sources::{RuleSource, RuleSources};
 use crate::rules::warnings::Warning;
 use crate::settings::Settings;
 
@@ -14,23 +14,55 @@ const DEFAULT: &str = "default";
 /// The most sets of rules that a line names; of the others it has the number.
 const NAMED: usize = 10;
 
-/// Logs the rules after a start; `summaries` has the default rules first, then those of each application.
-pub(crate) fn log_start(log: &Logger, settings: &Settings, summaries: &[Summary]) {
-    for ((application, source), summary) in settings.rules.each().zip(summaries) {
+/// The sets of rules in use, and what was found when they were loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadedRules {
+    /// Where they come from.
+    pub(crate) sources: RuleSources,
+    /// What was found: first of the default rules, then of those of each application.
+    pub(crate) summaries: Vec<Summary>,
+}
+
+impl LoadedRules {
+    /// The number of rules of all sets together.
+    pub(crate) fn total(&self) -> usize {
+        self.summaries.iter().map(|summary| summary.rules.in_engine).sum()
+    }
+
+    /// Iterates over the sets of rules, each with its application.
+    fn each(&self) -> impl Iterator<Item = (Option<&str>, RuleSource, &Summary)> {
+        self.sources.each().zip(&self.summaries).map(|((name, source), summary)| (name, source, summary))
+    }
+
+    /// What was found in the rules of this application, if it has some.
+    fn find(&self, application: Option<&str>) -> Option<&Summary> {
+        self.each().find(|(name, ..)| *name == application).map(|(.., summary)| summary)
+    }
+}
+
+/// Logs the rules after a start.
+pub(crate) fn log_start(log: &Logger, settings: &Settings, rules: &LoadedRules) {
+    for (application, source, summary) in rules.each() {
         log_counts(&of(log, application), &source, summary, None);
     }
-    log_warnings(log, settings, summaries);
+    log_warnings(log, settings, rules);
 }
 
 /// Logs the rules after a reload, beside those before.
-pub(crate) fn log_reload(log: &Logger, settings: &Settings, before: &[Summary], summaries: &[Summary]) {
-    for (((application, source), summary), before) in settings.rules.each().zip(summaries).zip(before) {
-        log_counts(&of(log, application), &source, summary, Some(before));
+pub(crate) fn log_reload(log: &Logger, settings: &Settings, before: &LoadedRules, rules: &LoadedRules) {
+    for (application, source, summary) in rules.each() {
+        log_counts(&of(log, application), &source, summary, before.find(application));
     }
-    log_warnings(log, settings, summaries);
+    log_warnings(log, settings, rules);
     // Last, where it is seen.
-    for (((application, _), summary), before) in settings.rules.each().zip(summaries).zip(before) {
-        log_loss(&of(log, application), before, summary);
+    for (application, _, summary) in rules.each() {
+        match before.find(application) {
+            Some(before) => log_loss(&of(log, application), before, summary),
+            None => info!(of(log, application), # "application_added", "application added"),
+        }
+    }
+    for (application, ..) in before.each().filter(|(name, ..)| rules.find(*name).is_none()) {
+        info!(of(log, application), # "application_removed", "application removed");
     }
 }
 
@@ -56,8 +88,8 @@ fn log_counts(log: &Logger, source: &RuleSource, summary: &Summary, before: Opti
     }
 }
 
-fn log_warnings(log: &Logger, settings: &Settings, summaries: &[Summary]) {
-    for (warning, names) in warnings(settings, summaries) {
+fn log_warnings(log: &Logger, settings: &Settings, rules: &LoadedRules) {
+    for (warning, names) in warnings(settings, rules) {
         warn!(log, # "rules_warning", "{}", warning; "add" => warning.remedy(), "rules_of" => names);
     }
 }
@@ -80,11 +112,11 @@ fn log_loss(log: &Logger, before: &Summary, after: &Summary) {
     }
 }
 
-/// What the rules let pass, and which sets of rules do, by name; `summaries` as in [`log_start`].
-pub(crate) fn warnings(settings: &Settings, summaries: &[Summary]) -> Vec<(Warning, String)> {
+/// What the rules let pass, and which sets of rules do, by name.
+pub(crate) fn warnings(settings: &Settings, rules: &LoadedRules) -> Vec<(Warning, String)> {
     let has_responses = settings.limits.responses.count > 0;
     let mut found: Vec<(Warning, Vec<String>)> = Vec::new();
-    for ((application, _), summary) in settings.rules.each().zip(summaries) {
+    for (application, _, summary) in rules.each() {
         let name = application.unwrap_or(DEFAULT).to_owned();
         for warning in summary.warnings.iter() {
             if warning == Warning::ResponseBodies && !has_responses {

@@ -8,30 +8,37 @@ use std::time::{Duration, Instant};
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use actix_rt::signal::unix::{Signal, SignalKind, signal};
-use actors::{Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
+use actors::{Leave, Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEvent};
 use slog::{Logger, error, info, warn};
 use tokio::sync::{Notify, oneshot};
 
 use crate::admin::{AdminState, Statistics};
 use crate::agent::ModSecurityAgent;
+use crate::agent::policy::Applications;
+use crate::daemon::detach::Starter;
 use crate::daemon::handover::{HandoverError, Heir, HeirNews, Predecessor, TakenOver};
+use crate::daemon::pid_file;
 use crate::daemon::reload::{self, Reload, Reloaded};
-use crate::daemon::rules_report;
+use crate::daemon::rules_report::{self, LoadedRules};
 use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals;
 use crate::daemon::successor::Successor;
 use crate::daemon::watch::{FilesChanged, Watch};
 use crate::logging::Logs;
-use crate::modsecurity::load::Summary;
 use crate::settings::Settings;
 
 /// Long enough for the runtime to look at what has happened meanwhile.
 const NEXT_TURN: Duration = Duration::from_millis(1);
 
+/// What is said when an engine has not started before the tree was ready.
+pub(crate) const NOT_STARTED: &str = "cannot start: not every engine could be started";
+
 /// How the service ended.
 pub(crate) enum Ending {
     /// The tree has stopped after SIGTERM or SIGINT.
     Stopped,
+    /// A second SIGTERM or SIGINT came: what is in flight is not waited for.
+    Abandoned,
     /// An engine has not started before the tree was ready: which, and why. The tree has stopped.
     Failed(String),
     /// The tree has stopped, and this process is to become a new one, which goes on serving.
@@ -40,6 +47,10 @@ pub(crate) enum Ending {
 
 /// What the service has to do with beside the tree.
 pub(crate) struct Surroundings {
+    /// Where HAProxy asks how the agent is.
+    pub(crate) agent_check: Option<Socket>,
+    /// Who has started this process in the background, and waits for the tree to be ready.
+    pub(crate) starter: Starter,
     /// What becomes of this process when it is replaced (to load new rules, or after a taint), or upgraded.
     pub(crate) successor: Successor,
     /// Who waits to hand over to this process.
@@ -68,19 +79,21 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the tree; the summaries are of the rules that the agent has loaded.
+    /// Starts the tree; `rules` are those that the agent has loaded.
     ///
     /// # Errors
     /// When the tree cannot be started, or signals cannot be received.
     pub(crate) fn start(
         settings: Arc<Settings>,
         agent: Arc<ModSecurityAgent>,
-        summaries: Vec<Summary>,
+        rules: LoadedRules,
         sockets: Vec<Socket>,
         surroundings: Surroundings,
         log: &Logger,
     ) -> io::Result<Self> {
         let Surroundings {
+            agent_check,
+            starter,
             successor,
             predecessor,
             files_are_others,
@@ -91,8 +104,11 @@ impl Service {
             logs,
             admin,
         } = surroundings;
-        let root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
-        admin.runs(root.observer(), Arc::clone(&agent), total(&summaries));
+        let mut root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
+        if let Some(socket) = agent_check {
+            root = root.with_agent_check(socket)?;
+        }
+        admin.runs(root.observer(), Arc::clone(&agent), rules.total());
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
         // Those that came before come now.
@@ -121,10 +137,12 @@ impl Service {
                 tls,
                 settings,
                 agent,
-                summaries,
+                rules,
                 reloading: Reloading::No,
                 reopen_again: false,
                 logs,
+                is_stopping: false,
+                starter,
                 successor: Some(successor),
                 predecessor,
                 heir: None,
@@ -158,12 +176,16 @@ struct ServiceActor {
     tls: Option<TlsServer>,
     settings: Arc<Settings>,
     agent: Arc<ModSecurityAgent>,
-    /// What is known of the rules in use.
-    summaries: Vec<Summary>,
+    /// The rules in use.
+    rules: LoadedRules,
     reloading: Reloading,
     /// The log files are to be opened anew when the rules have been read.
     reopen_again: bool,
     logs: Logs,
+    /// SIGTERM or SIGINT has come.
+    is_stopping: bool,
+    /// Who waits for the tree to be ready.
+    starter: Starter,
     /// Holds the sockets open for a new process; dropped at SIGTERM and SIGINT.
     successor: Option<Successor>,
     /// Who waits to hand over to this process, until it is ready.
@@ -204,16 +226,7 @@ impl ServiceActor {
         };
         ctx.spawn(wrap_future::<_, Self>(next).map(move |signals, service: &mut Self, ctx| {
             match what {
-                OnSignal::Stop(name) => {
-                    // This closes the sockets, so that nobody can connect any more.
-                    service.successor = None;
-                    info!(service.log, # "stopping", "stopping"; "signal" => name);
-                    service.manager.stopping();
-                    if let Some(heir) = service.heir.take() {
-                        heir.kill();
-                    }
-                    service.root.do_send(Stop);
-                }
+                OnSignal::Stop(name) => service.stop(name),
                 OnSignal::Reload(name) => {
                     service.logs.reopen();
                     info!(service.log, # "reloading", "reloading"; "signal" => name);
@@ -232,7 +245,10 @@ impl ServiceActor {
     /// The tree serves.
     fn ready(&mut self, ctx: &Context<Self>) {
         match self.predecessor.take().map(|predecessor| predecessor.take_over(ctx.address().recipient())) {
-            None => self.manager.ready(),
+            None => {
+                self.manager.ready();
+                self.starter.ready();
+            }
             Some(Ok(())) => {}
             // The predecessor is told by the end of this process, and goes on.
             Some(Err(error)) => {
@@ -240,6 +256,24 @@ impl ServiceActor {
                 self.root.do_send(Stop);
             }
         }
+    }
+
+    /// Stops the tree; at once when it is stopping already.
+    fn stop(&mut self, signal: &'static str) {
+        if std::mem::replace(&mut self.is_stopping, true) {
+            warn!(self.log, # "stopping_at_once", "stopping at once, what is in flight is not answered"; "signal" => signal);
+            self.end_with(Ending::Abandoned);
+            return;
+        }
+        // This closes the sockets, once the tree does, so that nobody can connect any more.
+        self.successor = None;
+        info!(self.log, # "stopping", "stopping"; "signal" => signal,
+            "grace_ms" => self.settings.tree.grace.as_millis() as u64);
+        self.manager.stopping();
+        if let Some(heir) = self.heir.take() {
+            heir.kill();
+        }
+        self.root.do_send(Leave);
     }
 
     /// Starts a reload or, while one is under way, makes another follow it.
@@ -302,6 +336,10 @@ impl ServiceActor {
             (None, Some(successor)) => Ending::Replaced(successor),
             (None, None) => Ending::Stopped,
         };
+        self.end_with(ending);
+    }
+
+    fn end_with(&mut self, ending: Ending) {
         if let Some(end) = self.end.take() {
             // The receiver is gone when the program ends for another reason.
             let _ = end.send(ending);
@@ -328,27 +366,27 @@ impl Handler<Reloaded> for ServiceActor {
 
     fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
         let rules = match &outcome {
-            Ok(Reload::Engines(_, summaries, _) | Reload::Process(summaries)) => Ok(total(summaries)),
+            Ok(Reload::Engines(_, rules, _) | Reload::Process(rules)) => Ok(rules.total()),
             Err(cause) => Err(cause.to_string()),
         };
         self.admin.reloaded(self.reload_began.elapsed(), rules);
         match outcome {
-            Ok(Reload::Engines(isolation, summaries, config)) => {
+            Ok(Reload::Engines(isolation, rules, config)) => {
                 if let (Some(tls), Some(config)) = (&self.tls, config) {
                     tls.replace(config);
                 }
-                let generation = self.agent.replace(isolation);
-                info!(self.log, # "rules_reloaded", "rules reloaded"; "rules_in_engine" => total(&summaries),
-                    "rules_before" => total(&self.summaries), "generation" => generation);
-                rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
-                self.summaries = summaries;
+                let generation = self.agent.replace(isolation, Applications::of(&rules.sources));
+                info!(self.log, # "rules_reloaded", "rules reloaded"; "rules_in_engine" => rules.total(),
+                    "rules_before" => self.rules.total(), "generation" => generation);
+                rules_report::log_reload(&self.log, &self.settings, &self.rules, &rules);
+                self.rules = rules;
                 self.root.do_send(ReloadEngines);
                 self.manager.reloaded(None);
             }
-            Ok(Reload::Process(summaries)) => {
-                info!(self.log, # "rules_checked", "rules are right, replacing the process"; "rules_in_engine" => total(&summaries),
-                    "rules_before" => total(&self.summaries));
-                rules_report::log_reload(&self.log, &self.settings, &self.summaries, &summaries);
+            Ok(Reload::Process(rules)) => {
+                info!(self.log, # "rules_checked", "rules are right, replacing the process"; "rules_in_engine" => rules.total(),
+                    "rules_before" => self.rules.total());
+                rules_report::log_reload(&self.log, &self.settings, &self.rules, &rules);
                 self.replace();
             }
             Err(cause) => {
@@ -391,6 +429,12 @@ impl Handler<TakenOver> for ServiceActor {
     fn handle(&mut self, _: TakenOver, _: &mut Self::Context) {
         info!(self.log, # "taken_over", "taken over from the process before");
         self.files_are_others.store(false, Ordering::Relaxed);
+        if let Some(Err(error)) =
+            self.successor.as_ref().and_then(Successor::pid_file).map(pid_file::write_number)
+        {
+            error!(self.log, # "pid_file_not_written", "cannot write the pid file, it has the number of the process before";
+                "cause" => ?error.to_string());
+        }
         self.manager.ready();
     }
 }
@@ -418,6 +462,7 @@ impl Handler<TreeEvent> for ServiceActor {
                 return;
             }
             TreeEvent::Failed(cause) => {
+                self.starter.failed(&format!("{NOT_STARTED}: {cause}"));
                 self.failure = Some(cause);
                 return;
             }
@@ -431,11 +476,6 @@ impl Handler<TreeEvent> for ServiceActor {
             self.finish();
         }
     }
-}
-
-/// The rules of all sets together.
-fn total(summaries: &[Summary]) -> usize {
-    summaries.iter().map(|summary| summary.rules.in_engine).sum()
 }
 
 /// What a signal does, with the name of the signal for the log.

@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::Socket;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::fchownat;
 
 use crate::daemon::inherited::Bound;
-use crate::settings::ListenAddress;
+use crate::daemon::privileges::path_within;
+use crate::settings::{ListenAddress, Settings, UnixAddress};
 
 /// Why an address cannot be listened on.
 #[derive(Debug)]
@@ -60,6 +63,21 @@ impl SocketFiles {
     pub(crate) fn are_others(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.are_others)
     }
+
+    /// Notes that `root` becomes the root of all files. Those outside cannot be removed any more.
+    pub(crate) fn enter(&mut self, root: &Path) {
+        self.paths = self.paths.iter().filter_map(|path| path_within(root, path)).collect();
+    }
+}
+
+/// The sockets of the program.
+pub(crate) struct Sockets {
+    /// Those that HAProxy sends requests to.
+    pub(crate) listen: Vec<Bound>,
+    /// The one for agent checks.
+    pub(crate) agent_check: Option<Bound>,
+    /// The files of those that have one.
+    pub(crate) files: SocketFiles,
 }
 
 /// Binds the addresses, but takes over those `inherited` sockets of the service manager or of a predecessor that are bound
@@ -69,41 +87,44 @@ impl SocketFiles {
 /// # Errors
 /// When one of the addresses cannot be bound; no socket stays open then.
 pub(crate) fn bind(
-    addresses: &[ListenAddress],
-    is_default: bool,
+    settings: &Settings,
     mut inherited: Vec<Bound>,
     has_predecessor: bool,
-) -> Result<(Vec<Bound>, SocketFiles), BindError> {
+) -> Result<Sockets, BindError> {
     let mut files = SocketFiles::default();
     files.are_others.store(has_predecessor, Ordering::Relaxed);
-    let mut sockets = Vec::new();
     let is_activated = inherited.iter().any(|socket| socket.is_managers);
-    for address in addresses.iter().filter(|_| !(is_default && is_activated)) {
+    let mut take_or_bind = |address: &ListenAddress| {
         let taken = inherited.iter().position(|socket| socket.is_at(address));
         let bound = match taken {
-            Some(index) => inherited.swap_remove(index),
+            // In the order of a predecessor's addresses, of which several may be port 0.
+            Some(index) => inherited.remove(index),
             None => bind_to(address).map_err(|cause| BindError { address: address.clone(), cause })?,
         };
-        if let (ListenAddress::Unix(path), false) = (address, bound.is_managers) {
-            files.paths.push(path.clone());
+        if let (ListenAddress::Unix(socket), false) = (address, bound.is_managers) {
+            files.paths.push(socket.path.clone());
         }
-        sockets.push(bound);
-    }
+        Ok(bound)
+    };
+    let wanted = settings.listen.iter().filter(|_| !(settings.is_listen_default && is_activated));
+    let mut listen = wanted.map(&mut take_or_bind).collect::<Result<Vec<_>, _>>()?;
+    let agent_check = settings.agent_check.as_ref().map(take_or_bind).transpose()?;
     // Those of a predecessor that no option names any more are closed here.
-    sockets.extend(inherited.into_iter().filter(|socket| socket.is_managers));
-    Ok((sockets, files))
+    listen.extend(inherited.into_iter().filter(|socket| socket.is_managers));
+    Ok(Sockets { listen, agent_check, files })
 }
 
 fn bind_to(address: &ListenAddress) -> io::Result<Bound> {
     let socket = match address {
         ListenAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address)?),
-        ListenAddress::Unix(path) => Socket::Unix(bind_unix(path)?),
+        ListenAddress::Unix(address) => Socket::Unix(bind_unix(address)?),
     };
     Ok(Bound { socket, is_managers: false })
 }
 
-/// Binds a Unix socket to which owner and group may connect, in place of a socket that a dead process left behind.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+/// Binds a Unix socket to which those may connect who are to, in place of a socket that a dead process left behind.
+fn bind_unix(address: &UnixAddress) -> io::Result<UnixListener> {
+    let UnixAddress { path, mode, user, group } = address;
     let is_socket = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket());
     if is_socket
         && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
@@ -112,8 +133,17 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     }
     // Only the umask gives the file the right mode from the first moment. No other thread runs yet that the umask could
     // affect.
-    let before = umask(Mode::S_IXUSR | Mode::S_IXGRP | Mode::S_IRWXO);
+    let before = umask(Mode::from_bits_truncate(!mode & 0o777));
     let bound = UnixListener::bind(path);
     umask(before);
-    bound
+    let bound = bound?;
+    if user.is_some() || group.is_some() {
+        let changed = fchownat(AT_FDCWD, path, *user, *group, AtFlags::AT_SYMLINK_NOFOLLOW);
+        if let Err(errno) = changed {
+            // The program ends, and the file is of no use to anybody.
+            let _ = std::fs::remove_file(path);
+            return Err(io::Error::other(format!("the socket cannot be given to user= or group=: {errno}")));
+        }
+    }
+    Ok(bound)
 }

@@ -17,6 +17,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl;
 
 use crate::daemon::inherited::Bound;
+use crate::daemon::pid_file::PidFile;
 use crate::daemon::{activation, handover};
 use crate::ffi::descriptor::{adopt, close_all_on_exec};
 
@@ -26,6 +27,9 @@ const VARIABLE: &str = "_MODSECURITY_SPOA_SOCKETS";
 
 /// What stands behind the number of a socket that the service manager has too.
 const MANAGERS: &str = "m";
+
+/// The environment variable with the number of the file that has the number of the process, if there is one.
+const PID_FILE: &str = "_MODSECURITY_SPOA_PID_FILE";
 
 /// The program of this process.
 const RUNNING: &str = "/proc/self/exe";
@@ -37,14 +41,18 @@ pub(crate) struct Successor {
     args: Vec<OsString>,
     /// Each socket, and whether the service manager has it too.
     sockets: Vec<(OwnedFd, bool)>,
+    pid_file: Option<OwnedFd>,
 }
 
 impl Successor {
-    /// Duplicates the sockets, which keeps them open.
+    /// Duplicates the sockets and the file with the number of the process, which keeps them open.
     ///
     /// # Errors
-    /// When a socket cannot be duplicated.
-    pub(crate) fn new(sockets: &[Bound]) -> io::Result<Self> {
+    /// When one of them cannot be duplicated.
+    pub(crate) fn new<'a>(
+        sockets: impl Iterator<Item = &'a Bound>,
+        pid_file: Option<&PidFile>,
+    ) -> io::Result<Self> {
         let keep = |bound: &Bound| {
             let kept = match &bound.socket {
                 Socket::Tcp(socket) | Socket::Tls(socket, _) => socket.as_fd().try_clone_to_owned(),
@@ -56,7 +64,8 @@ impl Successor {
         Ok(Self {
             program: program(args.first())?,
             args,
-            sockets: sockets.iter().map(keep).collect::<io::Result<_>>()?,
+            sockets: sockets.map(keep).collect::<io::Result<_>>()?,
+            pid_file: pid_file.map(PidFile::descriptor).transpose()?,
         })
     }
 
@@ -65,12 +74,17 @@ impl Successor {
         self.sockets.iter().map(|(socket, is_managers)| (socket.as_fd(), *is_managers))
     }
 
+    /// The file with the number of the process.
+    pub(crate) fn pid_file(&self) -> Option<BorrowedFd<'_>> {
+        self.pid_file.as_ref().map(AsFd::as_fd)
+    }
+
     /// The command that runs the program that is in the file now, with the same arguments.
     pub(crate) fn new_program(&self) -> Command {
         let mut args = self.args.iter();
         let mut command = Command::new(&self.program);
         command.arg0(args.next().cloned().unwrap_or_default()).args(args);
-        command.env_remove(VARIABLE).env_remove("WATCHDOG_PID");
+        command.env_remove(VARIABLE).env_remove(PID_FILE).env_remove("WATCHDOG_PID");
         for variable in activation::VARIABLES {
             command.env_remove(variable);
         }
@@ -83,8 +97,8 @@ impl Successor {
     /// When the sockets cannot be passed on, or the program cannot be executed.
     pub(crate) fn exec(self) -> io::Result<Infallible> {
         close_all_on_exec()?;
-        for (socket, _) in &self.sockets {
-            fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        for descriptor in self.sockets.iter().map(|(socket, _)| socket).chain(&self.pid_file) {
+            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
         let number = |(socket, is_managers): &(OwnedFd, bool)| {
             let mark = if *is_managers { MANAGERS } else { "" };
@@ -96,6 +110,9 @@ impl Successor {
             command.env_remove(variable);
         }
         command.env(VARIABLE, numbers.join(",")).env_remove(handover::VARIABLE);
+        if let Some(file) = &self.pid_file {
+            command.env(PID_FILE, file.as_raw_fd().to_string());
+        }
         Err(command.exec())
     }
 }
@@ -128,6 +145,21 @@ pub(crate) fn keep_name(args: &[OsString]) {
         // A process with the wrong name works as well.
         let _ = CString::new(name.as_bytes()).map(|name| prctl::set_name(&name));
     }
+}
+
+/// Whether this process takes the place of another one, whose background, user and root of all files it has.
+pub(crate) fn is_one() -> bool {
+    [VARIABLE, handover::VARIABLE].into_iter().any(|name| std::env::var_os(name).is_some())
+}
+
+/// Takes over the file with the number of the process, locked, that a predecessor left; to be called once.
+///
+/// # Errors
+/// When the environment variable does not hold the number of an open descriptor.
+pub(crate) fn inherited_pid_file() -> io::Result<Option<OwnedFd>> {
+    let Ok(number) = std::env::var(PID_FILE) else { return Ok(None) };
+    let number = number.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
+    adopt(number).map(Some)
 }
 
 /// Takes over the sockets that a predecessor left; `None` without a predecessor.

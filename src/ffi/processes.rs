@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, Pid, fork, setsid};
 
 /// Descriptors that one message may carry.
 pub(crate) const MAX_DESCRIPTORS: usize = 2;
@@ -74,7 +74,7 @@ pub(crate) fn fork_into(child: impl FnOnce() -> i32) -> nix::Result<Pid> {
     }
 }
 
-/// The process in which [`fork_orphan`] returns.
+/// The process in which [`fork_orphan`] or [`fork_detached`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Twin {
     /// The one that called it.
@@ -89,7 +89,29 @@ pub(crate) enum Twin {
 /// # Errors
 /// The system's error: EAGAIN or ENOMEM when it cannot make another process.
 pub(crate) fn fork_orphan() -> nix::Result<Twin> {
-    // SAFETY: as in `fork_into`.
+    fork_twice(|| Ok(()))
+}
+
+/// The same, with the new process in a session of its own that it does not lead: no terminal can become that of the
+/// session.
+///
+/// To be called before the program starts its first thread.
+///
+/// # Errors
+/// The system's error: EAGAIN or ENOMEM when it cannot make another process.
+pub(crate) fn fork_detached() -> nix::Result<Twin> {
+    fork_twice(|| setsid().map(drop))
+}
+
+/// Ends the process at once: nothing that the program or a library has registered for its end runs.
+pub(crate) fn end_at_once(status: i32) -> ! {
+    // SAFETY: _exit(2) runs no code of this process.
+    unsafe { nix::libc::_exit(status) }
+}
+
+/// Forks, and forks again in the new process, which runs `between` before that and ends at once after it.
+fn fork_twice(between: impl FnOnce() -> nix::Result<()>) -> nix::Result<Twin> {
+    // SAFETY: the zygote calls this, which has a single thread, and the program before its first one: as in `fork_into`.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => loop {
             match waitpid(child, None) {
@@ -102,12 +124,10 @@ pub(crate) fn fork_orphan() -> nix::Result<Twin> {
         },
         // The process in between ends at once, and its child is an orphan.
         // SAFETY: as in `fork_into`; the process still has a single thread.
-        ForkResult::Child => match unsafe { fork() } {
+        ForkResult::Child => match between().and_then(|()| unsafe { fork() }) {
             Ok(ForkResult::Child) => Ok(Twin::Copy),
-            // SAFETY: _exit(2) runs no code of this process: nothing that the zygote has registered for its own end.
-            Ok(ForkResult::Parent { .. }) => unsafe { nix::libc::_exit(0) },
-            // SAFETY: the same.
-            Err(errno) => unsafe { nix::libc::_exit(errno as i32) },
+            Ok(ForkResult::Parent { .. }) => end_at_once(0),
+            Err(errno) => end_at_once(errno as i32),
         },
     }
 }

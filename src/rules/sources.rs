@@ -45,7 +45,73 @@ pub struct RuleSources {
     pub applications: Vec<(String, Vec<PathBuf>)>,
 }
 
+/// Why the folder of applications cannot be used.
+#[derive(Debug)]
+pub enum FolderError {
+    /// The folder cannot be read.
+    Read(PathBuf, io::Error),
+    /// The name of a file is not that of an application.
+    Name(PathBuf),
+}
+
+impl fmt::Display for FolderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(folder, cause) => write!(f, "cannot read {} (--apps): {cause}", folder.display()),
+            Self::Name(file) => write!(
+                f,
+                "{file:?} (--apps): the name of an application has printable ASCII characters and no blank"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FolderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read(_, cause) => Some(cause),
+            Self::Name(_) => None,
+        }
+    }
+}
+
+/// Whether an application may have this name.
+#[must_use]
+pub fn is_name_of_application(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 impl RuleSources {
+    /// These sources and, for the application NAME, each file NAME.conf of this folder: after the application's other
+    /// files, if it has some. Hidden files, and files with other ends, do not count.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a file has a name that no application may have.
+    pub fn with_folder(mut self, folder: Option<&Path>) -> Result<Self, FolderError> {
+        let Some(folder) = folder else { return Ok(self) };
+        let failed = |cause| FolderError::Read(folder.to_owned(), cause);
+        let mut files = Vec::new();
+        for entry in folder.read_dir().map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !is_hidden && path.extension().is_some_and(|extension| extension == "conf") && !path.is_dir() {
+                files.push(path);
+            }
+        }
+        files.sort();
+        for file in files {
+            let name = file.file_stem().and_then(|name| name.to_str());
+            let Some(name) = name.filter(|name| is_name_of_application(name)) else {
+                return Err(FolderError::Name(file));
+            };
+            match self.applications.iter_mut().find(|(known, _)| known == name) {
+                Some((_, others)) => others.push(file),
+                None => self.applications.push((name.to_owned(), vec![file])),
+            }
+        }
+        Ok(self)
+    }
+
     /// Iterates over the sets of rules: the default one (without a name), then that of each application (with its name).
     pub fn each(&self) -> impl Iterator<Item = (Option<&str>, RuleSource)> {
         let applications = self.applications.iter();

@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::BadOption;
+use crate::rules::sources::is_name_of_application;
 
 /// Groups the rule files by application, in the order in which the names first appear.
 ///
@@ -29,8 +30,7 @@ fn parse(arg: &OsStr) -> Option<(String, PathBuf)> {
     let (name, file) = bytes.split_at_checked(bytes.iter().position(|&byte| byte == b'=')?)?;
     let file = file.get(1..).filter(|file| !file.is_empty())?;
     let name = std::str::from_utf8(name).ok()?;
-    let right = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-    right.then(|| (name.to_owned(), OsString::from_vec(file.to_vec()).into()))
+    is_name_of_application(name).then(|| (name.to_owned(), OsString::from_vec(file.to_vec()).into()))
 }
 
 #[cfg(test)]

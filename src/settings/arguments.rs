@@ -61,6 +61,11 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NAME=FILE", number_of_values = 1, parse(from_os_str))]
     pub(super) app: Vec<OsString>,
 
+    /// Folder with files of rules: NAME.conf has the rules for requests whose argument app is NAME. A reload reads the
+    /// folder anew
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub(super) apps: Option<PathBuf>,
+
     /// What becomes of a request that names another application: default (the rules of -f inspect it) or error (it is
     /// not inspected: see --on-error) [default: default]
     #[structopt(long, value_name = "POLICY")]
@@ -137,9 +142,14 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "NUM")]
     pub(super) max_requests: Option<String>,
 
-    /// Address to listen on, instead of -p: 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock; may be repeated
+    /// Address to listen on, instead of -p: 127.0.0.1:12345, [::]:12345 or unix:/run/x.sock, which may be followed by
+    /// ,mode=660 ,user=NAME ,group=NAME; may be repeated
     #[structopt(long, value_name = "ADDR", number_of_values = 1, parse(from_os_str))]
     pub(super) listen: Vec<OsString>,
+
+    /// Address and port for HAProxy's agent-check: up with a weight by the load, drain once the agent stops, or down
+    #[structopt(long, value_name = "ADDR")]
+    pub(super) agent_check: Option<String>,
 
     /// Name of this agent in the variable agent of its answers, by which HAProxy sends a response to the agent that has its
     /// request [default: host name and port]
@@ -184,6 +194,32 @@ pub(super) struct Arguments {
     #[expect(dead_code, reason = "`parse` reads it before the other options")]
     pub(super) options: Option<OsString>,
 
+    /// Time in which requests in flight are answered after SIGTERM; those that are not answered then are answered as
+    /// shutdown [default: 5s]
+    #[structopt(long, value_name = "TIME")]
+    pub(super) grace: Option<String>,
+
+    /// Runs in the background; the command ends with 0 when the agent serves, or with 1 and the reason
+    #[structopt(long)]
+    pub(super) daemon: bool,
+
+    /// File for the number of the process; locked while the agent runs, so that there is no second one
+    #[structopt(long, value_name = "FILE", parse(from_os_str))]
+    pub(super) pid_file: Option<PathBuf>,
+
+    /// User, by name or number, that an agent which starts as root becomes once its addresses are bound; before it reads
+    /// the rules
+    #[structopt(long, value_name = "USER")]
+    pub(super) user: Option<String>,
+
+    /// Group, by name or number, that the agent becomes [default: that of --user]
+    #[structopt(long, value_name = "GROUP")]
+    pub(super) group: Option<String>,
+
+    /// Folder that becomes the root of all files once the addresses are bound; before the rules are read
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub(super) chroot: Option<PathBuf>,
+
     /// Loads the rules, reports what is wrong with them, warns of what they let pass, and exits
     #[structopt(long)]
     pub(super) check: bool,
@@ -224,7 +260,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 37] = [
+pub(super) const OPTIONS: [(&str, Kind); 45] = [
     ("debug", Kind::Switch),
     ("log", Kind::List),
     ("log-level", Kind::Value),
@@ -233,6 +269,7 @@ pub(super) const OPTIONS: [(&str, Kind); 37] = [
     ("rules", Kind::List),
     ("watch", Kind::Switch),
     ("app", Kind::List),
+    ("apps", Kind::Value),
     ("unknown-app", Kind::Value),
     ("max-frame-size", Kind::Value),
     ("max-payload", Kind::Value),
@@ -250,6 +287,7 @@ pub(super) const OPTIONS: [(&str, Kind); 37] = [
     ("stall-limit", Kind::Value),
     ("max-requests", Kind::Value),
     ("listen", Kind::List),
+    ("agent-check", Kind::Value),
     ("name", Kind::Value),
     ("tls", Kind::Value),
     ("admin", Kind::Value),
@@ -259,6 +297,12 @@ pub(super) const OPTIONS: [(&str, Kind); 37] = [
     ("response-ttl", Kind::Value),
     ("block-page", Kind::Value),
     ("options", Kind::Value),
+    ("grace", Kind::Value),
+    ("daemon", Kind::Switch),
+    ("pid-file", Kind::Value),
+    ("user", Kind::Value),
+    ("group", Kind::Value),
+    ("chroot", Kind::Value),
     ("check", Kind::Switch),
     ("strict", Kind::Switch),
     ("print-rules", Kind::Switch),
@@ -323,7 +367,19 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 8] = ["rules", "app", "listen", "admin", "tls", "block-page", "log", "options"];
+    const NOT_TEXTS: [&str; 11] = [
+        "rules",
+        "app",
+        "apps",
+        "listen",
+        "admin",
+        "tls",
+        "block-page",
+        "log",
+        "options",
+        "pid-file",
+        "chroot",
+    ];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 use super::arguments::Arguments;
 use super::{BadOption, SettingsError, app, log, number, on_error, time};
 use crate::agent::AgentSettings;
-use crate::agent::policy::{Applications, Truncated, UnknownApplication};
+use crate::agent::policy::{Truncated, UnknownApplication};
 use crate::agent::recycling::Recycling;
 use crate::isolation::process::sandbox::{EngineUser, Ids, SandboxSettings};
 use crate::isolation::{EngineLimits, IsolationMode};
@@ -126,8 +126,11 @@ fn sandbox(arguments: &Arguments) -> Result<SandboxSettings, BadOption> {
         "off" => return Ok(SandboxSettings::OFF),
         other => return Err(BadOption(format!("--sandbox: {other:?} is neither on nor off"))),
     }
+    // Engines of an agent that becomes another user are that user's, too: it cannot give them a third one.
+    let becomes_another =
+        arguments.user.as_deref().and_then(Ids::find).is_some_and(|ids| !ids.user.is_root());
     let user = match (name, geteuid()) {
-        (None, own) if own.is_root() => EngineUser::Default(Ids::of_nobody()),
+        (None, own) if own.is_root() && !becomes_another => EngineUser::Default(Ids::of_nobody()),
         (None, _) => EngineUser::Own,
         (Some(name), own) => {
             let ids = Ids::find(name);
@@ -162,7 +165,6 @@ fn max_requests(arguments: &Arguments) -> Result<u32, BadOption> {
 pub(super) fn agent(
     arguments: &Arguments,
     name: String,
-    rules: &RuleSources,
     responses: RetentionLimits,
     workers: usize,
     frames: &Limits,
@@ -194,16 +196,13 @@ pub(super) fn agent(
         },
         responses,
         recycling: Recycling { max_requests: max_requests(arguments)?, workers },
-        applications: Applications {
-            known: rules.applications.iter().map(|(name, _)| name.clone().into_bytes()).collect(),
-            unknown: match arguments.unknown_app.as_deref().unwrap_or("default") {
-                "default" => UnknownApplication::Default,
-                "error" => UnknownApplication::Error,
-                other => {
-                    let cause = format!("--unknown-app: {other:?} is neither default nor error");
-                    return Err(BadOption(cause).into());
-                }
-            },
+        unknown_application: match arguments.unknown_app.as_deref().unwrap_or("default") {
+            "default" => UnknownApplication::Default,
+            "error" => UnknownApplication::Error,
+            other => {
+                let cause = format!("--unknown-app: {other:?} is neither default nor error");
+                return Err(BadOption(cause).into());
+            }
         },
     })
 }

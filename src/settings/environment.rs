@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::BadOption;
 use super::arguments::{Kind, OPTIONS};
-use super::log;
+use super::{listen, log};
 use crate::rules::check::suggestion::closest;
 
 /// The prefix of the program's environment variables.
@@ -143,12 +143,24 @@ pub(super) fn spelled_out(name: &str, kind: Kind, value: &OsStr) -> Result<Vec<O
 
 /// Whether a part between two commas belongs to the item before it.
 fn is_attribute(name: &str, part: &[u8]) -> bool {
-    name == "log" && part.starts_with(log::ATTRIBUTE.as_bytes())
+    match name {
+        "log" => part.starts_with(log::ATTRIBUTE.as_bytes()),
+        "listen" => listen::ATTRIBUTES.iter().any(|attribute| part.starts_with(attribute.as_bytes())),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_the_path_of_a_socket_is_no_item_of_its_own() {
+        let value = OsStr::new("unix:/run/x, mode=666,,127.0.0.1:1,unix@/run/y,user=root,group=root");
+        let words = spelled_out("listen", Kind::List, value).unwrap();
+        let items: Vec<_> = words.iter().skip(1).step_by(2).collect();
+        assert_eq!(items, ["unix:/run/x,mode=666", "127.0.0.1:1", "unix@/run/y,user=root,group=root"]);
+    }
 
     #[test]
     fn a_slip_finds_what_was_meant() {

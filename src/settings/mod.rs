@@ -15,12 +15,14 @@ mod name;
 mod number;
 mod on_error;
 mod options_file;
+mod process;
 mod subcommand;
 mod time;
 mod tls;
 mod tree;
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
@@ -31,7 +33,8 @@ pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
 pub use error::{BadOption, SettingsError};
-pub use listen::ListenAddress;
+pub use listen::{ListenAddress, UnixAddress};
+pub use process::{Identity, ProcessSettings};
 use subcommand::Subcommand;
 pub use tls::TlsFiles;
 
@@ -42,12 +45,18 @@ pub struct Settings {
     pub log: LogSettings,
     /// What to do.
     pub task: Task,
-    /// The sets of rules, and the engine that loads them.
+    /// The sets of rules that options name, and the engine that loads them.
     pub rules: RuleSources,
+    /// The folder with the rules of further applications (`--apps`).
+    pub apps: Option<PathBuf>,
     /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
     /// Where metrics, health and the page are (`--admin`).
     pub admin: Option<AdminAddress>,
+    /// Where HAProxy asks how the agent is (`--agent-check`).
+    pub agent_check: Option<ListenAddress>,
+    /// The process itself: background, file with its number, user, root of its files.
+    pub process: ProcessSettings,
     /// No option says where to listen: sockets of the service manager are enough, if there are any.
     pub is_listen_default: bool,
     /// The files of TLS for links over TCP; `None`: they are not encrypted.
@@ -136,14 +145,17 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
     Ok(Settings {
         log: log::check(arguments)?,
         task: task(arguments)?,
+        process: process::check(arguments, &listen)?,
         listen,
         admin: admin::parse(arguments.admin.as_deref())?,
         is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
+        agent_check: listen::agent_check(arguments.agent_check.as_deref())?,
         tls: arguments.tls.as_deref().map(tls::parse).transpose()?,
         watch: arguments.watch,
         isolation: engine::isolation(arguments)?,
-        agent: engine::agent(arguments, name, &rules, limits.responses, tree.workers, &tree.limits)?,
+        agent: engine::agent(arguments, name, limits.responses, tree.workers, &tree.limits)?,
         rules,
+        apps: arguments.apps.clone(),
         limits,
         tree,
         unknown_variables,

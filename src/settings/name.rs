@@ -17,8 +17,8 @@ pub(super) fn parse(name: Option<&str>, listen: &[ListenAddress]) -> Result<Stri
         let host = uname().nodename().to_string_lossy().into_owned();
         let end = match listen.first() {
             Some(ListenAddress::Tcp(address)) => address.port().to_string(),
-            Some(ListenAddress::Unix(path)) => {
-                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            Some(ListenAddress::Unix(socket)) => {
+                socket.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
             }
             None => String::new(),
         };

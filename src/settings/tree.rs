@@ -25,9 +25,6 @@ const MAX_PAYLOAD: u32 = 1024 * 1024;
 /// The largest number of workers. No machine has use for more.
 const MAX_WORKERS: usize = 1024;
 
-/// The time that requests in flight have when the agent stops. HAProxy gives up on them sooner.
-const GRACE: Duration = Duration::from_secs(5);
-
 /// Checks the options of the supervision tree and returns its settings.
 ///
 /// # Errors
@@ -56,7 +53,8 @@ pub(super) fn check(arguments: &Arguments) -> Result<actors::TreeSettings, BadOp
         deadline,
         restart: RestartPolicy::default(),
         limits: limits(arguments)?,
-        grace: GRACE,
+        // HAProxy gives up on requests sooner.
+        grace: time::parse("--grace", arguments.grace.as_deref().unwrap_or("5s"))?,
     })
 }
 

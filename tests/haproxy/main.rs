@@ -42,6 +42,8 @@ mod streams;
 mod several_agents;
 // The status of the rule that denies, from every phase.
 mod statuses;
+// The end of an agent, and that HAProxy knows of it in time.
+mod stop;
 // The agent, HAProxy and clients, as every program needs them.
 #[path = "../support/mod.rs"]
 mod support;

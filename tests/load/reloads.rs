@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::machine::shared;
 use crate::support::agent::Agent;
+use crate::support::log::value;
 use crate::support::spop::{Link, Message};
 use crate::support::waiting::{SetAtEnd, wait_until};
 
@@ -73,9 +74,11 @@ fn no_reload_costs_a_verdict_and_none_leaves_anything_behind() {
             put(&file, generation);
             let begun = Instant::now();
             agent.signal("HUP");
-            let said = format!(", generation: {}", generation + 1);
-            let is_over = |line: &str| line.contains(" rules reloaded, ") && line.ends_with(&said);
-            agent.log.wait_for_after(mark, &said, is_over);
+            let next = (generation + 1).to_string();
+            let is_over = |line: &str| {
+                line.contains(" rules reloaded, ") && value(line, "generation") == Some(next.as_str())
+            };
+            agent.log.wait_for_after(mark, "the reload", is_over);
             mark = agent.log.count();
             // Each worker renews its engine between two requests.
             wait_until("the new rules", || code(&mut link, &format!("word{generation}")) == Some(403));

@@ -4,10 +4,14 @@
 
 // Metrics, health, status and the page of --admin.
 mod admin;
+// A folder with the rules of applications.
+mod apps;
 // Sockets that the service manager has bound.
 mod activation;
 // Files that never come: FIFOs, and file systems that do not answer.
 mod blocked_files;
+// The background, and the file with the number of the process.
+mod daemon;
 // The command line, and every mistake on it.
 mod command_line;
 // What is given in the environment takes effect.
@@ -32,6 +36,8 @@ mod log_targets;
 mod manual;
 // Every option of --help with a good and a bad value, on the command line and in the environment.
 mod options;
+// Another user, another root, and who may use a socket.
+mod privileges;
 // The health check from the command line: what it asks, and that it never takes longer than it says.
 mod probe;
 // New rules and reopened log files (SIGHUP), and that no request notices.

@@ -3,16 +3,17 @@
 
 use crate::command_line::refused;
 use crate::support::agent::rule_file;
+use crate::support::haproxy::identity;
 use crate::support::process::{run, run_raw};
 use crate::support::tls::Certificates;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists, CERTIFICATES
-/// the value of `--tls` for some that do. A switch takes its
-/// values from the environment alone; OWN is the number of the user that runs the tests.
-const ROWS: [(&str, &str, &[&str]); 37] = [
+/// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists and FOLDER its folder,
+/// CERTIFICATES the value of `--tls` for some that exist. A switch takes its values from the environment alone; OWN and GROUP
+/// are the numbers of the user that runs the tests and of its group.
+const ROWS: [(&str, &str, &[&str]); 45] = [
     ("debug", "yes", &["perhaps"]),
     ("log", "json:stderr,level=warn", &["sylog", "json:", "/tmp/", "stderr,level=loud"]),
     ("log-level", "warn,actors=debug", &["loud", "info,nobody=debug", "info,debug"]),
@@ -21,6 +22,7 @@ const ROWS: [(&str, &str, &[&str]); 37] = [
     ("rules", "RULES", &["/nowhere/rules.conf"]),
     ("watch", "yes", &["perhaps"]),
     ("app", "shop=RULES", &["shop", "=RULES", "shop=/nowhere/rules.conf"]),
+    ("apps", "FOLDER", &["/nowhere/apps"]),
     ("unknown-app", "error", &["maybe"]),
     ("max-frame-size", "1000", &["255", "16777217", "0", "large", "16k"]),
     // Below the frame size that was not given; above what an engine takes.
@@ -40,6 +42,7 @@ const ROWS: [(&str, &str, &[&str]); 37] = [
     ("stall-limit", "1s", &["99ms", "soon"]),
     ("max-requests", "5", &["many", "4294967296"]),
     ("listen", "127.0.0.1:0", &["nonsense", "127.0.0.1", "127.0.0.1:99999", "unix:", "::1:12345"]),
+    ("agent-check", "127.0.0.1:0", &["nonsense", "127.0.0.1", "unix:/run/x.sock"]),
     ("name", "agent-1.internal:12345", &["", "two words", "a/b", "\u{e4}"]),
     (
         "tls",
@@ -57,6 +60,12 @@ const ROWS: [(&str, &str, &[&str]); 37] = [
     ("response-ttl", "30s", &["soon", "5h"]),
     ("block-page", "RULES", &["/nowhere/page.html"]),
     ("options", "/dev/null", &["/nowhere/options"]),
+    ("grace", "10s", &["soon", "5h"]),
+    ("daemon", "yes", &["perhaps"]),
+    ("pid-file", "RULES", &["/nowhere/agent.pid"]),
+    ("user", "OWN", &["there-is-no-such-user"]),
+    ("group", "GROUP", &["there-is-no-such-group"]),
+    ("chroot", "/", &["/nowhere/root", "nowhere"]),
     ("check", "yes", &["perhaps"]),
     ("strict", "no", &["perhaps"]),
     ("print-rules", "no", &["perhaps"]),
@@ -130,10 +139,10 @@ type Row = (Listed, String, Vec<String>);
 fn rows() -> ((tempfile::TempDir, Certificates), Vec<Row>) {
     let (folder, path) = rule_file("SecRuleEngine On\n");
     let certificates = Certificates::default();
-    let own = std::process::Command::new("id").arg("-u").output().unwrap().stdout;
-    let own = String::from_utf8(own).unwrap();
     let named = |value: &str| {
-        let value = value.replace("RULES", path.to_str().unwrap()).replace("OWN", own.trim());
+        let value = value.replace("RULES", path.to_str().unwrap()).replace("OWN", &identity("-u"));
+        let value =
+            value.replace("GROUP", &identity("-g")).replace("FOLDER", folder.path().to_str().unwrap());
         value.replace("CERTIFICATES", &certificates.option(false))
     };
     let mut rows: BTreeMap<_, _> = ROWS.into_iter().map(|(name, good, bad)| (name, (good, bad))).collect();
@@ -252,8 +261,20 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::from_bytes(arg)], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "listen", "admin", "tls", "block-page", "log", "options"]
-            .contains(&option.long.as_str())
+        if ![
+            "rules",
+            "app",
+            "apps",
+            "listen",
+            "admin",
+            "tls",
+            "block-page",
+            "pid-file",
+            "chroot",
+            "log",
+            "options",
+        ]
+        .contains(&option.long.as_str())
         {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");

@@ -1,10 +1,17 @@
 //! Does the agent stop in good order: what is in flight answered, links told, sockets removed?
 
-use crate::support::agent::Agent;
-use crate::support::spop::{Link, Message};
+use crate::support::agent::{Agent, rule_file};
+use crate::support::background::runs;
+use crate::support::process::signal;
+use crate::support::spop::{Link, Message, hello, hello_frame};
+use crate::support::waiting::wait_until;
+use crate::support::wire::{AGENT_DISCONNECT, AGENT_HELLO, Value};
+use std::collections::BTreeSet;
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+const RULES: &str = "SecRuleEngine On\nSecRequestBodyAccess On\n";
 
 fn stops_with_0(signal: &str) {
     let mut agent = Agent::start(&[]);
@@ -131,4 +138,116 @@ fn a_client_that_goes_away_harms_nobody() {
     }
     assert_eq!(agent.link().ask(&Message::get("/", None)).code(), Some(0));
     assert_eq!(agent.stop().0.code(), Some(0));
+}
+
+/// Sends a signal to all engines.
+fn to_engines(agent: &Agent, name: &str) {
+    for engine in agent.engines() {
+        signal(engine, name);
+    }
+}
+
+/// With engines that are held up, so that all are in flight when the signal comes, and more come after it.
+#[test]
+fn of_200_in_flight_none_is_lost() {
+    let agent = Agent::with_rules(RULES, &["-n", "2", "--stall-limit", "600s", "--grace", "60s", "--debug"]);
+    assert_eq!(agent.link().ask(&Message::get("/", None)).code(), Some(0));
+    to_engines(&agent, "STOP");
+    let mut links: Vec<Link> = (0..8).map(|_| agent.link()).collect();
+    let send = |link: &mut Link, streams: std::ops::RangeInclusive<u64>| {
+        let frames = streams.flat_map(|stream| Message::get("/", None).notify(stream, 1).encode());
+        link.send_bytes(&frames.collect::<Vec<u8>>());
+    };
+    links.iter_mut().for_each(|link| send(link, 1..=25));
+    agent.signal("TERM");
+    agent.log.wait_for_text(" stopping, ");
+    while TcpStream::connect(agent.address()).is_ok() {}
+    links.iter_mut().for_each(|link| send(link, 26..=30));
+    to_engines(&agent, "CONT");
+    for link in &mut links {
+        let mut answered = BTreeSet::new();
+        while answered.len() < 30 {
+            let ack = link.expect_ack();
+            assert_eq!((ack.code(), ack.error()), (Some(0), None), "{ack:?}");
+            assert!(answered.insert(ack.stream), "stream {} is answered twice", ack.stream);
+        }
+        assert_eq!(link.expect_farewell().code, 0);
+    }
+    assert_eq!(agent.stop_status(), Some(0));
+}
+
+#[test]
+fn what_is_in_flight_after_the_grace_is_answered_and_the_agent_ends() {
+    let agent = Agent::with_rules(RULES, &["-n", "1", "--stall-limit", "600s", "--grace", "100ms"]);
+    let mut link = agent.link();
+    assert_eq!(link.ask(&Message::get("/", None)).code(), Some(0));
+    to_engines(&agent, "STOP");
+    link.send(&Message::get("/", None).notify(1, 1));
+    agent.signal("TERM");
+    let ack = link.expect_ack();
+    assert_eq!((ack.code(), ack.error()), (None, Some("shutdown")), "{ack:?}");
+    assert_eq!(link.expect_farewell().code, 0);
+    let engines = agent.engines();
+    assert_eq!(agent.stop_status(), Some(0));
+    wait_until("the end of its engine", || engines.iter().all(|&pid| !runs(pid)));
+}
+
+/// A request that never ends would keep it for ten minutes.
+#[test]
+fn a_second_signal_ends_the_agent_at_once() {
+    let (_rules, rules) = rule_file(RULES);
+    for isolation in ["process", "thread"] {
+        for names in [["TERM", "TERM"], ["INT", "TERM"], ["TERM", "INT"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let (socket, number) = (folder.path().join("agent.sock"), folder.path().join("agent.pid"));
+            let (listen, file) = (format!("unix:{}", socket.display()), number.to_str().unwrap());
+            let mut agent = Agent::start_exactly(
+                &[
+                    &["--listen", &listen, "--pid-file", file, "--isolation", isolation][..],
+                    &["-f", rules.to_str().unwrap()],
+                    &["-n", "1", "--grace", "600s", "--deadline", "900s", "-t", "800s"],
+                ]
+                .concat(),
+                &[],
+            );
+            let helpers = agent.helpers();
+            let mut link = agent.link();
+            link.send(&Message::get("/", None).notify(1, 1));
+            agent.signal(names[0]);
+            agent.log.wait_for_text(" stopping, ");
+            assert!(agent.runs());
+            agent.signal(names[1]);
+            assert_eq!(agent.wait().code(), Some(1));
+            let log = agent.log.wait_for_end();
+            let last = log.last().unwrap();
+            assert!(last.contains(" WARN stopping at once, "), "{last}");
+            assert!(!socket.exists() && !number.exists());
+            wait_until("the end of its engines", || helpers.iter().all(|&pid| !runs(pid)));
+        }
+    }
+}
+
+/// A health check on a link that was there before the signal.
+#[test]
+fn health_checks_fail_while_it_stops() {
+    let agent = Agent::with_rules(RULES, &["-n", "1", "--stall-limit", "600s", "--grace", "60s", "--debug"]);
+    let mut busy = agent.link();
+    assert_eq!(busy.ask(&Message::get("/", None)).code(), Some(0));
+    let check = |link: &mut Link| {
+        let mut items = hello();
+        items.push(("healthcheck", Value::Bool(true)));
+        link.send(&hello_frame(items));
+        link.expect().kind
+    };
+    assert_eq!(check(&mut agent.connect()), AGENT_HELLO);
+    to_engines(&agent, "STOP");
+    let mut link = agent.connect();
+    busy.send(&Message::get("/", None).notify(1, 1));
+    agent.signal("TERM");
+    agent.log.wait_for_text(" stopping, ");
+    assert_eq!(check(&mut link), AGENT_DISCONNECT);
+    to_engines(&agent, "CONT");
+    assert_eq!(busy.expect_ack().code(), Some(0));
+    assert_eq!(busy.expect_farewell().code, 0);
+    assert_eq!(agent.stop_status(), Some(0));
 }

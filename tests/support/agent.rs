@@ -163,10 +163,19 @@ impl Agent {
         children(pid).into_iter().flat_map(children).collect()
     }
 
-    /// The process id of its zygote, which has engines.
+    /// The process id of its zygote.
     pub fn zygote(&self) -> u32 {
-        let has_engines = |pid: &u32| !children(*pid).is_empty();
-        children(self.pid()).into_iter().find(has_engines).unwrap()
+        self.child_named("zygote").unwrap()
+    }
+
+    /// The process id of its spare zygote.
+    pub fn spare(&self) -> Option<u32> {
+        self.child_named("zygote-spare")
+    }
+
+    fn child_named(&self, name: &str) -> Option<u32> {
+        let name_of = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        children(self.pid()).into_iter().find(|pid| name_of(*pid).trim_end() == name)
     }
 
     /// The resident memory of it and of all processes that it has started, in KiB.

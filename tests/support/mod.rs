@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod agent;
+pub mod background;
 pub mod browser;
 pub mod client;
 pub mod direct;

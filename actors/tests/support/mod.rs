@@ -20,8 +20,8 @@ use actors::spop::hello::Capabilities;
 use actors::spop::value::encode_bytes;
 use actors::spop::{ActionList, Frame, FrameId, FrameType, Limits, Messages, Scope, Value, frame};
 use actors::{
-    Agent, CauseOfEnd, ClientKey, Engine, EngineError, Failure, FailureKind, ReloadEngines, Root, Socket,
-    StartError, Stop, TreeEvent, TreeSettings, restart::RestartPolicy,
+    Agent, CauseOfEnd, ClientKey, Engine, EngineError, Failure, FailureKind, Leave, ReloadEngines, Root,
+    Socket, StartError, Stop, TreeEvent, TreeSettings, restart::RestartPolicy,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
@@ -35,6 +35,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// A running tree; stopped when dropped.
 pub struct Tree {
     pub address: SocketAddr,
+    check: SocketAddr,
     pub gate: Arc<Gate>,
     pub log: Lines,
     pub agent: Arc<TestAgent>,
@@ -91,6 +92,8 @@ impl Tree {
     pub fn try_start(settings: TreeSettings, false_starts: usize) -> Result<Self, String> {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
+        let check_socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let check = check_socket.local_addr().unwrap();
         let (gate, log) = (Arc::<Gate>::default(), Lines::default());
         let agent = Arc::new(TestAgent {
             gate: Arc::clone(&gate),
@@ -110,6 +113,7 @@ impl Tree {
             let system = System::new();
             system.block_on(async {
                 let root = Root::new(settings, shared, vec![Socket::Tcp(socket)], logger).unwrap();
+                let root = root.with_agent_check(Socket::Tcp(check_socket)).unwrap();
                 Owner::create(|ctx| {
                     give_root.send(root.spawn(ctx.address().recipient())).unwrap();
                     Owner { ready }
@@ -121,7 +125,7 @@ impl Tree {
             thread.join().unwrap();
             return Err(cause);
         }
-        Ok(Self { address, gate, log, agent, root: take_root.recv().ok(), thread: Some(thread) })
+        Ok(Self { address, check, gate, log, agent, root: take_root.recv().ok(), thread: Some(thread) })
     }
 
     /// Sets whether this order kills its engine.
@@ -142,6 +146,49 @@ impl Tree {
     /// Tells the tree to stop, without waiting for it.
     pub fn stop(&self) {
         self.root.as_ref().unwrap().do_send(Stop);
+    }
+
+    /// Tells the tree to make known that it stops, and to stop then, without waiting for it.
+    pub fn leave(&self) {
+        self.root.as_ref().unwrap().do_send(Leave);
+    }
+
+    /// Waits until links are refused.
+    pub fn await_no_listener(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_ok() {
+            assert!(Instant::now() < deadline, "links are accepted");
+        }
+    }
+
+    /// What an agent check is answered with.
+    pub fn agent_check(&self) -> String {
+        let mut answer = String::new();
+        let mut link = TcpStream::connect(self.check).unwrap();
+        link.set_read_timeout(Some(PATIENCE)).unwrap();
+        // As `agent-send` has HAProxy do.
+        link.write_all(b"how are you\n").unwrap();
+        link.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// An agent check that is reset by who makes it.
+    pub fn agent_check_given_up(&self) {
+        let link = TcpStream::connect(self.check).unwrap();
+        rustix::net::sockopt::set_socket_linger(&link, Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Waits until an agent check is answered with this.
+    pub fn await_agent_check(&self, line: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.agent_check();
+            if answer == line {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not {line:?} but {answer:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Waits until it has stopped.

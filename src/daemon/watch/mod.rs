@@ -97,7 +97,11 @@ impl Watch {
 
 /// All files that a reload reads.
 fn files(settings: &Settings) -> Vec<PathBuf> {
-    let mut all = files::of(&settings.rules);
+    let rules = settings.rules.clone().with_folder(settings.apps.as_deref());
+    // A folder that cannot be read has no files; what becomes of that is said by the reload.
+    let mut all = files::of(rules.as_ref().unwrap_or(&settings.rules));
+    // A file that is not there yet: so the folder itself is watched.
+    all.extend(settings.apps.as_ref().map(|folder| folder.join("*.conf")));
     if let Some(tls) = &settings.tls {
         all.extend([tls.certificate.clone(), tls.key.clone()]);
         all.extend(tls.client_ca.clone());

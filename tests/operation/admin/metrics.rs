@@ -47,7 +47,7 @@ fn each_message_counts_once_by_what_haproxy_was_told() {
         sample(&metrics, &format!("modsecurity_spoa_requests_total{{app=\"{app}\",verdict=\"{verdict}\"}}"))
     };
     assert_eq!([requests("", "allow"), requests("", "deny")], [2.0, 1.0]);
-    assert_eq!([requests("shop", "allow"), requests("(unknown)", "allow")], [1.0, 1.0]);
+    assert_eq!([requests("shop", "allow"), requests("(other)", "allow")], [1.0, 1.0]);
     assert_eq!(sample(&metrics, "modsecurity_spoa_rule_hits_total{rule=\"1001\"}"), 1.0);
     assert_eq!(sample(&metrics, "modsecurity_spoa_not_inspected_total{cause=\"invalid\"}"), 1.0);
     assert_eq!(sample(&metrics, "modsecurity_spoa_duration_seconds_count{stage=\"whole\"}"), 6.0);
