@@ -63,6 +63,14 @@ pub trait Agent: Send + Sync + 'static {
         outcome: Result<&Self::Verdict, &Failure>,
     ) -> ActionList;
 
+    /// The class of a verdict, which [`count`](Self::count) gets when HAProxy is told the verdict.
+    fn classify(&self, _: &Self::Request, _: &Self::Verdict) -> u32 {
+        0
+    }
+
+    /// Counts that HAProxy was told a verdict of this class. A verdict that comes too late is not counted.
+    fn count(&self, _: u32) {}
+
     /// Writes to the log what the engine found. Called on the worker's thread after the answer was sent.
     fn record(&self, request: &Self::Request, verdict: &Self::Verdict, log: &Logger);
 

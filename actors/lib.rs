@@ -18,6 +18,7 @@
 //! | `queue/` | the lanes between Connections and Workers: jobs, admission, quarantine |
 //! | `pool`, `worker/`, `restart` | supervision |
 //! | [`spop`] | the wire protocol, on bytes alone |
+//! | [`stats`], `status`, `latest`, `observer` | what the program can see of the tree |
 //! | `peer_log`, `pulse`, `timer` | bounded log lines, whether the tree answers, and timers |
 //!
 //! actix gives life cycles and mailboxes. It does not restart an actor after a panic (neither `Supervisor` nor `SyncArbiter`
@@ -35,7 +36,9 @@ mod agent_check;
 mod connection;
 mod engine;
 mod failure;
+mod latest;
 mod listener;
+mod observer;
 mod peer_log;
 mod pool;
 mod pulse;
@@ -43,6 +46,8 @@ mod queue;
 pub mod restart;
 pub mod root;
 pub mod spop;
+pub mod stats;
+mod status;
 mod stream;
 mod timer;
 mod worker;
@@ -50,7 +55,10 @@ mod worker;
 pub use agent::Agent;
 pub use engine::{CauseOfEnd, Engine, EngineError, StartError, one_by_one};
 pub use failure::{Failure, FailureKind};
+pub use latest::Latest;
+pub use observer::Observer;
 pub use pulse::Ping;
 pub use queue::ClientKey;
 pub use root::{Leave, ReloadEngines, Root, Stop, TreeEvent, TreeSettings};
+pub use status::{Crash, LinkStatus, TreeStatus, WorkerState, WorkerStatus};
 pub use stream::{Socket, TlsServer};

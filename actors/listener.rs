@@ -91,6 +91,7 @@ impl<A: Agent> Listener<A> {
                         failure.accepted = true;
                         self.take_stock();
                     }
+                    self.context.stats.links.increment();
                     let number = self.next_number;
                     self.next_number += 1;
                     let presence = Presence { number, listener: ctx.address().recipient() };

@@ -18,7 +18,7 @@
 //! that is the end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use slog::{error, info, warn};
@@ -27,6 +27,7 @@ use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
 use crate::queue::DOWN;
 use crate::restart::{RestartPolicy, Restarts};
+use crate::status::{Crash, WorkerState};
 use crate::timer::milliseconds;
 use crate::worker::{
     Exit, ReloadEngine, StopWorker, Worker, WorkerContext, WorkerEvent, WorkerId, WorkerReport, settle,
@@ -141,12 +142,14 @@ impl<A: Agent> Pool<A> {
         }
         slot.generation += 1;
         let id = WorkerId { number, generation: slot.generation };
+        self.context.board.set_state(number, WorkerState::Starting, Some(id.generation));
         slot.worker = Some(Worker::spawn(id, Arc::clone(&self.context), ctx.address().recipient()));
     }
 
     fn worker_started(&mut self, id: WorkerId) {
         let Some(slot) = self.slots.get_mut(id.number - 1) else { return };
         self.context.queue.open_own(id.number);
+        self.context.board.set_state(id.number, WorkerState::Idle, None);
         if self.context.queue.admission().set_down(false) {
             warn!(self.context.log, # "engine_runs_again", "an engine runs again");
         }
@@ -172,6 +175,7 @@ impl<A: Agent> Pool<A> {
         slot.worker = None;
         let (ran, was_proven) = (std::mem::take(&mut slot.runs), std::mem::take(&mut slot.is_proven));
         if self.stopping {
+            self.context.board.set_state(id.number, WorkerState::Stopped, None);
             info!(self.context.log, # "worker_stopped", "worker stopped"; "worker" => id.number, "generation" => id.generation);
             self.finish_when_empty(ctx);
             return;
@@ -192,6 +196,16 @@ impl<A: Agent> Pool<A> {
             _ if request.is_some() || was_proven => Duration::ZERO,
             _ => slot.restarts.next_delay(now),
         };
+        self.context.board.set_state(id.number, WorkerState::Waiting, None);
+        self.context.stats.ends(exit.cause()).increment();
+        self.context.board.crashed(Crash {
+            at: SystemTime::now(),
+            worker: id.number,
+            generation: id.generation,
+            cause: exit.cause(),
+            reason: exit.to_string(),
+            request: request.map(str::to_owned),
+        });
         error!(self.context.log, # "worker_crashed", "worker crashed";
             "worker" => id.number, "generation" => id.generation, "reason" => %exit,
             "request" => request.unwrap_or("none"), "uptime_ms" => milliseconds(uptime),
@@ -256,6 +270,7 @@ impl<A: Agent> Pool<A> {
             self.rebuilt = Some(now);
         }
         self.context.agent.rebuild();
+        self.context.stats.rebuilds.increment();
         error!(self.context.log, # "escalated", "escalated: engines keep dying without a verdict, rebuilding what they are made of";
             "rebuilds" => self.rebuilds);
     }

@@ -15,6 +15,7 @@ use crate::agent::Agent;
 use crate::agent_check::{AgentCheck, StopAgentCheck, TellAll, Told};
 use crate::connection::ConnectionContext;
 use crate::listener::{Close, Listener, ListenerClosed};
+use crate::observer::Observer;
 use crate::peer_log::PeerLog;
 use crate::pool::{Pool, PoolEvent, ReloadPool, StopPool};
 use crate::pulse::Pulse;
@@ -23,6 +24,8 @@ use crate::queue::Queue;
 use crate::restart::RestartPolicy;
 use crate::spop::reassembly::LARGEST_AT_A_TIME;
 use crate::spop::{Budget, Limits};
+use crate::stats::Stats;
+use crate::status::Board;
 use crate::stream::{Acceptor, Socket};
 use crate::timer::milliseconds;
 use crate::worker::WorkerContext;
@@ -59,6 +62,8 @@ pub struct Root<A: Agent> {
     agent: Arc<A>,
     pub(crate) queue: Queue<A>,
     peer_log: Arc<PeerLog>,
+    stats: Arc<Stats>,
+    board: Arc<Board>,
     log: Logger,
     /// The sockets, until their Listeners start.
     acceptors: Vec<Acceptor>,
@@ -104,6 +109,8 @@ impl<A: Agent> Root<A> {
             agent,
             queue: Queue::new(settings.queue, settings.workers, admission),
             peer_log: Arc::new(PeerLog::new(log.clone())),
+            stats: Arc::default(),
+            board: Arc::new(Board::new(settings.workers)),
             log,
             check_acceptor: None,
             agent_check: None,
@@ -116,6 +123,19 @@ impl<A: Agent> Root<A> {
             stopping: false,
             left: None,
         })
+    }
+
+    /// What can be seen of the tree.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        let (depth, health) = (self.queue.clone(), self.queue.clone());
+        Observer {
+            stats: Arc::clone(&self.stats),
+            board: Arc::clone(&self.board),
+            depth: Arc::new(move || depth.depth()),
+            is_healthy: Arc::new(move || health.is_healthy()),
+            queue_limit: self.settings.queue,
+        }
     }
 
     /// Answers HAProxy's agent checks on this socket once the tree is ready.
@@ -149,8 +169,11 @@ impl<A: Agent> Root<A> {
             siblings: Rc::default(),
             deadline: self.settings.deadline,
             peer_log: Arc::clone(&self.peer_log),
+            stats: Arc::clone(&self.stats),
+            board: Arc::clone(&self.board),
             log: self.log.clone(),
         });
+        self.board.set_listeners(self.acceptors.iter().map(Acceptor::address).collect());
         for acceptor in self.acceptors.drain(..) {
             self.listeners.push(Listener::spawn(acceptor, Rc::clone(&context), self.settings.workers));
         }
@@ -171,6 +194,7 @@ impl<A: Agent> Root<A> {
             return;
         }
         self.acceptors.clear();
+        self.board.set_listeners(Vec::new());
         // A tree that leaves says so to its end; the place of another is taken, who answers from now on.
         if let (None, Some(check)) = (self.left, self.agent_check.take()) {
             check.do_send(StopAgentCheck);
@@ -211,12 +235,16 @@ impl<A: Agent> Actor for Root<A> {
             agent: Arc::clone(&self.agent),
             queue: self.queue.clone(),
             throttle: self.settings.throttle,
+            time: self.settings.deadline,
             peer_log: Arc::clone(&self.peer_log),
+            stats: Arc::clone(&self.stats),
+            board: Arc::clone(&self.board),
             log: self.log.clone(),
         };
         let root = ctx.address().recipient();
         self.pool = Some(Pool::spawn(self.settings.workers, self.settings.restart, context, root));
         ctx.run_interval(Duration::from_secs(1), |root, _| {
+            root.board.beat();
             root.queue.quarantine().forget(Instant::now());
             root.peer_log.flush();
             root.agent.review(&root.log);
@@ -286,6 +314,7 @@ impl<A: Agent> Handler<Leave> for Root<A> {
         }
         self.left = Some(Instant::now());
         self.queue.leave();
+        self.board.set_listeners(Vec::new());
         match &self.agent_check {
             Some(check) => {
                 check.do_send(TellAll { root: ctx.address().recipient() });

@@ -8,12 +8,12 @@
 #   demo.sh --engine 2 [--once]
 #                     with ModSecurity 2.9, which it gets and builds first, instead of libmodsecurity 3
 #
-# From the environment: DEMO_HTTP_PORT (8080), DEMO_AGENT_PORT (12345), HAPROXY (which haproxy to run).
+# From the environment: DEMO_HTTP_PORT (8080), DEMO_AGENT_PORT (12345), DEMO_ADMIN_PORT (9273), HAPROXY (which haproxy to run).
 set -euo pipefail
 
 deploy=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
-http_port=${DEMO_HTTP_PORT:-8080} agent_port=${DEMO_AGENT_PORT:-12345}
+http_port=${DEMO_HTTP_PORT:-8080} agent_port=${DEMO_AGENT_PORT:-12345} admin_port=${DEMO_ADMIN_PORT:-9273}
 once=0 engine=3 agent='' haproxy='' dir='' shown=0 wrong=0
 
 die() {
@@ -94,7 +94,7 @@ wait_for() {
 "$deploy/install-packages.sh"
 cd "$deploy/.."
 
-for port in "DEMO_HTTP_PORT $http_port" "DEMO_AGENT_PORT $agent_port"; do
+for port in "DEMO_HTTP_PORT $http_port" "DEMO_AGENT_PORT $agent_port" "DEMO_ADMIN_PORT $admin_port"; do
   read -r name number <<<"$port"
   [[ $number =~ ^[1-9][0-9]{0,4}$ ]] || die "$name=$number is not a port"
   if is_open "$number"; then
@@ -117,7 +117,8 @@ agent_log=$dir/agent.log haproxy_log=$dir/haproxy.log
 
 # Only what is named here, whatever settings of the agent this shell has.
 for name in $(compgen -e MODSECURITY_SPOA_ || true); do unset "$name"; done
-"$target/release/modsecurity-spoa" --engine "$engine" --port "$agent_port" --workers auto >"$agent_log" 2>&1 &
+"$target/release/modsecurity-spoa" --engine "$engine" --port "$agent_port" --workers auto \
+  --admin "127.0.0.1:$admin_port" >"$agent_log" 2>&1 &
 agent=$!
 wait_for "the agent" "$agent" "$agent_log" is_open "$agent_port"
 
@@ -151,6 +152,10 @@ for ((i = 0; i < 20; i++)); do
 done
 printf '\n%sThe agent'\''s log line for the last one denied%s\n%s\n\n' "$bold" "$plain" "$(denied || echo none)"
 
+admin=http://127.0.0.1:$admin_port
+printf '%sWhat it counts%s (%s/metrics; %s/ is a page)\n%s\n\n' "$bold" "$plain" "$admin" "$admin" \
+  "$(curl -q --silent --noproxy '*' --max-time 10 "$admin/metrics" | grep '^modsecurity_spoa_requests_total.*[1-9]$' || true)"
+
 if ((wrong)); then
   echo "${red}Not every answer was as expected.$plain The ends of the logs:" >&2
   tail -n 20 "$agent_log" "$haproxy_log" >&2
@@ -164,6 +169,7 @@ cat <<END
 Still there, until Ctrl-C. Try, from another terminal:
   curl -i '$site/?name=alice'
   curl -i '$site/?id=1%27%20OR%20%271%27=%271'
+The page of the agent: $admin/
 The logs:
   tail -f $agent_log
   tail -f $haproxy_log

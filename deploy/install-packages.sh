@@ -16,6 +16,8 @@ packages=(
   haproxy curl       # the demo and the tests
   logrotate          # the test of its file
   procps             # the tests send signals with its kill
+  prometheus         # promtool, which checks metrics and alerts in the tests
+  chromium chromium-driver # the page in a browser, in the tests
   dpkg-dev           # unpacks the source package that has the Core Rule Set's tests (tests/crs)
   strace             # a kernel without Landlock (tests/faults)
   "$@"
@@ -46,10 +48,10 @@ if ((${#missing[@]})); then
   fi
   echo "Installing: ${missing[*]}"
 
-  # Debian starts a service when its package is installed. HAProxy's would fail, because Debian's configuration has no
-  # frontend. 101 is policy-rc.d's word for "do not start it"; a machine that has a policy keeps its own.
+  # Debian starts a service when its package is installed. Nobody asked for Prometheus's, and HAProxy's would fail, because
+  # Debian's configuration has no frontend. 101 is policy-rc.d's word for "do not start it"; a machine that has a policy keeps its own.
   policy=/usr/sbin/policy-rc.d our_policy=0
-  if [[ " ${missing[*]} " == *" haproxy "* && ! -e $policy ]]; then
+  if [[ " ${missing[*]} " =~ " "(haproxy|prometheus)" " && ! -e $policy ]]; then
     our_policy=1
     trap '"${sudo[@]}" rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
@@ -61,9 +63,11 @@ if ((${#missing[@]})); then
   "${apt[@]}" update
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 
-  # Nor at the next boot: whoever wants HAProxy as a service enables it with a configuration of their own.
+  # Nor at the next boot: whoever wants them as services enables them with configurations of their own.
   if ((our_policy)) && command -v systemctl >/dev/null; then
-    "${sudo[@]}" systemctl disable --quiet haproxy.service || true
+    for service in haproxy prometheus; do
+      [[ " ${missing[*]} " != *" $service "* ]] || "${sudo[@]}" systemctl disable --quiet "$service.service" || true
+    done
   fi
 fi
 

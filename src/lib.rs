@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`commands`] | the commands of the program, and its exit status |
 //! | `daemon` | the process from start to end: sockets, signals, reloads, replacement |
+//! | `admin` | metrics, health, status and a page over HTTP |
 //! | [`settings`] | the command line and the environment: raw arguments, then checked settings |
 //! | [`logging`] | the log |
 //! | [`agent`] | the program's side of the contract with the supervision tree (the `actors` crate) |
@@ -20,6 +21,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
+mod admin;
 pub mod agent;
 pub mod commands;
 mod daemon;

@@ -11,19 +11,28 @@ use slog::error;
 use super::{Connection, Notify, Phase};
 use crate::agent::Agent;
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{History, Job, Reply, Settled};
+use crate::queue::{History, Job, Outcome, Reply, Settled};
 use crate::spop::{Actions, Excess, FrameId, ProtocolError, Status};
+use crate::stats::Stage;
+
+/// What the answer to a NOTIFY needs: its frame, its dialect, and when it came.
+type Asked<D> = (FrameId, D, Instant);
 
 impl<A: Agent> Connection<A> {
     /// Offers one NOTIFY to the workers, or answers it at once.
     pub(super) fn offer(&mut self, id: FrameId, payload: &Bytes, ctx: &mut Context<Self>) {
-        let begun = self.begun.take();
+        let (begun, now) = (self.begun.take(), Instant::now());
+        let arrived =
+            begun.and_then(|(_, deadline)| deadline.checked_sub(self.context.deadline)).unwrap_or(now);
+        if begun.is_none() {
+            self.entry.cell.messages.increment();
+        }
         let (dialect, request) = self.context.agent.read(payload);
         let request = match request {
             Ok(request) => Arc::new(request),
             Err(failure) => {
                 self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
-                self.answer_at_once(begun, (id, dialect), &self.failed(dialect, None, &failure));
+                self.answer_at_once(begun, (id, dialect, arrived), None, &failure);
                 return;
             }
         };
@@ -33,7 +42,8 @@ impl<A: Agent> Connection<A> {
         let job = Job { request: Arc::clone(&request), dialect, deadline, reply, history };
         match self.context.queue.offer(job, &self.context.agent, Instant::now()) {
             Ok(()) if begun.is_none() => {
-                self.unanswered.insert((ticket, deadline), Notify { id, dialect, request: Some(request) });
+                let notify = Notify { id, dialect, arrived, request: Some(request) };
+                self.unanswered.insert((ticket, deadline), notify);
             }
             Ok(()) => self
                 .unanswered
@@ -42,7 +52,7 @@ impl<A: Agent> Connection<A> {
                 .for_each(|notify| notify.request = Some(Arc::clone(&request))),
             Err((failure, job)) => {
                 self.context.peer_log.failure(&failure, &*request);
-                self.answer_at_once(begun, (id, dialect), &self.failed(dialect, Some(&*request), &failure));
+                self.answer_at_once(begun, (id, dialect, arrived), Some(&*request), &failure);
                 job.reply.forget();
             }
         }
@@ -56,21 +66,40 @@ impl<A: Agent> Connection<A> {
         };
         self.context.peer_log.failure(&failure, slog::kv!("peer" => &self.peer));
         let begun = self.begun.take().and_then(|(ticket, _)| self.unanswered.take(ticket));
-        if let Some(Notify { id, dialect, .. }) = begun {
-            self.acknowledge(id, dialect, &self.failed(dialect, None, &failure));
+        if let Some(Notify { id, dialect, arrived, .. }) = begun {
+            let actions = self.failed(dialect, None, &failure);
+            self.answer((id, dialect, arrived), &actions, Outcome::Failed(failure.kind));
         }
     }
 
     fn answer_at_once(
         &mut self,
         begun: Option<(u64, Instant)>,
-        (id, dialect): (FrameId, A::Dialect),
-        actions: &Actions,
+        asked: Asked<A::Dialect>,
+        request: Option<&A::Request>,
+        failure: &Failure,
     ) {
         if let Some((ticket, _)) = begun {
             self.unanswered.take(ticket);
         }
-        self.acknowledge(id, dialect, actions);
+        let actions = self.failed(asked.1, request, failure);
+        self.answer(asked, &actions, Outcome::Failed(failure.kind));
+    }
+
+    /// Answers a NOTIFY of this link, and counts the answer.
+    fn answer(&mut self, (id, dialect, arrived): Asked<A::Dialect>, actions: &Actions, outcome: Outcome) {
+        let is_told = self.acknowledge(id, dialect, actions);
+        self.count(arrived, if is_told { outcome } else { Outcome::Failed(FailureKind::Engine) });
+    }
+
+    /// Counts an answer: each NOTIFY has one, so each counts once.
+    fn count(&self, arrived: Instant, outcome: Outcome) {
+        match outcome {
+            Outcome::Inspected(class) => self.context.agent.count(class),
+            Outcome::Failed(kind) => self.context.stats.not_inspected(kind).increment(),
+        }
+        self.context.stats.stage(Stage::Whole).observe(arrived.elapsed());
+        self.entry.cell.answers.increment();
     }
 
     /// Logs that a request was not inspected, with the request's own keys if all of it has come.
@@ -85,13 +114,15 @@ impl<A: Agent> Connection<A> {
         self.context.agent.answer(dialect, request, Err(failure)).into_payload()
     }
 
-    /// Writes an ACK, or has another link write it when this one is closed.
-    pub(super) fn acknowledge(&mut self, id: FrameId, dialect: A::Dialect, actions: &Actions) {
+    /// Writes an ACK, or has another link write it when this one is closed. Returns whether it says what it should: an answer
+    /// that does not fit in a frame becomes an error.
+    pub(super) fn acknowledge(&mut self, id: FrameId, dialect: A::Dialect, actions: &Actions) -> bool {
         if self.session.is_closed() {
-            return self.pass_on(id, dialect, actions);
+            self.pass_on(id, dialect, actions);
+            return true;
         }
         if self.session.acknowledge(id, actions, &mut self.output).is_ok() {
-            return;
+            return true;
         }
         let failure = Failure::new(FailureKind::Engine, "the answer does not fit in a frame");
         error!(self.log, # "answer_too_long", "answer too long for the frame size");
@@ -100,6 +131,7 @@ impl<A: Agent> Connection<A> {
             // Not even an error fits in a frame.
             self.disconnect(Status::TooBig);
         }
+        false
     }
 
     /// Settles the jobs that are overdue. When the fragments of a payload are overdue, the link is closed too: HAProxy sends
@@ -119,17 +151,20 @@ impl<A: Agent> Connection<A> {
 
     /// Answers a job that a worker may still have, or whose fragments have not all come.
     pub(super) fn settle_here(&mut self, ticket: u64, failure: &Failure) {
-        let Some(Notify { id, dialect, request }) = self.unanswered.take(ticket) else {
+        let Some(Notify { id, dialect, arrived, request }) = self.unanswered.take(ticket) else {
             return;
         };
         self.log_failure(failure, request.as_deref());
         let actions = self.failed(dialect, None, failure);
         if self.begun.take_if(|(begun, _)| *begun == ticket).is_none() {
-            self.acknowledge(id, dialect, &actions);
-        } else if self.session.abort(&actions, &mut self.output).is_err() {
+            self.answer((id, dialect, arrived), &actions, Outcome::Failed(failure.kind));
+            return;
+        }
+        if self.session.abort(&actions, &mut self.output).is_err() {
             // Not even an error fits in a frame.
             self.disconnect(Status::TooBig);
         }
+        self.count(arrived, Outcome::Failed(failure.kind));
     }
 }
 
@@ -137,16 +172,16 @@ impl<A: Agent> Handler<Settled> for Connection<A> {
     type Result = ();
 
     fn handle(&mut self, settled: Settled, _: &mut Self::Context) {
-        let Some(Notify { id, dialect, request }) = self.unanswered.take(settled.ticket) else {
+        let Some(Notify { id, dialect, arrived, request }) = self.unanswered.take(settled.ticket) else {
             return;
         };
-        let actions = settled.actions.unwrap_or_else(|| {
+        let (actions, outcome) = settled.answer.unwrap_or_else(|| {
             let is_stopping = matches!(self.phase, Phase::Draining { .. }) && self.farewell == Status::Normal;
             let kind = if is_stopping { FailureKind::Shutdown } else { FailureKind::Crash };
             let failure = Failure::new(kind, "the worker went away");
             self.log_failure(&failure, request.as_deref());
-            self.failed(dialect, None, &failure)
+            (self.failed(dialect, None, &failure), Outcome::Failed(kind))
         });
-        self.acknowledge(id, dialect, &actions);
+        self.answer((id, dialect, arrived), &actions, outcome);
     }
 }

@@ -27,6 +27,8 @@ use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
 use crate::queue::Queue;
 use crate::spop::{Budget, Event, FrameId, Limits, ProtocolError, Session, Status};
+use crate::stats::Stats;
+use crate::status::{Board, LinkEntry};
 use crate::stream::Stream;
 use crate::timer::{milliseconds, run_later};
 use siblings::{Membership, Siblings};
@@ -58,6 +60,8 @@ pub(crate) struct ConnectionContext<A: Agent> {
     pub(crate) siblings: Rc<Siblings<A::Dialect>>,
     pub(crate) deadline: Duration,
     pub(crate) peer_log: Arc<PeerLog>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) board: Arc<Board>,
     pub(crate) log: Logger,
 }
 
@@ -85,6 +89,8 @@ struct Notify<A: Agent> {
     id: FrameId,
     /// How it is to be answered.
     dialect: A::Dialect,
+    /// When it came.
+    arrived: Instant,
     /// Its request, for the log; `None` until all fragments have come.
     request: Option<Arc<A::Request>>,
 }
@@ -106,6 +112,8 @@ pub(crate) struct Connection<A: Agent> {
     /// With `async`: the membership in the group of links from the same HAProxy.
     membership: Option<Membership<A::Dialect>>,
     peer: String,
+    /// What is shown of the link.
+    entry: LinkEntry,
     log: Logger,
     _presence: Presence,
 }
@@ -140,6 +148,7 @@ impl<A: Agent> Connection<A> {
         limits.capabilities.asynchronous &= stream.peer().is_some();
         Self {
             log: context.log.new(o!("peer" => peer.clone())),
+            entry: context.board.link(&peer),
             session: Session::new(limits, context.budget.clone()),
             unanswered: Unanswered::new(context.deadline),
             context,
@@ -188,7 +197,10 @@ impl<A: Agent> Connection<A> {
             self.input.reserve(READ_ROOM);
             match self.stream.poll_read(task, &mut self.input)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
-                Poll::Ready(_) => self.receive(ctx),
+                Poll::Ready(read) => {
+                    self.context.stats.bytes_read.add(read as u64);
+                    self.receive(ctx);
+                }
                 Poll::Pending => {
                     self.stalls.reading(!self.input.is_empty());
                     if self.input.is_empty() {
@@ -220,7 +232,7 @@ impl<A: Agent> Connection<A> {
     fn part_with(&mut self, cause: &ProtocolError) {
         match self.phase {
             Phase::Serving => {
-                self.context.peer_log.rejection(&self.peer, cause);
+                self.reject(cause);
                 self.farewell = cause.status();
             }
             Phase::Draining { all_read: false } => {}
@@ -229,11 +241,20 @@ impl<A: Agent> Connection<A> {
         self.phase = Phase::Draining { all_read: true };
     }
 
+    /// Logs and counts that the peer broke the protocol.
+    fn reject(&self, cause: &ProtocolError) {
+        self.context.stats.links_rejected.increment();
+        self.context.peer_log.rejection(&self.peer, cause);
+    }
+
     fn poll_flush(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
             match self.stream.poll_write(task, &self.output)? {
                 Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(written) => self.output.advance(written),
+                Poll::Ready(written) => {
+                    self.context.stats.bytes_written.add(written as u64);
+                    self.output.advance(written);
+                }
                 Poll::Pending => {
                     self.stalls.blocked();
                     return Poll::Pending;
@@ -268,17 +289,21 @@ impl<A: Agent> Connection<A> {
                 Event::Begun { id, start } => {
                     let job = self.unanswered.ticket();
                     let dialect = self.context.agent.dialect(&start);
-                    self.unanswered.insert(job, Notify { id, dialect, request: None });
+                    self.entry.cell.messages.increment();
+                    let arrived = Instant::now();
+                    self.unanswered.insert(job, Notify { id, dialect, arrived, request: None });
                     self.begun = Some(job);
                 }
                 Event::TooMuch(excess) => self.refuse(excess),
                 Event::GivenUp => {
                     if let Some((ticket, _)) = self.begun.take() {
+                        self.entry.cell.answers.increment();
                         self.unanswered.take(ticket);
                     }
                 }
                 Event::HealthCheck => {
                     debug!(self.log, # "health_check_answered", "health check answered");
+                    self.context.stats.health_checks.increment();
                     self.context.agent.health_check();
                     self.phase = Phase::Flushing;
                 }
@@ -288,7 +313,7 @@ impl<A: Agent> Connection<A> {
                     self.phase = Phase::Flushing;
                 }
                 Event::Rejected(cause) => {
-                    self.context.peer_log.rejection(&self.peer, &cause);
+                    self.reject(&cause);
                     self.phase = Phase::Flushing;
                 }
             }
@@ -330,7 +355,7 @@ impl<A: Agent> Connection<A> {
             ),
         };
         if finding == Finding::Write {
-            self.context.peer_log.rejection(&self.peer, &cause);
+            self.reject(&cause);
             self.lose_link();
             return;
         }

@@ -7,6 +7,7 @@ use actix::{Message, Recipient};
 
 use super::Place;
 use crate::agent::Agent;
+use crate::failure::FailureKind;
 use crate::spop::Actions;
 
 /// One request on its way to a worker.
@@ -47,8 +48,17 @@ impl History {
 pub(crate) struct Settled {
     /// The ticket of the job.
     pub(crate) ticket: u64,
-    /// The payload of the ACK; `None` when the job was dropped with a thread that ended.
-    pub(crate) actions: Option<Actions>,
+    /// The payload of the ACK, and what it says; `None` when the job was dropped with a thread that ended.
+    pub(crate) answer: Option<(Actions, Outcome)>,
+}
+
+/// What an answer says, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The request was inspected, with a verdict of this class ([`Agent::classify`]).
+    Inspected(u32),
+    /// It was not.
+    Failed(FailureKind),
 }
 
 /// Takes the answer to one job. Dropped without an answer, it tells the Connection that the job is lost.
@@ -87,8 +97,8 @@ impl Reply {
     }
 
     /// Sends the answer. Returns the job's part of the load.
-    pub(crate) fn settle(mut self, actions: Actions) -> Option<Place> {
-        self.send(Some(actions));
+    pub(crate) fn settle(mut self, actions: Actions, outcome: Outcome) -> Option<Place> {
+        self.send(Some((actions, outcome)));
         self.place.take()
     }
 
@@ -97,9 +107,9 @@ impl Reply {
         self.settled = true;
     }
 
-    fn send(&mut self, actions: Option<Actions>) {
+    fn send(&mut self, answer: Option<(Actions, Outcome)>) {
         self.settled = true;
-        self.connection.do_send(Settled { ticket: self.ticket, actions });
+        self.connection.do_send(Settled { ticket: self.ticket, answer });
     }
 }
 

@@ -19,7 +19,7 @@ use crate::failure::{Failure, FailureKind};
 use admission::TOO_LATE;
 pub(crate) use admission::{Admission, Place, UNFAIR};
 pub use fairness::ClientKey;
-pub(crate) use job::{History, Job, Reply, Settled};
+pub(crate) use job::{History, Job, Outcome, Reply, Settled};
 pub(crate) use quarantine::{Quarantine, Standing};
 
 /// The cause in the log of a request in quarantine.
@@ -219,6 +219,11 @@ impl<A: Agent> Queue<A> {
         let (returned, shared) = (&self.returned.1, &self.shared.1);
         let share = (returned.len() + shared.len()) / self.own.len().max(1);
         returned.try_iter().chain(shared.try_iter()).take(share.min(limit))
+    }
+
+    /// The number of jobs that wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.own.iter().chain([&self.returned, &self.shared]).map(|(lane, _)| lane.len()).sum()
     }
 
     /// All jobs that wait.

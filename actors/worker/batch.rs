@@ -10,7 +10,8 @@ use super::{Exit, WorkerContext, description, settle, text_of};
 use crate::agent::Agent;
 use crate::engine::{CauseOfEnd, Engine, EngineError};
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{History, Job, Place, QUARANTINED, Reply, Standing, UNFAIR};
+use crate::queue::{History, Job, Outcome, Place, QUARANTINED, Reply, Standing, UNFAIR};
+use crate::stats::Stage;
 
 /// The job, if its Connection still waits for it and it is not overdue. If not, the job is dropped: its Connection has
 /// settled it, or is gone.
@@ -49,9 +50,17 @@ pub(super) struct Record {
     pub(super) has_verdict: bool,
 }
 
+/// Where jobs are inspected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    /// The number of the worker.
+    pub(super) worker: usize,
+    /// The jobs are for this worker alone, so that no other engine can try them.
+    pub(super) is_only_here: bool,
+}
+
 /// Has the engine inspect these jobs and settles each as soon as its outcome is known. Jobs that the engine does not begin
-/// with go back to the queue. `is_only_here`: the jobs are for this worker alone, so that no other engine can try them.
-/// `start` is when the worker took the jobs.
+/// with go back to the queue. `start` is when the worker took the jobs.
 ///
 /// # Errors
 /// When the engine died: the worker's thread ends with this exit.
@@ -60,7 +69,7 @@ pub(super) fn process<A: Agent>(
     engine: &mut A::Engine,
     record: &mut Record,
     jobs: impl Iterator<Item = Job<A>>,
-    is_only_here: bool,
+    seat: Seat,
     start: Instant,
     log: &Logger,
 ) -> Result<(), Exit> {
@@ -70,7 +79,17 @@ pub(super) fn process<A: Agent>(
         open.push(Open { history, waiting: Some(Waiting { dialect, deadline, reply }) });
     }
     let was_fresh = std::mem::take(&mut record.is_fresh);
-    let mut batch = Batch { context, requests: &requests, open, last: start, death: None, record, log };
+    let mut batch = Batch {
+        context,
+        worker: seat.worker,
+        requests: &requests,
+        open,
+        last: start,
+        death: None,
+        record,
+        log,
+    };
+    context.board.begin(seat.worker, start);
     let all: Vec<_> = requests.iter().map(AsRef::as_ref).collect();
     let inspect = AssertUnwindSafe(|| {
         engine.inspect(&all, &mut |place, inspected| batch.take(place, inspected));
@@ -105,8 +124,9 @@ pub(super) fn process<A: Agent>(
     let fingerprint = open.history.fingerprint(&*context.agent, &request);
     if cause.may_be_request && !is_new {
         // A message for this worker alone cannot be tried elsewhere: its second death in a row has to do.
-        let is_proof = is_only_here || (was_fresh && killer == Some(0));
+        let is_proof = seat.is_only_here || (was_fresh && killer == Some(0));
         held = quarantine.blame(fingerprint, is_proof, Instant::now());
+        held.iter().for_each(|_| context.stats.quarantined.increment());
     } else if is_new && !cause.may_be_request {
         quarantine.acquit(|| fingerprint);
     }
@@ -123,6 +143,7 @@ pub(super) fn process<A: Agent>(
 /// The jobs that an engine inspects in one call.
 struct Batch<'a, A: Agent> {
     context: &'a WorkerContext<A>,
+    worker: usize,
     requests: &'a [Arc<A::Request>],
     /// Each job without its request.
     open: Vec<Open<A>>,
@@ -159,7 +180,11 @@ impl<A: Agent> Waiting<A> {
         request: &A::Request,
         outcome: Result<&A::Verdict, &Failure>,
     ) -> Option<Place> {
-        self.reply.settle(context.agent.answer(self.dialect, Some(request), outcome).into_payload())
+        let counted = match outcome {
+            Ok(verdict) => Outcome::Inspected(context.agent.classify(request, verdict)),
+            Err(failure) => Outcome::Failed(failure.kind),
+        };
+        self.reply.settle(context.agent.answer(self.dialect, Some(request), outcome).into_payload(), counted)
     }
 }
 
@@ -225,5 +250,9 @@ impl<A: Agent> Batch<'_, A> {
         let now = Instant::now();
         let time = now - std::mem::replace(&mut self.last, now);
         context.queue.admission().served(time, load.as_ref(), now);
+        context.stats.stage(Stage::Engine).observe(time);
+        if place + 1 < self.requests.len() {
+            context.board.begin(self.worker, now);
+        }
     }
 }

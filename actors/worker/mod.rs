@@ -21,7 +21,9 @@ use crate::agent::Agent;
 use crate::engine::{Engine, StartError};
 use crate::failure::{Failure, FailureKind};
 use crate::peer_log::PeerLog;
-use crate::queue::{Job, Queue};
+use crate::queue::{Job, Outcome, Queue};
+use crate::stats::{EndCause, Stage, Stats};
+use crate::status::{Board, WorkerState};
 use batch::Record;
 
 /// Names one thread of one worker.
@@ -41,8 +43,14 @@ pub(crate) struct WorkerContext<A: Agent> {
     pub(crate) queue: Queue<A>,
     /// The pause before each job (`-t`).
     pub(crate) throttle: Duration,
+    /// The longest time from the arrival of a request to its answer.
+    pub(crate) time: Duration,
     /// Logs failures, within bounds.
     pub(crate) peer_log: Arc<PeerLog>,
+    /// Counts.
+    pub(crate) stats: Arc<Stats>,
+    /// Shows what Workers do.
+    pub(crate) board: Arc<Board>,
     /// The program's log.
     pub(crate) log: Logger,
 }
@@ -102,6 +110,16 @@ impl Exit {
     /// The engine died and took no request with it.
     fn idle_end(cause: String) -> Self {
         Self::EngineDied { cause, request: None, held: None }
+    }
+
+    /// The cause, for the counters.
+    pub(crate) fn cause(&self) -> EndCause {
+        match self {
+            Self::EngineDied { request: Some(_), .. } => EndCause::Request,
+            Self::EngineDied { request: None, .. } | Self::Stopped => EndCause::Idle,
+            Self::NoEngine { .. } => EndCause::Start,
+            Self::Panicked(_) => EndCause::Panic,
+        }
     }
 
     fn no_engine(error: &StartError) -> Self {
@@ -282,6 +300,7 @@ fn run<A: Agent>(
         let start = Instant::now();
         let job = batch::due(job, start).and_then(|job| batch::unless_held(context, job, start));
         let Some((job, is_suspect)) = job else { continue };
+        waited(context, &job, start);
         let mut others = 0;
         if !context.throttle.is_zero() {
             if start + context.throttle >= job.deadline {
@@ -312,11 +331,14 @@ fn run<A: Agent>(
                 context.queue.give_back(job);
                 return None;
             }
+            waited(context, &job, start);
             Some(job)
         });
         let jobs = iter::once(job).chain(others);
         let was_proven = record.has_verdict;
-        let processed = batch::process(context, &mut engine, &mut record, jobs, is_own, start, log);
+        let place = batch::Seat { worker: guard.id.number, is_only_here: is_own };
+        let processed = batch::process(context, &mut engine, &mut record, jobs, place, start, log);
+        context.board.set_state(guard.id.number, WorkerState::Idle, None);
         if record.has_verdict && !was_proven {
             guard.report(WorkerEvent::Proven);
         }
@@ -326,9 +348,16 @@ fn run<A: Agent>(
     }
 }
 
+/// Measures how long the job has waited for a worker.
+fn waited<A: Agent>(context: &WorkerContext<A>, job: &Job<A>, now: Instant) {
+    let left = job.deadline.saturating_duration_since(now);
+    context.stats.stage(Stage::Queue).observe(context.time.saturating_sub(left));
+}
+
 /// Answers a job with a failure, without an engine.
 pub(crate) fn settle<A: Agent>(context: &WorkerContext<A>, job: Job<A>, failure: &Failure) {
-    job.reply.settle(context.agent.answer(job.dialect, Some(&*job.request), Err(failure)).into_payload());
+    let actions = context.agent.answer(job.dialect, Some(&*job.request), Err(failure)).into_payload();
+    job.reply.settle(actions, Outcome::Failed(failure.kind));
     context.peer_log.failure(failure, &*job.request);
 }
 

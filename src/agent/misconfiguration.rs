@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slog::{Logger, warn};
 
@@ -40,8 +40,27 @@ pub(super) struct Watch {
     /// Whether any message has come since the start.
     any: AtomicBool,
     window: Mutex<Window>,
+    findings: Mutex<Vec<Finding>>,
     audit: Mutex<Audit>,
 }
+
+/// What seems to be configured wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What, and what to do about it.
+    pub text: &'static str,
+    /// When it was last found.
+    pub at: SystemTime,
+}
+
+const NO_BODIES: &str = "bodies are announced and do not come: HAProxy needs `option http-buffer-request`";
+const NO_CLIENT: &str =
+    "no request has its client's address, rules see 0.0.0.0: the message needs src-ip=src";
+const ONLY_CHECKS: &str =
+    "HAProxy checks this agent and has never sent it a request: is the message or its group sent?";
+const NO_TRANSACTION: &str = "responses come without their transaction and are inspected on their own: --responses is too \
+    small, or the message lacks id=var(txn.modsec.id)";
+const NO_APPLICATION: &str = "messages name an application that has no --app";
 
 /// Audit records that no log line has told of yet.
 #[derive(Debug, Default)]
@@ -119,6 +138,18 @@ impl Watch {
         count(&self.without_transaction, verdict.has_no_request);
     }
 
+    /// Remembers a finding, once of each kind.
+    fn found(&self, text: &'static str) {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        findings.retain(|finding| finding.text != text);
+        findings.push(Finding { text, at: SystemTime::now() });
+    }
+
+    /// The latest finding of each kind.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Logs the findings that are new in this minute. To be called about once a second.
     pub(super) fn review(&self, log: &Logger, now: Instant) {
         self.audit.lock().unwrap_or_else(PoisonError::into_inner).review(log, now);
@@ -127,28 +158,32 @@ impl Watch {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let [bodies, clients, checks, responses, applications] = &mut window.logged;
         if get(&self.without_body) > 0 && !std::mem::replace(bodies, true) {
-            warn!(log, # "bodies_missing", "bodies are announced and do not come: HAProxy needs `option http-buffer-request`";
+            self.found(NO_BODIES);
+            warn!(log, # "bodies_missing", "{}", NO_BODIES;
                 "announced" => get(&self.announced), "without_body" => get(&self.without_body));
         }
         if get(&self.requests) >= ENOUGH && get(&self.with_client) == 0 && !std::mem::replace(clients, true) {
-            warn!(log, # "clients_missing", "no request has its client's address, rules see 0.0.0.0: the message needs src-ip=src";
+            self.found(NO_CLIENT);
+            warn!(log, # "clients_missing", "{}", NO_CLIENT;
                 "requests" => get(&self.requests));
         }
         if get(&self.health_checks) >= ENOUGH
             && !self.any.load(Ordering::Relaxed)
             && !std::mem::replace(checks, true)
         {
-            warn!(log, # "requests_missing", "HAProxy checks this agent and has never sent it a request: is the message or its group sent?";
+            self.found(ONLY_CHECKS);
+            warn!(log, # "requests_missing", "{}", ONLY_CHECKS;
                 "health_checks" => get(&self.health_checks));
         }
         if get(&self.without_transaction) > 0 && !std::mem::replace(responses, true) {
-            warn!(log, # "responses_without_transaction", "responses come without their transaction and are inspected on their own: --responses is too small, \
-                or the message lacks id=var(txn.modsec.id)";
+            self.found(NO_TRANSACTION);
+            warn!(log, # "responses_without_transaction", "{}", NO_TRANSACTION;
                 "responses" => get(&self.responses), "without_transaction" => get(&self.without_transaction));
         }
         if get(&self.unknown_application) > 0 && !std::mem::replace(applications, true) {
             let names = self.unknown_names.lock().unwrap_or_else(PoisonError::into_inner).join(" ");
-            warn!(log, # "unknown_application", "messages name an application that has no --app";
+            self.found(NO_APPLICATION);
+            warn!(log, # "unknown_application", "{}", NO_APPLICATION;
                 "messages" => get(&self.unknown_application), "applications" => names);
         }
         if now.duration_since(start) >= WINDOW {

@@ -1,12 +1,14 @@
 //! The agent, as the supervision tree sees it: it decodes messages, makes engines that inspect them with ModSecurity,
 //! writes answers, and logs verdicts.
 
+pub mod counters;
 mod cut_bodies;
 mod generation;
 mod match_data;
 mod misconfiguration;
 pub mod policy;
 pub mod recycling;
+pub mod rule_hits;
 mod screening;
 mod verdict_log;
 mod worker_engine;
@@ -27,8 +29,10 @@ use crate::message::dialect::Dialect;
 use crate::message::id::IdSource;
 use crate::message::verdict::Verdict;
 use crate::modsecurity::parked::RetentionLimits;
+use counters::Counters;
 use cut_bodies::CutBodies;
 use generation::Shared;
+pub use misconfiguration::Finding;
 use policy::{Applications, Truncated, UnknownApplication};
 use recycling::Recycling;
 use screening::Screening;
@@ -43,6 +47,7 @@ pub struct ModSecurityAgent {
     watch: misconfiguration::Watch,
     cut_bodies: CutBodies,
     screening: Screening,
+    counters: Counters,
 }
 
 /// The operator's settings for answers and engines.
@@ -67,10 +72,23 @@ impl ModSecurityAgent {
     #[must_use]
     pub fn new(isolation: Isolation, applications: Applications, settings: AgentSettings) -> Self {
         let policy = settings.answers.clone();
+        let counters = Counters::new(applications.names());
         let shared = Arc::new(Shared::new(isolation, applications, settings));
         let (ids, watch) = (IdSource::default(), misconfiguration::Watch::default());
         let (cut_bodies, screening) = (CutBodies::default(), Screening::default());
-        Self { shared, policy, ids, watch, cut_bodies, screening }
+        Self { shared, policy, ids, watch, cut_bodies, screening, counters }
+    }
+
+    /// What HAProxy was told so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What seems to be configured wrongly, from what HAProxy sends: the latest finding of each kind, with its time.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.watch.findings()
     }
 
     /// Engines that start from now on run at `isolation`, where these applications have rules of their own. Returns the
@@ -129,6 +147,9 @@ impl Agent for ModSecurityAgent {
         if let Ok(message) = &message {
             let is_known = !self.shared.is_unknown(message.application());
             self.watch.message(message, is_known);
+            if message.is_truncated() {
+                self.counters.truncated.increment();
+            }
             if let HttpMessage::Request(request) = message {
                 self.cut_bodies.request(request, self.shared.settings.truncated);
             }
@@ -149,9 +170,18 @@ impl Agent for ModSecurityAgent {
         answer::answer(dialect, message, outcome, &self.policy)
     }
 
+    fn classify(&self, message: &HttpMessage, verdict: &Verdict) -> u32 {
+        self.counters.class(message, verdict)
+    }
+
+    fn count(&self, class: u32) {
+        self.counters.count(class);
+    }
+
     fn record(&self, message: &HttpMessage, verdict: &Verdict, log: &Logger) {
         self.watch.verdict(verdict);
         self.screening.record(message, verdict, log);
+        self.counters.record(message, verdict);
         verdict_log::record(message, verdict, self.shared.settings.matches, log);
     }
 

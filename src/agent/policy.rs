@@ -45,6 +45,11 @@ impl Applications {
         Self(Arc::new(rules.applications.iter().map(|(name, _)| name.clone().into_bytes()).collect()))
     }
 
+    /// Their names, in no order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.0.iter()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::describe::describe;
 use super::{fail, warn};
+use crate::admin::{AdminSocket, AdminState, Server};
 use crate::agent::ModSecurityAgent;
 use crate::agent::policy::Applications;
 use crate::daemon::detach::{self, Side, Starter};
@@ -73,6 +74,9 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
     let bound = sockets::bind(&settings, sockets, predecessor.is_some()).map_err(boxed)?;
     let Sockets { listen, agent_check, mut files } = bound;
     let files_are_others = files.are_others();
+    // While the process may bind what it likes. A predecessor has the address until it ends.
+    let admin = settings.admin.as_ref().map(|address| AdminSocket::bind(address, predecessor.is_some()));
+    let admin = admin.transpose().map_err(|error| boxed(format!("--admin: cannot listen: {error}")))?;
     let mut pid_file = match (&settings.process.pid_file, held) {
         (Some(path), Some(held)) => Some(PidFile::inherit(held, path, Arc::clone(&files_are_others))),
         (Some(path), None) => Some(PidFile::create(path).map_err(boxed)?),
@@ -90,6 +94,10 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
     }
     let tls = settings.tls.as_ref().map(tls::load).transpose().map_err(boxed)?.map(TlsServer::new);
     let (log, logs, last_words) = logging::start(&settings.log).map_err(boxed)?;
+    let state = Arc::new(AdminState::new(settings.rules.engine.to_string(), logs.clone()));
+    // Before the rules are loaded, which takes a moment: whoever asks meanwhile is told so.
+    let server = admin.map(|socket| Server::start(socket, Arc::clone(&state), &log));
+    let _server = server.transpose().map_err(|error| boxed(format!("--admin: cannot serve: {error}")))?;
     descriptors::raise(&log);
     if let Some(number) = pid_file.as_ref().and_then(PidFile::stale) {
         info!(log, # "pid_file_stale", "the process that the pid file named is gone, the file is taken over"; "process" => number);
@@ -133,6 +141,7 @@ fn run(settings: Settings, starter: &mut Option<Starter>) -> Result<ExitCode, Ca
         watch,
         manager,
         logs,
+        admin: state,
     };
     let system = System::new();
     let ended = system.block_on(async {

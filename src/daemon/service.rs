@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
@@ -12,6 +12,7 @@ use actors::{Leave, Ping, ReloadEngines, Root, Socket, Stop, TlsServer, TreeEven
 use slog::{Logger, error, info, warn};
 use tokio::sync::{Notify, oneshot};
 
+use crate::admin::{AdminState, Statistics};
 use crate::agent::ModSecurityAgent;
 use crate::agent::policy::Applications;
 use crate::daemon::detach::Starter;
@@ -66,6 +67,8 @@ pub(crate) struct Surroundings {
     pub(crate) manager: ServiceManager,
     /// The log's targets, whose files are opened anew.
     pub(crate) logs: Logs,
+    /// What is shown of the service.
+    pub(crate) admin: Arc<AdminState>,
 }
 
 /// A running service.
@@ -99,11 +102,13 @@ impl Service {
             watch,
             manager,
             logs,
+            admin,
         } = surroundings;
         let mut root = Root::new(settings.tree, Arc::clone(&agent), sockets, log.clone())?;
         if let Some(socket) = agent_check {
             root = root.with_agent_check(socket)?;
         }
+        admin.runs(root.observer(), Arc::clone(&agent), rules.total());
         let signals = SIGNALS.map(|(kind, what)| Ok((signal(kind)?, what)));
         let signals = signals.into_iter().collect::<io::Result<Vec<_>>>()?;
         // Those that came before come now.
@@ -143,6 +148,9 @@ impl Service {
                 heir: None,
                 files_are_others,
                 is_replaced: false,
+                admin,
+                statistics: Statistics::new(),
+                reload_began: Instant::now(),
                 failure: None,
                 end: Some(end),
                 log: log.clone(),
@@ -188,6 +196,12 @@ struct ServiceActor {
     files_are_others: Arc<AtomicBool>,
     /// The tree was stopped in order to replace the process.
     is_replaced: bool,
+    /// What is shown of the service.
+    admin: Arc<AdminState>,
+    /// Without `--admin`: the line of the log.
+    statistics: Statistics,
+    /// When the reload that is under way began.
+    reload_began: Instant,
     /// Why the tree stops by itself.
     failure: Option<String>,
     end: Option<oneshot::Sender<Ending>>,
@@ -266,10 +280,18 @@ impl ServiceActor {
     fn reload(&mut self, ctx: &Context<Self>) {
         if self.reloading == Reloading::No {
             self.reloading = Reloading::Yes;
+            self.reload_began = Instant::now();
             self.manager.reloading();
             reload::start(Arc::clone(&self.settings), self.log.clone(), ctx.address().recipient());
         } else {
             self.reloading = Reloading::Again;
+        }
+    }
+
+    /// Writes the statistics line, where nobody can ask for metrics.
+    fn tell_statistics(&mut self) {
+        if self.settings.admin.is_none() {
+            self.statistics.log(&self.admin, &self.log);
         }
     }
 
@@ -308,6 +330,7 @@ impl ServiceActor {
 
     /// Tells how the service ended.
     fn finish(&mut self) {
+        self.tell_statistics();
         let ending = match (self.failure.take(), self.successor.take().filter(|_| self.is_replaced)) {
             (Some(cause), _) => Ending::Failed(cause),
             (None, Some(successor)) => Ending::Replaced(successor),
@@ -332,12 +355,21 @@ impl ServiceActor {
 
 impl Actor for ServiceActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(Statistics::INTERVAL, |service, _| service.tell_statistics());
+    }
 }
 
 impl Handler<Reloaded> for ServiceActor {
     type Result = ();
 
     fn handle(&mut self, Reloaded(outcome): Reloaded, ctx: &mut Self::Context) {
+        let rules = match &outcome {
+            Ok(Reload::Engines(_, rules, _) | Reload::Process(rules)) => Ok(rules.total()),
+            Err(cause) => Err(cause.to_string()),
+        };
+        self.admin.reloaded(self.reload_began.elapsed(), rules);
         match outcome {
             Ok(Reload::Engines(isolation, rules, config)) => {
                 if let (Some(tls), Some(config)) = (&self.tls, config) {

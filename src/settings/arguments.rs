@@ -170,6 +170,10 @@ pub(super) struct Arguments {
     #[structopt(long, value_name = "FILES", parse(from_os_str))]
     pub(super) tls: Option<OsString>,
 
+    /// Address of metrics, health and a page over HTTP, for this machine alone: 127.0.0.1:9273 or unix:/run/admin.sock
+    #[structopt(long, value_name = "ADDR", parse(from_os_str))]
+    pub(super) admin: Option<OsString>,
+
     /// Answer for a request that was not inspected, besides the variable error: unset leaves the variable code alone,
     /// deny[=STATUS] sets it (to 503 without STATUS) [default: unset]
     #[structopt(long, value_name = "POLICY")]
@@ -265,7 +269,7 @@ pub(super) enum Kind {
 }
 
 /// The long name of every option, and how it is written in the environment.
-pub(super) const OPTIONS: [(&str, Kind); 46] = [
+pub(super) const OPTIONS: [(&str, Kind); 47] = [
     ("debug", Kind::Switch),
     ("log", Kind::List),
     ("log-level", Kind::Value),
@@ -297,6 +301,7 @@ pub(super) const OPTIONS: [(&str, Kind); 46] = [
     ("agent-check", Kind::Value),
     ("name", Kind::Value),
     ("tls", Kind::Value),
+    ("admin", Kind::Value),
     ("on-error", Kind::Value),
     ("truncated", Kind::Value),
     ("responses", Kind::Value),
@@ -373,8 +378,19 @@ fn has_readable_name(arg: &OsStr) -> bool {
 /// # Errors
 /// The first value that is not UTF-8.
 fn are_texts(matches: &ArgMatches<'_>) -> Result<(), BadOption> {
-    const NOT_TEXTS: [&str; 10] =
-        ["rules", "app", "apps", "listen", "tls", "block-page", "log", "options", "pid-file", "chroot"];
+    const NOT_TEXTS: [&str; 11] = [
+        "rules",
+        "app",
+        "apps",
+        "listen",
+        "admin",
+        "tls",
+        "block-page",
+        "log",
+        "options",
+        "pid-file",
+        "chroot",
+    ];
     for (name, _) in OPTIONS.iter().filter(|(name, _)| !NOT_TEXTS.contains(name)) {
         if let Some(value) =
             matches.values_of_os(name).into_iter().flatten().find(|value| value.to_str().is_none())

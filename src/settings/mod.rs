@@ -1,6 +1,7 @@
 //! What the operator asks for, in two steps: raw arguments from the command line and the environment (`arguments.rs`),
 //! then checked settings ([`Settings`]).
 
+mod admin;
 mod app;
 mod arguments;
 mod capability;
@@ -27,6 +28,7 @@ use crate::agent::AgentSettings;
 use crate::isolation::{EngineLimits, IsolationMode};
 use crate::logging::target::LogSettings;
 use crate::rules::sources::RuleSources;
+pub use admin::AdminAddress;
 pub use arguments::UnknownVariable;
 use arguments::{Arguments, Parsed};
 pub(crate) use engine::MIN_ENGINE_LIMIT;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub apps: Option<PathBuf>,
     /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
+    /// Where metrics, health and the page are (`--admin`).
+    pub admin: Option<AdminAddress>,
     /// Where HAProxy asks how the agent is (`--agent-check`).
     pub agent_check: Option<ListenAddress>,
     /// The process itself: background, file with its number, user, root of its files.
@@ -147,6 +151,7 @@ fn check(arguments: &Arguments, unknown_variables: Vec<UnknownVariable>) -> Resu
         task: task(arguments)?,
         process: process::check(arguments, &listen)?,
         listen,
+        admin: admin::parse(arguments.admin.as_deref())?,
         is_listen_default: arguments.listen.is_empty() && arguments.port.is_none(),
         agent_check: listen::agent_check(arguments.agent_check.as_deref())?,
         tls: arguments.tls.as_deref().map(tls::parse).transpose()?,

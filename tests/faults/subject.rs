@@ -95,7 +95,7 @@ impl Subject {
         let rules = place("rules.conf");
         std::fs::write(&rules, RULES.replace("AUDIT", &place("audit.log"))).unwrap();
         let workers = WORKERS.to_string();
-        let mut all = vec!["--listen", "127.0.0.1:0", "-f", &rules];
+        let mut all = vec!["--listen", "127.0.0.1:0", "-f", &rules, "--log-limit", "0"];
         if !options.contains(&"-n") {
             all.extend(["-n", &workers]);
         }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room, from the top down, and the rooms that it may use.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     (
         "commands",
         &[
             "daemon",
+            "admin",
             "settings",
             "logging",
             "agent",
@@ -22,8 +23,20 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ),
     (
         "daemon",
-        &["settings", "logging", "agent", "isolation", "modsecurity", "screen", "rules", "message", "ffi"],
+        &[
+            "admin",
+            "settings",
+            "logging",
+            "agent",
+            "isolation",
+            "modsecurity",
+            "screen",
+            "rules",
+            "message",
+            "ffi",
+        ],
     ),
+    ("admin", &["settings", "logging", "agent", "message"]),
     ("settings", &["logging", "agent", "isolation", "modsecurity", "screen", "rules", "message"]),
     ("logging", &[]),
     ("agent", &["isolation", "modsecurity", "screen", "rules", "message", "ffi"]),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+// Metrics, health, status and the page of --admin.
+mod admin;
 // A folder with the rules of applications.
 mod apps;
 // Sockets that the service manager has bound.

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 /// An option, a value that it takes, and those that it refuses. RULES is a rule file that exists and FOLDER its folder,
 /// CERTIFICATES the value of `--tls` for some that exist. A switch takes its values from the environment alone; OWN and GROUP
 /// are the numbers of the user that runs the tests and of its group.
-const ROWS: [(&str, &str, &[&str]); 46] = [
+const ROWS: [(&str, &str, &[&str]); 47] = [
     ("debug", "yes", &["perhaps"]),
     ("log", "json:stderr,level=warn", &["sylog", "json:", "/tmp/", "stderr,level=loud"]),
     ("log-level", "warn,actors=debug", &["loud", "info,nobody=debug", "info,debug"]),
@@ -50,6 +50,11 @@ const ROWS: [(&str, &str, &[&str]); 46] = [
         "tls",
         "CERTIFICATES",
         &["cert.pem", "cert.pem,", ",key.pem", "a,b,c", "a,b,client-ca=", "a,b,client-ca=c,d"],
+    ),
+    (
+        "admin",
+        "127.0.0.1:0",
+        &["nonsense", "127.0.0.1", "0.0.0.0:9273", "192.0.2.1:9273", "[::]:9273", "unix:"],
     ),
     ("on-error", "deny=418", &["maybe", "deny=", "deny=abc", "deny=0", "deny=99", "deny=1000", "allow"]),
     ("truncated", "deny", &["maybe"]),
@@ -261,8 +266,20 @@ fn bytes_that_are_not_utf8_are_refused_in_one_line() {
         refused(&[OsStr::new(command), bytes], &[]);
     }
     for option in options().iter().filter(|option| option.takes_a_value) {
-        if !["rules", "app", "apps", "listen", "tls", "block-page", "pid-file", "chroot", "log", "options"]
-            .contains(&option.long.as_str())
+        if ![
+            "rules",
+            "app",
+            "apps",
+            "listen",
+            "admin",
+            "tls",
+            "block-page",
+            "pid-file",
+            "chroot",
+            "log",
+            "options",
+        ]
+        .contains(&option.long.as_str())
         {
             let said = refused(&[OsStr::new(&format!("--{}", option.long)), bytes], &[]);
             assert!(said.contains(&option.long), "{said}");

@@ -28,6 +28,10 @@ impl Agent {
         if !options.contains(&"--deadline") {
             all.extend(["--deadline", "30s"]);
         }
+        // Tests count what is logged.
+        if !options.contains(&"--log-limit") {
+            all.extend(["--log-limit", "0"]);
+        }
         all.extend_from_slice(options);
         Self::start_exactly(&all, &[])
     }

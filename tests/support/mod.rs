@@ -8,10 +8,12 @@
 
 pub mod agent;
 pub mod background;
+pub mod browser;
 pub mod client;
 pub mod direct;
 pub mod flood;
 pub mod haproxy;
+pub mod http;
 pub mod log;
 pub mod manager;
 pub mod process;
