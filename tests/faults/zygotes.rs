@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 
 /// Kills the zygote, and waits until its spare has taken over.
 fn kill_the_zygote(subject: &Subject) {
-    let (zygote, spare) = (subject.zygote(), subject.spare());
+    let zygote = subject.zygote();
+    // Which may just be replaced by a newer one.
+    subject.spare();
+    let takeovers = || subject.agent.log.lines_with(" spare zygote took over, ").len();
+    let before = takeovers();
     signal(zygote.pid, "KILL");
-    wait_until("the spare takes over", || subject.zygotes().first().is_some_and(|now| now.pid == spare.pid));
+    wait_until("the spare takes over", || takeovers() > before);
 }
 
 /// Kills the zygote and its spare, and both before the front can do anything about either.

@@ -100,10 +100,12 @@ fn go_agent() {
 
 #[test]
 fn all_samples_are_tested() {
-    let tests = include_str!("dialects.rs");
+    let (tests, several) = (include_str!("dialects.rs"), include_str!("several_agents.rs"));
     for entry in std::fs::read_dir(repository("deploy/haproxy")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(tests.contains(&format!("check(\"{name}\"")), "{name} has no test");
+        let is_tested = tests.contains(&format!("check(\"{name}\""))
+            || several.contains(&format!("deploy/haproxy/{name}\""));
+        assert!(is_tested, "{name} has no test");
     }
 }
 

@@ -37,6 +37,8 @@ const POLICY: RestartPolicy = RestartPolicy {
 /// The spare of a zygote, and when to ask for another.
 pub(super) struct Spare {
     process: Option<SpareProcess>,
+    /// The one before, until a newer one has reported: meanwhile the zygote may die.
+    previous: Option<ZygoteProcess>,
     restarts: Restarts,
     /// When the zygote is asked for a spare that is missing; `None` while it still loads its rules.
     due: Option<Instant>,
@@ -53,7 +55,7 @@ struct SpareProcess {
 impl Spare {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self { process: None, restarts: Restarts::new(POLICY), due: None, is_missed: false }
+        Self { process: None, previous: None, restarts: Restarts::new(POLICY), due: None, is_missed: false }
     }
 
     /// The socket to the spare, for poll(2).
@@ -63,7 +65,7 @@ impl Spare {
 
     /// Whether a zygote that dies now is replaced without reading the rules.
     pub(super) fn is_there(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.pid.is_some())
+        self.previous.is_some() || self.process.as_ref().is_some_and(|process| process.pid.is_some())
     }
 
     /// The time until [`ask`](Self::ask) is to be called; `None`: the spare is there, or the zygote is not ready.
@@ -85,6 +87,7 @@ impl Spare {
         match receive(&process.control) {
             Some(Report::Spare { pid }) => {
                 process.pid = Some(Pid::from_raw(pid));
+                self.previous.take().map(zygote_process::end);
                 if std::mem::take(&mut self.is_missed) {
                     info!(log, # "spare_zygote_ready", "spare zygote is there again"; "process" => pid);
                 }
@@ -94,7 +97,8 @@ impl Spare {
                 self.missing(&NoFork(Errno::from_raw(errno)).to_string(), log);
             }
             _ => {
-                let reason = self.end().unwrap_or_else(|| "it could not be forked".to_owned());
+                let ended = self.process.take().and_then(SpareProcess::reported).map(zygote_process::end);
+                let reason = ended.unwrap_or_else(|| "it could not be forked".to_owned());
                 self.missing(&reason, log);
             }
         }
@@ -110,19 +114,24 @@ impl Spare {
         }
     }
 
-    /// The spare as a zygote that has loaded its rules, in the place of one that died; `None` when the spare is gone
-    /// too.
-    pub(super) fn take_over(&mut self) -> Option<ZygoteProcess> {
+    /// The spare as a zygote that has loaded its rules, in the place of one that died, and whether it is older than the last
+    /// [`renew`](Self::renew); `None` when the spare is gone too.
+    pub(super) fn take_over(&mut self) -> Option<(ZygoteProcess, bool)> {
         // A zygote that loads the rules is asked when it is ready.
         self.due = None;
-        let SpareProcess { control, pid } = self.process.take()?;
-        let pid = pid.or_else(|| first_report(&control))?;
+        let newest = self.process.take().and_then(SpareProcess::reported);
+        let (zygote, is_old) = match (newest, self.previous.take()) {
+            (Some(newest), previous) => {
+                previous.map(zygote_process::end);
+                (newest, false)
+            }
+            (None, previous) => (previous?, true),
+        };
         // The order makes the spare a zygote; the answer to it is the next spare's first report.
-        let zygote = ZygoteProcess { pid, control: Arc::new(control) };
         match order(&zygote) {
             Ok(control) => {
                 self.process = Some(SpareProcess { control, pid: None });
-                Some(zygote)
+                Some((zygote, is_old))
             }
             Err(_) => {
                 let _ = zygote_process::end(zygote);
@@ -136,12 +145,28 @@ impl Spare {
         self.due = Some(Instant::now());
     }
 
+    /// Has the spare replaced by a newer copy of the zygote, and keeps it until that is there.
+    pub(super) fn renew(&mut self) {
+        if let Some(spare) = self.process.take().and_then(SpareProcess::reported) {
+            self.previous.replace(spare).map(zygote_process::end);
+        }
+        self.due = Some(Instant::now());
+    }
+
     /// Ends the spare. Returns how it ended.
     pub(super) fn end(&mut self) -> Option<String> {
         self.due = None;
-        let SpareProcess { control, pid } = self.process.take()?;
+        self.previous.take().map(zygote_process::end);
+        Some(zygote_process::end(self.process.take().and_then(SpareProcess::reported)?))
+    }
+}
+
+impl SpareProcess {
+    /// The process, once it has reported; `None` when it was not forked.
+    fn reported(self) -> Option<ZygoteProcess> {
+        let Self { control, pid } = self;
         let pid = pid.or_else(|| first_report(&control))?;
-        Some(zygote_process::end(ZygoteProcess { pid, control: Arc::new(control) }))
+        Some(ZygoteProcess { pid, control: Arc::new(control) })
     }
 }
 

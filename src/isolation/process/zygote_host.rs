@@ -235,7 +235,7 @@ fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &
         if first.is_some() || shared.lock().stopping {
             break;
         }
-        let successor = spare.take_over();
+        let (successor, has_old_files) = spare.take_over().unzip();
         let policy = if successor.is_some() { &mut takeovers } else { &mut restarts };
         let delay = policy.next_delay(Instant::now());
         error!(log, # "zygote_ended", "zygote ended, its engines with it"; "reason" => ?ended,
@@ -243,7 +243,7 @@ fn run(shared: &SharedState, args: &[std::ffi::OsString], log: &Logger, ready: &
         let is_stopping = shared.wait(delay, |state| state.stopping.then_some(())).is_some();
         next = match successor {
             Some(zygote) if !is_stopping && zygote.present(shared) => {
-                if shared.lock().logs_are_stale {
+                if has_old_files == Some(true) || shared.lock().logs_are_stale {
                     reopen_logs(&zygote.control);
                 }
                 warn!(log, # "spare_zygote_took_over", "spare zygote took over"; "process" => zygote.pid.as_raw());
@@ -326,8 +326,7 @@ impl ZygoteProcess {
                 Report::LogsReopened(outcome) => {
                     shared.lock().logs_are_stale = false;
                     // The spare has the old files.
-                    spare.end();
-                    spare.zygote_is_ready();
+                    spare.renew();
                     match outcome {
                         Ok(files) => {
                             info!(log, # "audit_logs_reopened", "audit logs reopened"; "files" => files)
