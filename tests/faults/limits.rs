@@ -2,7 +2,7 @@
 //! not those of root, so the agent runs as a user of its own when the tests run as root.
 
 use crate::support::agent::{Agent, rule_file};
-use crate::support::process::{AGENT, guarded, is_left_out, signal};
+use crate::support::process::{AGENT, guarded, install, is_left_out, signal};
 use crate::support::spop::Message;
 use crate::support::waiting::wait_until;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -26,8 +26,7 @@ fn is_root() -> bool {
 fn agent_of(user: u32, processes: Option<u32>) -> (TempDir, Command) {
     let (folder, rules) = rule_file("SecRuleEngine On\n");
     let binary = folder.path().join("agent");
-    // By another process: one that a test forks at the same time would have the file open for writing, and nobody can run it.
-    assert!(Command::new("cp").arg(AGENT).arg(&binary).status().unwrap().success());
+    install(AGENT, &binary);
     [folder.path(), &rules, &binary].into_iter().for_each(share);
     let mut command = guarded("env");
     if let Some(processes) = processes {

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::support::PATIENCE;
 use crate::support::agent::{Agent, rule_file};
-use crate::support::process::{AGENT, guarded, run};
+use crate::support::process::{AGENT, guarded, install, run};
 use crate::support::spop::Message;
 use crate::support::waiting::wait_until;
 use crate::support::wire::{headers, text};
@@ -244,7 +244,7 @@ fn a_log_that_cannot_be_opened_is_one_line() {
 fn a_system_without_a_thread_for_the_log_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let binary = folder.path().join("agent");
-    fs::copy(AGENT, &binary).unwrap();
+    install(AGENT, &binary);
     for path in [folder.path(), &binary] {
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }

@@ -9,7 +9,7 @@ use std::thread;
 use crate::support::agent::Agent;
 use crate::support::log::value;
 use crate::support::manager::Manager;
-use crate::support::process::{AGENT, guarded};
+use crate::support::process::{AGENT, guarded, install};
 use crate::support::spop::{Ack, Link, Message};
 use crate::support::waiting::{SetAtEnd, wait_until};
 use crate::support::wire::{ACK, Value};
@@ -39,7 +39,7 @@ impl Subject {
         fs::write(at("rules.conf"), RULES).unwrap();
         fs::write(at("page.html"), "first").unwrap();
         let (program, unix) = (at("agent"), format!("unix:{}", at("agent.sock")));
-        fs::copy(AGENT, &program).unwrap();
+        install(AGENT, &program);
         let mut command = guarded(&program);
         command.args(["-n", "1", "--deadline", "30s", "--listen", "127.0.0.1:0", "--listen", &unix]);
         command.args(["-f", &at("rules.conf"), "--block-page", &at("page.html")]).args(options);
@@ -57,7 +57,7 @@ impl Subject {
 
     /// Puts this program in the place of the agent's, as a package does it.
     fn replace_program(&self, by: &Path) {
-        fs::copy(by, self.file("agent.new")).unwrap();
+        install(by, self.file("agent.new"));
         fs::rename(self.file("agent.new"), self.file("agent")).unwrap();
     }
 

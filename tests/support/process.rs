@@ -42,6 +42,13 @@ pub fn guarded_as(user: u32, program: &str) -> Command {
     command
 }
 
+/// Copies a program that is run after that. By another process: one that a test forks at the same time would have the copy open
+/// for writing for a moment, and nobody could run it (ETXTBSY).
+pub fn install(program: impl AsRef<OsStr>, copy: impl AsRef<OsStr>) {
+    let status = Command::new("cp").arg("--").arg(program).arg(copy).status();
+    assert!(status.unwrap().success(), "cp fails");
+}
+
 /// Whether a test is left out because the machine or the user `lacks` what it needs, which is told. In CI (`CI` in the
 /// environment) none is: there that is a failure.
 pub fn is_left_out(lacks: bool, needs: &str) -> bool {
