@@ -100,10 +100,10 @@ fn who_starts_a_daemon_that_cannot_serve_gets_1_and_the_reason() {
 fn who_starts_a_daemon_that_is_killed_meanwhile_gets_1() {
     let agent = Background::new("SecRuleEngine On\n");
     // Without a writer, whoever opens it waits.
-    let fifo = agent.argument("waits.conf");
+    let fifo = agent.argument("waits.pem");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     std::thread::scope(|scope| {
-        let started = scope.spawn(|| agent.start_and_read(&["-f", &fifo]));
+        let started = scope.spawn(|| agent.start_and_read(&["--tls", &format!("{fifo},{fifo}")]));
         wait_until("its number", || {
             fs::read_to_string(agent.path("agent.pid")).is_ok_and(|text| !text.is_empty())
         });
