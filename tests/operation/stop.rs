@@ -150,7 +150,9 @@ fn to_engines(agent: &Agent, name: &str) {
 /// With engines that are held up, so that all are in flight when the signal comes, and more come after it.
 #[test]
 fn of_200_in_flight_none_is_lost() {
-    let agent = Agent::with_rules(RULES, &["-n", "2", "--stall-limit", "600s", "--grace", "60s", "--debug"]);
+    // With a deadline that those keep, too, which wait behind an engine that seems to take a second for each.
+    let options = ["-n", "2", "--stall-limit", "600s", "--grace", "60s", "--deadline", "600s", "--debug"];
+    let agent = Agent::with_rules(RULES, &options);
     assert_eq!(agent.link().ask(&Message::get("/", None)).code(), Some(0));
     to_engines(&agent, "STOP");
     let mut links: Vec<Link> = (0..8).map(|_| agent.link()).collect();
