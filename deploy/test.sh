@@ -165,12 +165,10 @@ lints() {
   cargo clippy --no-default-features --features engine2 --locked -- -D warnings
 }
 
-# With the other engine: all but what measures (load), what compares with libmodsecurity 3 (differential), and what of operation
-# no engine has a part in.
+# With the other engine: all but what measures (load) and what compares with libmodsecurity 3 (differential).
 tests_with_engine_2() {
-  ENGINE=2 cargo test --locked --all-features --test protocol --test haproxy --test engine --test faults --test crs
-  ENGINE=2 cargo test --locked --all-features --test operation -- \
-    blocked_files:: full_disk:: log:: log_floods:: log_rotation:: log_secrets:: privileges:: reload:: stop::
+  ENGINE=2 cargo test --locked --all-features --test protocol --test haproxy --test engine --test faults \
+    --test operation --test crs
 }
 
 # as_root COMMAND...: what makes roots and namespaces.

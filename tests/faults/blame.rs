@@ -47,9 +47,7 @@ fn a_popular_request_is_inspected_within_100_ms_of_each_kill() {
     let kinds = outcomes.kinds();
     println!("{kinds:?}; longest wait for a verdict: {:?} after engines, {:?} after zygotes", of(0), of(1));
     assert_eq!(kinds.get("quarantine"), None, "{kinds:?}");
-    // Within 100 ms of each; but something else may take the machine for a moment.
-    let late = waits.iter().filter(|wait| **wait >= Duration::from_millis(100)).count();
-    assert!(late <= 5 && waits.iter().all(|wait| *wait < Duration::from_secs(1)), "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait < Duration::from_millis(100)), "{waits:?}");
     // Of each engine at most what it was at.
     outcomes.expect_right_but_for(50 * (2 + 4), "crash");
 }

@@ -93,8 +93,7 @@ fn a_flood_straight_over_spop_costs_no_verdicts() {
     let _alone = alone();
     let agent = Agent::with_rules(LIGHT, &["-n", "4", "-t", "10ms", "--deadline", "500ms"]);
     let (peak, growth) = assert_sustained(&agent, 400.0, 0.9);
-    // One worker after the other would give 100; a machine that has other things to do gives less than 400.
-    assert!(peak > 150.0, "4 workers with 10 ms each gave only {peak} verdicts a second");
+    assert!(peak > 250.0, "4 workers with 10 ms each gave only {peak} verdicts a second");
     assert!(growth < 4096, "memory grew by {growth} KiB");
 
     // The flood is over, and so is all that was left of it: no second is needed.
@@ -102,7 +101,7 @@ fn a_flood_straight_over_spop_costs_no_verdicts() {
     let ack = agent.link().ask(&Message::get("/", Some("q=bad")));
     println!("after the flood a request takes {:?}", start.elapsed());
     assert_eq!((ack.code(), ack.error()), (Some(403), None));
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(10) + TOLERANCE * 2, "{:?}", start.elapsed());
 }
 
 #[test]

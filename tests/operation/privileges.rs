@@ -11,7 +11,7 @@ use crate::command_line::refused;
 use crate::support::agent::{Agent, rule_file};
 use crate::support::background::{Background, wait_for_end};
 use crate::support::haproxy::identity;
-use crate::support::process::{AGENT, guarded, guarded_as, run, signal};
+use crate::support::process::{AGENT, guarded, guarded_as, is_left_out, run, signal};
 use crate::support::spop::Message;
 use crate::support::waiting::wait_until;
 
@@ -48,7 +48,7 @@ fn assert_is_ordinary(pid: u32) {
 
 #[test]
 fn an_agent_of_another_user_binds_before_and_reads_its_rules_after() {
-    if !is_root() {
+    if is_left_out(!is_root(), "root") {
         return;
     }
     let agent = Background::new(RULES);
@@ -121,7 +121,7 @@ fn engine_of(agent: u32) -> u32 {
 
 #[test]
 fn an_agent_in_threads_keeps_its_user_through_a_reload() {
-    if !is_root() {
+    if is_left_out(!is_root(), "root") {
         return;
     }
     let agent = Background::new(RULES);
@@ -223,7 +223,7 @@ fn may_mount() -> bool {
 
 #[test]
 fn an_agent_in_another_root_reads_everything_in_there() {
-    if !may_mount() {
+    if is_left_out(!may_mount(), "root and mount namespaces") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -256,7 +256,7 @@ fn an_agent_in_another_root_reads_everything_in_there() {
 
 #[test]
 fn a_check_is_made_where_the_agent_would_read() {
-    if !may_mount() {
+    if is_left_out(!may_mount(), "root and mount namespaces") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -273,7 +273,7 @@ fn a_check_is_made_where_the_agent_would_read() {
 
 #[test]
 fn what_lacks_in_another_root_is_told() {
-    if !is_root() {
+    if is_left_out(!is_root(), "root") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
