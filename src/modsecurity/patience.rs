@@ -1,7 +1,8 @@
 //! The end of loading that stands still: at a FIFO to which nobody writes, or on a file system that does not answer.
 //!
 //! Nothing can interrupt a system call that waits for a file, so rules are loaded in a thread of their own, which is left
-//! behind when it stands still. Loading may take as long as it needs: it stands still when it uses no CPU time though it is not waiting for a CPU either.
+//! behind when it stands still. Loading may take as long as it needs: it stands still when its thread uses no CPU time though it is
+//! not waiting for a CPU either.
 
 use std::fs;
 use std::panic::resume_unwind;
@@ -9,7 +10,6 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, gettid};
 
 use super::error::ApplicationError;
@@ -20,9 +20,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked at.
 const TICK: Duration = Duration::from_millis(250);
-
-/// CPU time in which something was done. The looks themselves take less within the limit.
-const MOVES: Duration = Duration::from_millis(20);
 
 /// The stack of the thread: as large as that of a main thread, as the engines' parsers may be deep in recursion.
 const STACK: usize = 8 * 1024 * 1024;
@@ -44,7 +41,7 @@ pub(super) fn while_it_moves<T: Send + 'static>(
     };
     let thread = thread::Builder::new().name("load".to_owned()).stack_size(STACK);
     let thread = thread.spawn(body).map_err(ApplicationError::Thread)?;
-    let (mut seen, mut since) = ((progress::current().0, used()), Instant::now());
+    let (mut seen, mut since) = ((progress::current().0, 0), Instant::now());
     let mut thread_id = None;
     // The channel closes with the end of the thread.
     loop {
@@ -53,8 +50,9 @@ pub(super) fn while_it_moves<T: Send + 'static>(
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let ((step, what), used) = (progress::current(), used());
-        if step != seen.0 || used > seen.1 + MOVES || thread_id.is_some_and(is_runnable) {
+        let (step, what) = progress::current();
+        let (is_runnable, used) = thread_id.map_or((false, 0), look);
+        if (step, used) != seen || is_runnable {
             (seen, since) = ((step, used), Instant::now());
         } else if since.elapsed() >= LIMIT {
             return Err(ApplicationError::StandsStill { what, time: LIMIT });
@@ -63,15 +61,13 @@ pub(super) fn while_it_moves<T: Send + 'static>(
     thread.join().or_else(|panic| resume_unwind(panic))
 }
 
-/// Whether the thread runs or waits for a CPU, which a busy machine may keep from it (proc_pid_stat(5)).
-fn is_runnable(thread: Pid) -> bool {
+/// Whether the thread runs or waits for a CPU, which a busy machine may keep from it, and the CPU time that it has used, in ticks
+/// of a hundredth of a second (proc_pid_stat(5)). Not that of the process, which has these looks in it.
+fn look(thread: Pid) -> (bool, u64) {
     let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
     // The name in front of the state is in parentheses and may itself have any.
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
-}
-
-/// CPU time that this process has used.
-fn used() -> Duration {
-    // There is no error for a clock that exists.
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    // The state is the third field, and the time in user mode and in the kernel the 14th and 15th.
+    let used = rest.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    (rest.starts_with('R'), used)
 }
