@@ -1,5 +1,6 @@
 //! Where engines run (in processes of their own, or in threads of the agent), and the watchdog over them.
 
+mod gate;
 pub mod process;
 pub mod thread;
 mod watchdog;

@@ -18,6 +18,7 @@ use slog::{Logger, error, info};
 
 use crate::ffi::fault::{self, FaultSlot};
 use crate::isolation::EngineLimits;
+use crate::isolation::gate::Gate;
 use crate::isolation::watchdog::{Overrun, Subject, Watch};
 use crate::message::HttpMessage;
 use crate::message::verdict::Verdict;
@@ -38,6 +39,7 @@ pub struct Threads {
     pub limits: EngineLimits,
     /// The log files that the rules have open.
     logs: Mutex<LogFiles>,
+    gate: Gate,
     tainted: AtomicBool,
     on_taint: Box<dyn Fn() + Send + Sync>,
 }
@@ -47,12 +49,13 @@ impl Threads {
     #[must_use]
     pub fn new(rules: Rules, limits: EngineLimits, on_taint: Box<dyn Fn() + Send + Sync>) -> Self {
         let logs = Mutex::new(rules.log_files());
-        Self { rules, limits, logs, tainted: AtomicBool::new(false), on_taint }
+        Self { rules, limits, logs, gate: Gate::default(), tainted: AtomicBool::new(false), on_taint }
     }
 
-    /// Opens the log files of the rules anew.
+    /// Opens the log files of the rules anew, while no engine writes to them.
     pub(super) fn reopen_logs(&self, log: &Logger) {
-        let reopened = self.logs.lock().unwrap_or_else(PoisonError::into_inner).reopen();
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let reopened = self.gate.while_closed(|| logs.reopen());
         match reopened {
             Ok(files) => info!(log, # "audit_logs_reopened", "audit logs reopened"; "files" => files),
             Err(error) => error!(log, # "audit_logs_not_reopened",
@@ -92,7 +95,7 @@ impl EngineThread {
         let (jobs, inbox) = channel::bounded::<HttpMessage>(1);
         let (results, verdicts) = channel::bounded(1);
         let (ready, started) = channel::bounded(1);
-        let (rules, limits) = (shared.rules.clone(), shared.limits.responses);
+        let (rules, limits, engines) = (shared.rules.clone(), shared.limits.responses, Arc::clone(&shared));
         let body = move || {
             // The engine is made on this thread, as its transactions may not move to another.
             let begin = || {
@@ -110,13 +113,21 @@ impl EngineThread {
                 Err(error) => return drop(ready.send(Err(error))),
             };
             loop {
-                let next = match slot.guard(|| engine.housekeeping()) {
+                let finished = {
+                    let _pass = engines.gate.enter();
+                    slot.guard(|| engine.housekeeping())
+                };
+                let next = match finished {
                     Some(patience) => inbox.recv_timeout(patience),
                     None => inbox.recv().map_err(RecvTimeoutError::from),
                 };
                 match next {
                     Ok(message) => {
-                        if results.send(slot.guard(|| engine.inspect(&message))).is_err() {
+                        let inspected = {
+                            let _pass = engines.gate.enter();
+                            slot.guard(|| engine.inspect(&message))
+                        };
+                        if results.send(inspected).is_err() {
                             break;
                         }
                     }
@@ -124,6 +135,7 @@ impl EngineThread {
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
+            let _pass = engines.gate.enter();
             slot.guard(|| drop(engine));
         };
         let failed = |error: std::io::Error| StartError::new(error);

@@ -88,6 +88,15 @@ fn named(text: &str) -> BTreeMap<usize, usize> {
     seen
 }
 
+/// Whether each of the files ends with a whole line, and begins with one.
+#[track_caller]
+fn assert_lines_whole(texts: &[String]) {
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        let ends = (text.as_bytes()[0], text.as_bytes()[text.len() - 1]);
+        assert!(ends.0 != b'\n' && ends.1 == b'\n', "a record is torn: {ends:?}");
+    }
+}
+
 /// Each of the first `count` requests has one line.
 #[track_caller]
 fn assert_whole(text: &str, count: usize) {
@@ -129,6 +138,7 @@ fn reopened(isolation: &str, signal: &str) {
     });
     assert_whole(&(subject.read("audit.log.1") + &subject.read("audit.log")), count);
     assert!(named(&subject.read("agent.log")).len() < count - 20, "the old file had nothing: {before}");
+    assert_lines_whole(&[subject.read("audit.log.1"), subject.read("audit.log")]);
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &fs::metadata(subject.path("agent.log")).unwrap().permissions(),
     );
@@ -190,12 +200,19 @@ fn a_zygote_that_takes_over_has_the_new_audit_log() {
 }
 
 /// The content of a log and of all files that it was before, the compressed ones too.
-fn all_of(folder: &Path, name: &str) -> String {
+fn files_of(folder: &Path, name: &str) -> Vec<String> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
-    let output = Command::new("zcat").arg("-f").args(files).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    let content = |file: PathBuf| {
+        let output = Command::new("zcat").arg("-f").arg(file).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    files.map(content).collect()
+}
+
+fn all_of(folder: &Path, name: &str) -> String {
+    files_of(folder, name).concat()
 }
 
 /// With the file that deploy/ has, while four clients attack.
@@ -242,6 +259,9 @@ fn rotated(isolation: &str) {
         }
     });
     let count = asked.load(Ordering::Relaxed);
+    // Of a record that is torn the line's end is in another file.
+    wait_until("whole records", || files_of(folder, "audit.log").iter().all(|text| text.ends_with('\n')));
+    assert_lines_whole(&files_of(folder, "audit.log"));
     wait_until("all lines", || named(&all_of(folder, "agent.log")).len() == count);
     wait_until("all records", || named(&all_of(folder, "audit.log")).len() == count);
     assert_whole(&all_of(folder, "agent.log"), count);
